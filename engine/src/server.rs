@@ -376,7 +376,6 @@ impl Server {
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
         let proxies = Proxies::new(&profile.server)?;
-        let principal = principal_header(&profile);
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
@@ -403,7 +402,7 @@ impl Server {
                 rings: shard_profile.rings(allowed),
                 intake,
                 origins: origins.clone(),
-                principal: principal.clone(),
+                principal: principal_header(&profile),
                 access: access.as_ref().map(ServerAccess::board),
                 user_is_principal: profile.unix.user_is_principal,
                 http: HttpSettings::of(&profile.server),
@@ -423,8 +422,7 @@ impl Server {
         }
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
-        running.keep_certificates(certificates);
-        running.keep_access(access);
+        running.keep_reloading(certificates, access);
         for directory in directories {
             running.keep(directory.watch(handle.clone())?);
         }

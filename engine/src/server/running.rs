@@ -103,13 +103,13 @@ impl RunningServer {
         Ok(supervisor.start(plan, ready)?)
     }
 
-    /// Reads these certificates again, when they change, for as long as the server runs.
-    pub(super) fn keep_certificates(&mut self, certificates: Option<Certificates>) {
+    /// Reads these files again, when they change, for as long as the server runs.
+    pub(super) fn keep_reloading(
+        &mut self,
+        certificates: Option<Certificates>,
+        access: Option<ServerAccess>,
+    ) {
         self.certificates = certificates;
-    }
-
-    /// Keeps access control for as long as the server runs.
-    pub(super) fn keep_access(&mut self, access: Option<ServerAccess>) {
         self.access = access;
     }
 
