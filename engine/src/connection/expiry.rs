@@ -1,5 +1,5 @@
 //! Streams and channels whose client opened them with a credential that has expired since: they
-//! end, so that nobody is told more than the credential allowed (MCP 2025-11-25
+//! end, so that nothing is sent to a client for longer than its credential allows (MCP 2025-11-25
 //! basic/authorization, "Token Handling").
 //!
 //! They are looked at when something is sent, and otherwise with the signs of life of a quiet
