@@ -10,7 +10,7 @@ use serde_json::json;
 /// Longer than a test waits, as are the times for a head and a body.
 const PATIENT: &str = "[server]\ndrain_timeout_ms = 600000\n[connection]\n\
     head_timeout_ms = 600000\nbody_timeout_ms = 600000\nidle_timeout_ms = 600000\n\
-    linger_timeout_ms = 600000\n";
+    linger_timeout_ms = 60000\n";
 
 /// Ends the server while `connection` has sent a part of a request.
 fn check_end(server: Server, mut connection: Connection) {
