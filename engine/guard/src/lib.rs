@@ -13,6 +13,9 @@ pub mod credential;
 pub mod forwarded;
 pub mod holder;
 pub mod identity;
+pub mod limit;
+#[cfg(feature = "auth")]
+pub mod metadata;
 pub mod network;
 pub mod origin;
 pub mod peer;

@@ -8,6 +8,7 @@
 //! | `keys` | the keys of an issuer from its JWK set |
 //! | `claims` | the rules for each claim |
 //! | `verify` | issuers, and a token through all rules |
+//! | `introspection` | the answer of an issuer about an opaque token through all rules |
 //! | `cache` | verified and refused tokens by keyed hash |
 //! | `fault` | the rule that a token breaks |
 //!
@@ -17,6 +18,7 @@
 pub mod cache;
 pub mod claims;
 pub mod fault;
+mod introspection;
 mod json;
 pub mod jws;
 pub mod keys;
@@ -24,10 +26,11 @@ pub mod verify;
 
 use std::sync::Arc;
 
-use cache::{Cached, TokenCache};
+use cache::{Cached, TokenCache, TokenDigest};
 use fault::TokenFault;
-use verify::{Circumstances, Verifier};
+use verify::{Circumstances, Verified, Verifier};
 
+use crate::api_key;
 use crate::credential::Bearer;
 use crate::identity::Identity;
 
@@ -64,6 +67,13 @@ impl Authenticator {
         checks_left: &mut u32,
     ) -> Checked {
         let token = token.as_bytes();
+        if token.starts_with(api_key::PREFIX) {
+            // It has no signature, and is never cached.
+            return match self.verifier.verify(token, circumstances) {
+                Ok(verified) => Checked::Valid(verified.identity),
+                Err(fault) => Checked::Refused(fault),
+            };
+        }
         let digest = self.cache.digest(token);
         match self.cache.find(&digest, circumstances) {
             Some(Cached::Valid(identity)) => return Checked::Valid(Arc::clone(identity)),
@@ -74,15 +84,36 @@ impl Authenticator {
             return Checked::Later;
         }
         *checks_left -= 1;
-        match self.verifier.verify(token, circumstances) {
+        let result = self.verifier.verify(token, circumstances);
+        self.keep(digest, result, circumstances.now_s)
+    }
+
+    /// Keeps the result of an introspection for the next check of the token, unless it may be
+    /// another one at once.
+    pub fn keep_introspected(
+        &mut self,
+        token: &[u8],
+        result: Result<Verified, TokenFault>,
+        now_s: u64,
+    ) {
+        let digest = self.cache.digest(token);
+        self.keep(digest, result, now_s);
+    }
+
+    fn keep(
+        &mut self,
+        digest: TokenDigest,
+        result: Result<Verified, TokenFault>,
+        now_s: u64,
+    ) -> Checked {
+        match result {
             Ok(verified) => {
                 let identity = Arc::clone(&verified.identity);
-                self.cache.insert(digest, verified, circumstances.now_s);
+                self.cache.insert(digest, verified, now_s);
                 Checked::Valid(identity)
             }
             Err(fault) => {
-                self.cache
-                    .insert_refused(digest, fault, circumstances.now_s);
+                self.cache.insert_refused(digest, fault, now_s);
                 Checked::Refused(fault)
             }
         }

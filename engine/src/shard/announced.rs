@@ -64,7 +64,7 @@ impl Shard {
         let holder = self.handling.endpoint.holder_of(address.map(Network::from));
         self.secured.identify(key, holder);
         if source.names_peer_first() {
-            let known = KnownPeer::Anonymous(holder);
+            let known = KnownPeer::anonymous(holder);
             self.handling.peers.insert(key.index, known);
         }
     }

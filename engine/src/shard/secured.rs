@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A handshake takes up to milliseconds, so its steps run on threads of the offload pool, where the
-//! clients take turns. Past the limit a handshake ends, which `begun` chooses. Records are opened and
-//! sealed on the shard, in the buffers that are there anyway.
+//! clients take turns. Past the limit one of them ends, which `begun` chooses. Records are opened
+//! and sealed on the shard, in the buffers that are there anyway.
 
 mod begun;
 mod records;
@@ -358,7 +358,7 @@ impl Secured {
                     records: input,
                     is_ended,
                     is_resumed: established.is_resumed,
-                    principal: established.principal,
+                    client: established.client,
                 })
             }
             Some(Ok(_)) => Progress::Closed,

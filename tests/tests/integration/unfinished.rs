@@ -4,7 +4,7 @@ use std::io::Write;
 
 use corelane_tests::client::{echo, modern};
 use corelane_tests::websocket::{TEXT, frame};
-use corelane_tests::{Channel, Client, Connection, PATIENCE, Request, Server, Setup, WebSocket};
+use corelane_tests::{Client, Connection, PATIENCE, Request, Server, Setup, WebSocket};
 use serde_json::json;
 
 /// Longer than a test waits, as are the times for a head and a body.
