@@ -26,15 +26,17 @@ enum Naming {
     Header,
 }
 
-fn profile(naming: Naming) -> String {
+fn start(naming: Naming) -> Server {
     let proxies = match naming {
         Naming::Socket => "",
         Naming::Header => "[server]\nproxy_protocol_from = [\"127.0.0.1\"]\n",
     };
-    format!(
-        "{proxies}[log]\nformat = \"json\"\n[tls]\nhandshakes_max = {HANDSHAKES_MAX}\n\
-         handshake_timeout_ms = 600000"
-    )
+    let limits = format!("handshakes_max = {HANDSHAKES_MAX}\nhandshake_timeout_ms = 600000");
+    let authority = Authority::shared();
+    Setup::shards(1)
+        .profile(&format!("{proxies}[log]\nformat = \"json\""))
+        .secured_for(authority, authority.client(), &limits)
+        .start()
 }
 
 fn connect(server: &Server, client: Ipv4Addr, naming: Naming) -> TcpStream {
@@ -89,8 +91,7 @@ impl SlowClient {
 }
 
 fn check_flood(naming: Naming) {
-    let setup = Setup::shards(1).profile(&profile(naming)).secured();
-    let server = setup.start();
+    let server = start(naming);
     let config = Authority::shared().client();
     let open = |client| connect(&server, client, naming);
     let before = SlowClient::begin(open(CLIENT), &config);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use corelane_tests::client::{check_text, echo, modern, sleep};
 use corelane_tests::{Client, Lines, Setup, wait_until};
+use serde_json::json;
 use socket2::SockRef;
 
 use super::LineServer;
@@ -11,13 +12,16 @@ use super::LineServer;
 /// Calls of the tool that may run at once.
 const PLACES: usize = 4;
 
-/// A client all of whose calls run: the last of them takes `last_ms`, the others an hour.
-fn busy_client(address: &str, last_ms: u64) -> Client<Lines> {
-    const HOUR_MS: u64 = 3_600_000;
+/// A client with a subscription and as many calls as may run, which take longer than a test waits.
+fn busy_client(address: &str) -> Client<Lines> {
+    const MINUTE_MS: u64 = 60_000;
     let mut client = Client::of_lines(address);
+    let changes = json!({ "notifications": { "toolsListChanged": true } });
+    client.send(&modern("l", "subscriptions/listen", changes));
+    let begun = client.expect();
+    assert!(begun["method"].is_string(), "{begun}");
     for id in 0..PLACES {
-        let ms = if id + 1 < PLACES { HOUR_MS } else { last_ms };
-        client.send(&modern(id, "tools/call", sleep(ms)));
+        client.send(&modern(id, "tools/call", sleep(MINUTE_MS)));
     }
     // Messages are handled in their order.
     let answer = client.exchange(&modern("last", "tools/call", echo("m")));
@@ -36,15 +40,13 @@ fn free_places(prober: &mut Client<Lines>) -> usize {
         .count()
 }
 
-fn check(leave: impl Fn(Client<Lines>), last_ms: u64) {
-    let few = format!("[tools]\nin_flight_max = {PLACES}\n[calls]\ntimeout_ms = 86400000");
+fn check(leave: impl Fn(Client<Lines>)) {
+    let few = format!("[tools]\nin_flight_max = {PLACES}");
     let started = LineServer::start(Setup::shards(1).profile(&few));
     for address in started.lines() {
         let mut prober = Client::of_lines(address);
-        let client = busy_client(address, last_ms);
-        if last_ms > 1000 {
-            assert_eq!(free_places(&mut prober), 0, "{address}");
-        }
+        let client = busy_client(address);
+        assert_eq!(free_places(&mut prober), 0, "{address}");
         leave(client);
         wait_until(&format!("free places at {address}"), || {
             (free_places(&mut prober) == PLACES).then_some(())
@@ -54,16 +56,16 @@ fn check(leave: impl Fn(Client<Lines>), last_ms: u64) {
 
 #[test]
 fn a_reset_ends_the_calls_of_a_client() {
-    let reset = |mut client: Client<Lines>| {
+    check(|mut client| {
         let socket = client.channel().socket();
         let linger = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         linger.expect("it is a socket");
-    };
-    check(reset, 3_600_000);
+    });
 }
 
-/// The end of its bytes may be that of one direction, but an answer that cannot be sent is not.
+/// The end of its bytes may be that of one direction: the subscription ends and says so. That this
+/// answer finds no client is the end of the other direction.
 #[test]
 fn an_answer_that_finds_no_client_ends_the_other_calls() {
-    check(drop, 50);
+    check(drop);
 }
