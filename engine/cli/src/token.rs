@@ -11,9 +11,6 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
-use corelane_control::ControlError;
-use corelane_control::config::{Config, Limits, ServerFacts};
-use corelane_control::probe::probe;
 use corelane_guard::api_key;
 use corelane_guard::credential::TOKEN_BYTES_MAX;
 use corelane_guard::policy::Policy;
@@ -46,21 +43,15 @@ pub(crate) enum TokenCommand {
 /// The arguments of `corelane token verify`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyArguments {
-    /// The configuration of the server: its issuers are queried for their keys now.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["jwks", "issuer", "resource"])]
-    config: Option<PathBuf>,
-    /// A path of an endpoint of the server, for --config. Repeatable.
-    #[arg(long = "endpoint", value_name = "PATH", default_value = "/mcp")]
-    endpoints: Vec<String>,
-    /// Without --config, the keys of the issuer: a file with its JWK set.
-    #[arg(long, value_name = "FILE", required_unless_present = "config")]
-    jwks: Option<PathBuf>,
-    /// Without --config, the issuer: the value of the claim iss.
-    #[arg(long, value_name = "URL", required_unless_present = "config")]
-    issuer: Option<String>,
-    /// Without --config, the resource: the URL of the MCP endpoint, which the claim aud must have.
-    #[arg(long, value_name = "URL", required_unless_present = "config")]
-    resource: Option<String>,
+    /// The keys of the issuer: a file with its JWK set.
+    #[arg(long, value_name = "FILE")]
+    jwks: PathBuf,
+    /// The issuer: the value of the claim iss.
+    #[arg(long, value_name = "URL")]
+    issuer: String,
+    /// The resource: the URL of the MCP endpoint, which the claim aud must have.
+    #[arg(long, value_name = "URL")]
+    resource: String,
     /// Another value of the claim aud that is accepted, such as a client id. Repeatable.
     #[arg(long = "audience", value_name = "NAME")]
     audiences: Vec<Box<str>>,
@@ -108,8 +99,6 @@ enum TokenError {
     ApiKey(#[from] api_key::ApiKeyError),
     #[error("standard input is no API key: clk_<id>_<secret>_<checksum>, as it was printed")]
     NoApiKey,
-    #[error(transparent)]
-    Control(#[from] ControlError),
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
 }
@@ -135,15 +124,16 @@ pub(crate) fn run(command: &TokenCommand) -> ExitCode {
 fn answer(command: &TokenCommand) -> Result<(String, bool), TokenError> {
     match command {
         TokenCommand::Verify(arguments) => {
-            let (text, verifier) = match &arguments.config {
-                Some(path) => configured_verifier(path, &arguments.endpoints)?,
-                None => verifier(arguments)?,
-            };
+            let keys = read_file(&arguments.jwks)?;
+            let keys = IssuerKeys::from_jwks(&keys).map_err(|error| TokenError::KeySet {
+                path: arguments.jwks.clone(),
+                error,
+            })?;
             let token = read_input(TOKEN_BYTES_MAX)?;
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
-            Ok(verify(text, &verifier, &token, now.as_secs()))
+            verify(arguments, keys, &token, now.as_secs())
         }
         TokenCommand::New(arguments) => {
             let mut random = [0; 32];
@@ -161,46 +151,13 @@ fn answer(command: &TokenCommand) -> Result<(String, bool), TokenError> {
     }
 }
 
-/// A verifier with the issuers of a configuration and their keys of now, and a line for each.
-fn configured_verifier(
-    path: &Path,
-    endpoints: &[String],
-) -> Result<(String, Verifier), TokenError> {
-    let server = ServerFacts {
-        endpoint_paths: endpoints.to_vec(),
-        loopback_origin: None,
-        has_client_certificates: false,
-        limits: Limits::default(),
-    };
-    let config = Config::read(path, &server, &mut Vec::new()).map_err(ControlError::from)?;
-    let probed = probe(&config)?;
-    let mut text = String::new();
-    for issuer in &probed {
-        let alias = &issuer.issuer.alias;
-        let line = match &issuer.keys {
-            Ok(Some(keys)) => format!("issuer {alias}: {} usable keys", keys.len()),
-            Ok(None) => format!("issuer {alias}: introspects its tokens"),
-            Err(error) => format!("issuer {alias}: {error}"),
-        };
-        text.push_str(&line);
-        if let Some(ahead_s) = issuer.clock_ahead_s {
-            write!(text, ", its clock is {ahead_s} s ahead").expect("a string takes all");
-        }
-        text.push('\n');
-    }
-    let verifier = corelane_control::probe::verifier(&config, &server.limits, &probed);
-    Ok((text, verifier))
-}
-
-/// A verifier with the issuer and the key set of the arguments.
-fn verifier(arguments: &VerifyArguments) -> Result<(String, Verifier), TokenError> {
-    let jwks = arguments.jwks.as_deref().unwrap_or(Path::new(""));
-    let keys = read_file(jwks)?;
-    let keys = IssuerKeys::from_jwks(&keys).map_err(|error| TokenError::KeySet {
-        path: jwks.to_owned(),
-        error,
-    })?;
-    let mut issuer = Issuer::new("issuer", arguments.issuer.as_deref().unwrap_or_default());
+fn verify(
+    arguments: &VerifyArguments,
+    keys: IssuerKeys,
+    token: &[u8],
+    now_s: u64,
+) -> Result<(String, bool), TokenError> {
+    let mut issuer = Issuer::new("issuer", &arguments.issuer);
     issuer.audiences_extra.clone_from(&arguments.audiences);
     issuer.profile = match arguments.profile {
         ProfileArgument::Rfc9068 => TypeProfile::Rfc9068,
@@ -213,14 +170,10 @@ fn verifier(arguments: &VerifyArguments) -> Result<(String, Verifier), TokenErro
     for (index, reason) in keys.skipped() {
         writeln!(text, "key {index} is skipped: {reason}").expect("a string takes all");
     }
-    let resource = Resource::new(arguments.resource.as_deref().unwrap_or_default())?;
+    let resource = Resource::new(&arguments.resource)?;
     let verifier = Verifier::new(Arc::new(Policy::default()))
         .with_resource(resource)
         .with_issuer(Arc::new(issuer), Some(Arc::new(keys)));
-    Ok((text, verifier))
-}
-
-fn verify(mut text: String, verifier: &Verifier, token: &[u8], now_s: u64) -> (String, bool) {
     let circumstances = Circumstances {
         now_s,
         certificate: None,
@@ -229,7 +182,7 @@ fn verify(mut text: String, verifier: &Verifier, token: &[u8], now_s: u64) -> (S
     let result = verifier.verify(token, &circumstances).map(|_| ());
     text.push_str(&rules(result));
     text.push_str(&claims(token));
-    (text, result.is_ok())
+    Ok((text, result.is_ok()))
 }
 
 /// A line for each rule up to the one that is broken.
