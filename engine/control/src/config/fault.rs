@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use corelane_guard::api_key::ApiKeyError;
+use corelane_guard::limit;
 use corelane_guard::metadata::CanonicalUriError;
 use corelane_guard::network::NetworkError;
 use corelane_guard::policy;
@@ -64,6 +65,9 @@ pub enum Fault {
     /// A fault of the policy.
     #[error(transparent)]
     Policy(#[from] policy::Fault),
+    /// A fault of the limits.
+    #[error(transparent)]
+    Limits(#[from] limit::file::Fault),
     /// No URL of this server.
     #[error(
         "there is no resource, which the audience of tokens is compared with: write resource = \
