@@ -118,7 +118,10 @@ fn a_client_of_http_is_its_credential_in_both_eras() {
     assert_eq!(connection.exchange(&list()).status(), 401);
     let listed = connection.exchange(&file.sign(list())).json();
     let tools = listed["result"]["tools"].as_array().expect("a list");
-    let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+    let names: Vec<&str> = tools
+        .iter()
+        .filter_map(|tool| tool["name"].as_str())
+        .collect();
     assert_eq!(names, ["echo"]);
 }
 
@@ -134,7 +137,11 @@ fn a_client_of_lines_is_the_user_of_its_process_or_has_no_name() {
     let mut local = Client::of_lines(&socket);
     let params = call("add", json!({"a": 1, "b": 2}));
     assert!(is_result(&local.exchange(&modern(1, "tools/call", params))));
-    let hidden = local.exchange(&modern(2, "tools/call", call("echo", json!({"message": "m"}))));
+    let hidden = local.exchange(&modern(
+        2,
+        "tools/call",
+        call("echo", json!({"message": "m"})),
+    ));
     assert_eq!(hidden["error"]["message"], "unknown tool \"echo\"");
     let tcp = server.addresses().last().expect("an address");
     let mut stranger = Client::of_lines(tcp);
@@ -158,7 +165,9 @@ fn a_changed_file_is_in_use_without_a_restart_and_a_wrong_one_is_not() {
         is_result(&answer).then_some(())
     });
     // Faults change nothing, and the log names their lines.
-    file.write(&format!("{right}\n[[grant]]\nrole = \"absent\"\ntools = [\"*\"]\n"));
+    file.write(&format!(
+        "{right}\n[[grant]]\nrole = \"absent\"\ntools = [\"*\"]\n"
+    ));
     server.signal("HUP");
     wait_until("the faults in the log", || {
         server.log().contains("absent").then_some(())
@@ -188,13 +197,18 @@ fn a_file_with_faults_is_refused_at_the_start_with_its_lines() {
         let ended = file.setup(1).run_to_end();
         assert_eq!(ended.code, Some(1), "{rules}: {}", ended.error);
         let path = file.path().display().to_string();
-        let named = ended.error.lines().any(|line| {
-            line.contains(&path) && line.contains(expected) && line.contains("line ")
-        });
+        let named = ended
+            .error
+            .lines()
+            .any(|line| line.contains(&path) && line.contains(expected) && line.contains("line "));
         assert!(named, "{rules}: {}", ended.error);
     }
     let absent = Setup::shards(1).arguments(&["--config", "/nonexistent/corelane.toml"]);
     let ended = absent.run_to_end();
     assert_eq!(ended.code, Some(1));
-    assert!(ended.error.contains("/nonexistent/corelane.toml"), "{}", ended.error);
+    assert!(
+        ended.error.contains("/nonexistent/corelane.toml"),
+        "{}",
+        ended.error
+    );
 }
