@@ -67,7 +67,7 @@
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | the interface for tool authors, and the execution of handlers |
 //! | `transport` | listeners; standard input and output |
-//! | [`profile`], [`meter`], [`log`] | tuning; counters; logs |
+//! | [`profile`], [`meter`], [`log`], [`audit`] | tuning; counters; logs; the audit log |
 //! | [`guard`], a crate | access checks |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
@@ -75,12 +75,13 @@
 
 #[cfg(feature = "cli")]
 mod arguments;
+pub mod audit;
 mod catalog;
 mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
-    pub use corelane_guard::{bits, network, origin, policy, principal};
+    pub use corelane_guard::{audit, bits, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, holder, peer, shares};
 }
 mod handler;

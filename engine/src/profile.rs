@@ -8,6 +8,7 @@
 //! It deliberately lacks command-line arguments, environment variables, reloading, and everything
 //! that is not tuning (tools, upstream servers, secrets).
 
+mod audit;
 mod check;
 pub mod cores;
 pub mod descriptors;
@@ -36,6 +37,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use audit::Audit;
 pub use cores::CoreList;
 pub use error::ProfileError;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
@@ -158,6 +160,8 @@ pub struct Profile {
     pub catalog: Catalog,
     /// Restarts of shards that fail, and stalls.
     pub supervision: Supervision,
+    /// The audit log.
+    pub audit: Audit,
     /// The log of the process.
     pub log: Log,
     /// Different values on single cores.
@@ -353,7 +357,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 22] {
+    fn sections(&self) -> [&dyn Section; 23] {
         [
             &self.server,
             &self.unix,
@@ -376,6 +380,7 @@ impl Profile {
             &self.offload,
             &self.catalog,
             &self.supervision,
+            &self.audit,
             &self.log,
         ]
     }
