@@ -10,7 +10,9 @@ use clap::{Args, Subcommand};
 use corelane::guard::policy::{
     Claims, Class, Decision, Entries, EntryKind, Policy, PolicyError, Subject,
 };
-use serde::Deserialize;
+use corelane_guard::identity::Method;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use crate::demo::Demo;
 
@@ -78,7 +80,8 @@ struct EntryArguments {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct IdentityText {
-    method: Option<String>,
+    #[serde(deserialize_with = "method")]
+    method: Option<Method>,
     subject: String,
     client: Option<String>,
     roles: Vec<String>,
@@ -103,6 +106,13 @@ enum CommandError {
         path: PathBuf,
         error: serde_json::Error,
     },
+}
+
+fn method<'de, D: Deserializer<'de>>(text: D) -> Result<Option<Method>, D::Error> {
+    let name = String::deserialize(text)?;
+    let names = Method::ALL.map(Method::name).join(", ");
+    let unknown = || D::Error::custom(format!("there is no method {name:?}: use one of {names}"));
+    Method::from_name(&name).map(Some).ok_or_else(unknown)
 }
 
 /// Each finding on its line, behind the path.
@@ -227,14 +237,15 @@ fn class_of(policy: &Policy, identity: &IdentityText) -> Class {
     let roles: Vec<&str> = identity.roles.iter().map(String::as_str).collect();
     let groups: Vec<&str> = identity.groups.iter().map(String::as_str).collect();
     let scopes = policy.scopes_of(identity.scopes.iter().map(String::as_str));
-    let method = if identity.subject.is_empty() {
-        "anonymous"
-    } else {
-        "jwt"
-    };
+    let method = identity
+        .method
+        .unwrap_or(match identity.subject.is_empty() {
+            true => Method::Anonymous,
+            false => Method::Jwt,
+        });
     let tenant = identity.tenant.as_deref();
     let claims = Claims {
-        method: identity.method.as_deref().unwrap_or(method),
+        method,
         subject: &identity.subject,
         client: identity.client.as_deref(),
         claim_roles: &roles,
@@ -309,6 +320,13 @@ scopes = ["mcp:write"]
         let error = check(&path, None).unwrap_err().to_string();
         let expected = format!("{}: line 10: unknown field `tool`", path.display());
         assert!(error.starts_with(&expected), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_method_is_refused() {
+        let error = serde_json::from_str::<IdentityText>(r#"{"method": "JWT"}"#).unwrap_err();
+        let expected = "there is no method \"JWT\": use one of jwt, ";
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 
     #[test]

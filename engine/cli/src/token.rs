@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, Subcommand, ValueEnum};
 use corelane_guard::api_key;
 use corelane_guard::credential::TOKEN_BYTES_MAX;
-use corelane_guard::identity::Vocabulary;
+use corelane_guard::policy::Policy;
 use corelane_guard::token::claims::{Resource, ResourceError};
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::jws::{Algorithm, Jws};
@@ -171,7 +171,8 @@ fn verify(
         writeln!(text, "key {index} is skipped: {reason}").expect("a string takes all");
     }
     let resource = Resource::new(&arguments.resource)?;
-    let verifier = Verifier::new(resource, Arc::new(Vocabulary::default()))
+    let verifier = Verifier::new(Arc::new(Policy::default()))
+        .with_resource(resource)
         .with_issuer(Arc::new(issuer), Some(Arc::new(keys)));
     let circumstances = Circumstances {
         now_s,

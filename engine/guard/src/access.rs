@@ -1,11 +1,12 @@
-//! Access control as one snapshot: the sections `[auth]` and `[policy]` of the configuration with the
-//! keys of the moment.
+//! Access control as one snapshot: the sections `[auth]` and `[policy]` of the configuration with
+//! the keys of the moment.
 //!
 //! The control thread makes a snapshot and every shard takes it between two turns, so one request
 //! never sees parts of two. It deliberately lacks files, the network and the path of a request.
 
 use std::sync::Arc;
 
+use crate::bits::Bits256;
 use crate::network::Networks;
 use crate::policy::Policy;
 use crate::refusal::Challenge;
@@ -27,7 +28,7 @@ pub struct Access {
     /// Which identity may use which entry.
     pub policy: Arc<Policy>,
     /// By the paths of the endpoints, in the order of the profile.
-    pub endpoints: Vec<EndpointAccess>,
+    pub endpoints: Arc<[EndpointAccess]>,
     /// The peers from which a header may name the principal; None if every peer may.
     pub trusted_proxies: Option<Networks>,
 }
@@ -39,6 +40,8 @@ pub struct EndpointAccess {
     pub challenge: Challenge,
     /// Scopes that every request needs, as names for a challenge; most endpoints need none.
     pub scopes: Vec<Box<str>>,
+    /// The same as bits of the policy: all of them must be among those of the identity.
+    pub scope_bits: Bits256,
     /// The protected resource metadata, if there is an issuer (RFC 9728 2).
     pub metadata: Option<Metadata>,
 }
@@ -46,7 +49,8 @@ pub struct EndpointAccess {
 /// A metadata document.
 #[derive(Debug)]
 pub struct Metadata {
-    /// The targets that have it: the path form, and the root form of one endpoint (RFC 9728 3.1).
+    /// The targets that have it (RFC 9728 3.1): the path form of the endpoint, and that of its
+    /// resource if a proxy changes paths; for one endpoint, the root form.
     pub paths: Vec<Box<str>>,
     /// The JSON text.
     pub body: Box<[u8]>,

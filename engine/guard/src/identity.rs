@@ -6,15 +6,13 @@
 //!
 //! It deliberately lacks decisions.
 
-use std::collections::HashMap;
-
 use crate::bits::Bits256;
 
 /// A claim for handlers: the path that the configuration has, and the value.
 pub type Claim = (Box<str>, Box<str>);
 
 /// How an identity is known. Two methods never name the same principal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Method {
     /// A signed token (RFC 9068).
     Jwt,
@@ -31,22 +29,40 @@ pub enum Method {
     /// The user of this process, on standard input and output.
     Process,
     /// No credential.
+    #[default]
     Anonymous,
 }
 
 impl Method {
-    /// The word for this method in keys of principals, records and metrics.
+    /// Every method.
+    pub const ALL: [Method; 8] = [
+        Method::Jwt,
+        Method::Introspected,
+        Method::ApiKey,
+        Method::Certificate,
+        Method::ProxyHeader,
+        Method::UnixPeer,
+        Method::Process,
+        Method::Anonymous,
+    ];
+
+    /// The word for this method in policies, keys of principals, records and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Method::Jwt => "jwt",
-            Method::Introspected => "opaque",
-            Method::ApiKey => "key",
+            Method::Introspected => "introspected",
+            Method::ApiKey => "api_key",
             Method::Certificate => "certificate",
-            Method::ProxyHeader => "proxy",
-            Method::UnixPeer => "unix",
+            Method::ProxyHeader => "proxy_header",
+            Method::UnixPeer => "unix_peer",
             Method::Process => "process",
             Method::Anonymous => "anonymous",
         }
+    }
+
+    /// The method with this name, in the exact case.
+    pub fn from_name(name: &str) -> Option<Method> {
+        Method::ALL.into_iter().find(|method| method.name() == name)
     }
 }
 
@@ -103,68 +119,15 @@ impl Identity {
     }
 }
 
-/// The names of scopes and roles that the policy has, each with its bits. The bits of a scope
-/// include those of the scopes that it implies, so hierarchies cost nothing later.
-#[derive(Clone, Debug, Default)]
-pub struct Vocabulary {
-    scopes: HashMap<Box<str>, Bits256, foldhash::fast::RandomState>,
-    roles: HashMap<Box<str>, Bits256, foldhash::fast::RandomState>,
-}
-
-impl Vocabulary {
-    /// Adds a scope.
-    #[must_use]
-    pub fn with_scope(mut self, name: &str, bits: Bits256) -> Vocabulary {
-        self.scopes.insert(name.into(), bits);
-        self
-    }
-
-    /// Adds a role, or a group that has a role.
-    #[must_use]
-    pub fn with_role(mut self, name: &str, bits: Bits256) -> Vocabulary {
-        self.roles.insert(name.into(), bits);
-        self
-    }
-
-    /// The bits of those of the scopes that are known.
-    pub fn scopes<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Bits256 {
-        union(&self.scopes, names)
-    }
-
-    /// The bits of those of the roles that are known.
-    pub fn roles<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Bits256 {
-        union(&self.roles, names)
-    }
-}
-
-fn union<'n>(
-    known: &HashMap<Box<str>, Bits256, foldhash::fast::RandomState>,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Bits256 {
-    let bits = names.into_iter().filter_map(|name| known.get(name));
-    bits.fold(Bits256::default(), |all, more| all.union(more))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Identity, Method, Vocabulary};
-    use crate::bits::Bits256;
+    use super::{Identity, Method};
     use std::collections::HashSet;
 
     #[test]
     fn principals_of_different_methods_and_issuers_have_different_keys() {
-        let methods = [
-            Method::Jwt,
-            Method::Introspected,
-            Method::ApiKey,
-            Method::Certificate,
-            Method::ProxyHeader,
-            Method::UnixPeer,
-            Method::Process,
-            Method::Anonymous,
-        ];
         let mut keys = HashSet::new();
-        for method in methods {
+        for method in Method::ALL {
             for (issuer, subject) in [("a", "b"), ("a", "b:c"), ("", "a:b"), ("b", "a")] {
                 let key = Identity::new(method, issuer, subject).principal_key();
                 assert!(keys.insert(key.clone()), "{key}");
@@ -173,15 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn known_names_are_bits_with_those_that_they_imply() {
-        let bits = |numbers: &[usize]| Bits256::from_iter(numbers.iter().copied());
-        let vocabulary = Vocabulary::default()
-            .with_scope("read", bits(&[0]))
-            .with_scope("admin", bits(&[0, 1, 192]))
-            .with_role("ops", bits(&[2]));
-        assert_eq!(vocabulary.scopes(["read", "other"]), bits(&[0]));
-        assert_eq!(vocabulary.scopes(["admin", "Read"]), bits(&[0, 1, 192]));
-        assert_eq!(vocabulary.scopes(["ops", "rea", ""]), bits(&[]));
-        assert_eq!(vocabulary.roles(["ops", "read"]), bits(&[2]));
+    fn each_method_has_its_own_name() {
+        for method in Method::ALL {
+            assert_eq!(Method::from_name(method.name()), Some(method));
+        }
+        assert_eq!(Method::from_name("JWT"), None);
     }
 }

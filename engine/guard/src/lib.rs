@@ -16,6 +16,8 @@ pub mod hidden;
 pub mod holder;
 pub mod identity;
 pub mod lookalike;
+#[cfg(feature = "auth")]
+pub mod metadata;
 pub mod network;
 pub mod origin;
 pub mod peer;

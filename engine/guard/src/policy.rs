@@ -6,7 +6,8 @@
 //! tokens, which become the sets of a [`Subject`] before, and requests.
 //!
 //! ```
-//! use corelane_guard::policy::{Decision, EntryKind, Policy, Subject};
+//! use corelane_guard::identity::Method;
+//! use corelane_guard::policy::{Claims, Decision, EntryKind, Policy, Subject};
 //!
 //! let policy = Policy::parse(
 //!     r#"
@@ -18,7 +19,7 @@
 //!     tools = ["get_*"]
 //!     "#,
 //! )?;
-//! let claims = corelane_guard::policy::Claims { method: "unix_peer", ..Default::default() };
+//! let claims = Claims { method: Method::UnixPeer, ..Claims::default() };
 //! let subject = Subject { roles: policy.roles_of(&claims), ..Subject::default() };
 //! let class = policy.class_of(&subject);
 //! assert_eq!(policy.decide(&class, EntryKind::Tool, "get_x"), Decision::Allowed);

@@ -8,6 +8,7 @@
 //! | `keys` | the keys of an issuer from its JWK set |
 //! | `claims` | the rules for each claim |
 //! | `verify` | issuers, and a token through all rules |
+//! | `introspection` | the answer of an issuer about an opaque token through all rules |
 //! | `cache` | verified and refused tokens by keyed hash |
 //! | `fault` | the rule that a token breaks |
 //!
@@ -17,6 +18,7 @@
 pub mod cache;
 pub mod claims;
 pub mod fault;
+mod introspection;
 mod json;
 pub mod jws;
 pub mod keys;
@@ -24,9 +26,9 @@ pub mod verify;
 
 use std::sync::Arc;
 
-use cache::{Cached, TokenCache};
+use cache::{Cached, TokenCache, TokenDigest};
 use fault::TokenFault;
-use verify::{Circumstances, Verifier};
+use verify::{Circumstances, Verified, Verifier};
 
 use crate::credential::Bearer;
 use crate::identity::Identity;
@@ -74,15 +76,40 @@ impl Authenticator {
             return Checked::Later;
         }
         *checks_left -= 1;
-        match self.verifier.verify(token, circumstances) {
+        let result = self.verifier.verify(token, circumstances);
+        self.keep(digest, result, circumstances.now_s)
+    }
+
+    /// Takes the result of an introspection of a token that [`Authenticator::check`] refused with
+    /// [`TokenFault::NotIntrospected`].
+    pub fn introspected(
+        &mut self,
+        token: Bearer<'_>,
+        result: Result<Verified, TokenFault>,
+        circumstances: &Circumstances<'_>,
+    ) -> Checked {
+        let digest = self.cache.digest(token.as_bytes());
+        let result = result.and_then(|verified| {
+            let is_bound = verified.is_bound_to(circumstances.certificate);
+            is_bound.then_some(verified).ok_or(TokenFault::Binding)
+        });
+        self.keep(digest, result, circumstances.now_s)
+    }
+
+    fn keep(
+        &mut self,
+        digest: TokenDigest,
+        result: Result<Verified, TokenFault>,
+        now_s: u64,
+    ) -> Checked {
+        match result {
             Ok(verified) => {
                 let identity = Arc::clone(&verified.identity);
-                self.cache.insert(digest, verified, circumstances.now_s);
+                self.cache.insert(digest, verified, now_s);
                 Checked::Valid(identity)
             }
             Err(fault) => {
-                self.cache
-                    .insert_refused(digest, fault, circumstances.now_s);
+                self.cache.insert_refused(digest, fault, now_s);
                 Checked::Refused(fault)
             }
         }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use corelane_guard::identity::Method;
 use corelane_guard::policy::{Claims, Decision, Entries, EntryKind, Policy, Subject, ViewBuilder};
 use serde_json::json;
 
@@ -201,7 +202,7 @@ fn decide(text: &str, identity: &Identity) -> Vec<String> {
     let policy = Policy::parse(text).unwrap_or_else(|error| panic!("{text}\n{error}"));
     let scopes = policy.scopes_of(identity.scopes.iter().copied());
     let claims = Claims {
-        method: identity.method,
+        method: Method::from_name(identity.method).unwrap(),
         subject: identity.subject,
         client: Some(identity.client),
         claim_roles: &identity.roles,

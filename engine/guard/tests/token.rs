@@ -11,6 +11,8 @@ mod cached;
 mod claims;
 #[path = "token/hostile.rs"]
 mod hostile;
+#[path = "token/introspection.rs"]
+mod introspection;
 #[path = "token/key_sets.rs"]
 mod key_sets;
 #[path = "token/mint.rs"]

@@ -10,9 +10,10 @@ use super::fault::{Fault, Finding, PolicyError};
 use super::file::{ConditionText, DefaultText, Document, Lines, RoleText, RuleText, UnmatchedText};
 use super::given::never_given;
 use super::pattern::{NamePattern, PatternDefect, UriPattern};
-use super::rules::{ANONYMOUS, METHODS, Pattern, Policy, Role, Rule, Scopes};
+use super::rules::{ANONYMOUS, Pattern, Policy, Role, Rule, Scopes};
 use super::{ADDRESS_LISTS_MAX, CONDITIONS_MAX, NAMES_MAX, PATTERNS_MAX, RULES_MAX};
 use crate::bits::Bits256;
+use crate::identity::Method;
 use crate::network::Networks;
 
 impl Policy {
@@ -92,12 +93,7 @@ impl Compiler<'_> {
             allows_known: head.is_some_and(|it| it.default == DefaultText::Authenticated),
             warns_of_unmatched: head.is_some_and(|it| it.unmatched == UnmatchedText::Warn),
             lists_acquirable: head.is_none_or(|it| it.list_acquirable),
-            roles: vec![Role::anonymous()],
-            scopes: Scopes::default(),
-            tenants: Vec::new(),
-            address_lists: Vec::new(),
-            grants: Vec::new(),
-            denies: Vec::new(),
+            ..Policy::default()
         };
         for role in roles {
             let role = self.role(role, &mut policy);
@@ -122,6 +118,11 @@ impl Compiler<'_> {
             }
             let rule = self.rule(line, rule, &mut policy);
             policy.denies.extend(rule);
+        }
+        // A scope that an endpoint requires is known, or no identity would be seen to have it.
+        let of_endpoints = auth.endpoint.into_iter().map(|it| it.scopes_required);
+        for scopes in of_endpoints.chain([auth.scopes_required]) {
+            self.scopes(scopes, &mut policy.scopes);
         }
         self.implied(&auth.scope_implies, &mut policy.scopes);
         self.totals(&policy);
@@ -159,19 +160,13 @@ impl Compiler<'_> {
             self.find(line, fault);
             return None;
         }
-        for method in text.methods.iter().flat_map(Spanned::get_ref) {
-            if !METHODS.contains(&method.as_str()) {
-                let fault = Fault::MethodUnknown(method.clone());
-                self.find(line, fault);
-            }
-        }
         let (scopes, _) = self.scopes(text.scopes, &mut policy.scopes);
         let role = Role {
             claim_roles: self.list("claim_roles", text.claim_roles),
             groups: self.list("groups", text.groups),
             subjects: self.list("subjects", text.subjects),
             clients: self.list("clients", text.clients),
-            methods: self.list("methods", text.methods),
+            methods: self.methods(line, text.methods),
             tenant: text.tenant.map(Spanned::into_inner),
             scopes,
             line,
@@ -181,6 +176,17 @@ impl Compiler<'_> {
             self.find(line, Fault::RoleOfNone(role.name.clone()));
         }
         Some(role)
+    }
+
+    fn methods(&mut self, line: usize, list: Option<Spanned<Vec<String>>>) -> Option<Vec<Method>> {
+        let mut methods = Vec::new();
+        for name in self.list("methods", list)? {
+            match Method::from_name(&name) {
+                Some(method) => methods.push(method),
+                None => self.find(line, Fault::MethodUnknown(name)),
+            }
+        }
+        Some(methods)
     }
 
     fn list(

@@ -114,6 +114,9 @@ impl Policy {
         target: Target<'_>,
         read: Option<Reader<'_, '_>>,
     ) -> Decision {
+        if self.is_open {
+            return Decision::Allowed;
+        }
         if self.deny_of(class, target, read).is_some() {
             return Decision::Hidden;
         }

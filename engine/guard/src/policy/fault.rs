@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{ADDRESS_LISTS_MAX, CONDITIONS_MAX, NAMES_MAX, PATTERNS_MAX, PatternDefect, RULES_MAX};
+use crate::identity::Method;
 use crate::network::NetworkError;
 
 /// A fault, and the line of the configuration that has it.
@@ -87,7 +88,7 @@ pub enum Fault {
     /// An unknown method of authentication.
     #[error(
         "there is no method {0:?}: use one of {methods}",
-        methods = super::rules::METHODS.join(", ")
+        methods = Method::ALL.map(Method::name).join(", ")
     )]
     MethodUnknown(String),
     /// A scope that no token can have.

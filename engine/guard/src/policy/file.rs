@@ -40,6 +40,15 @@ pub(super) struct AuthText {
     pub(super) api_key: Vec<BTreeMap<String, IgnoredAny>>,
     #[serde(default)]
     pub(super) scope_implies: BTreeMap<String, Spanned<Vec<String>>>,
+    pub(super) scopes_required: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    pub(super) endpoint: Vec<EndpointText>,
+}
+
+/// The parts of `[[auth.endpoint]]` that a policy depends on.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct EndpointText {
+    pub(super) scopes_required: Option<Spanned<Vec<String>>>,
 }
 
 /// `[policy]`

@@ -3,26 +3,19 @@
 use super::argument::Condition;
 use super::pattern::{NamePattern, UriPattern};
 use crate::bits::Bits256;
+use crate::identity::{Identity, Method};
 use crate::network::Networks;
 
-/// The ways to be known, as `methods` of a role names them.
-pub(super) const METHODS: [&str; 8] = [
-    "jwt",
-    "introspected",
-    "api_key",
-    "certificate",
-    "proxy_header",
-    "unix_peer",
-    "process",
-    ANONYMOUS,
-];
-/// The built-in role of requests without a credential, and its method. It has number 0.
+/// The built-in role of requests without a credential. It has number 0.
 pub(super) const ANONYMOUS: &str = "anonymous";
 pub(super) const ANONYMOUS_ROLE: usize = 0;
 
 /// A checked policy. It is immutable: a reload makes another one.
 #[derive(Debug)]
 pub struct Policy {
+    /// Everything is allowed to everyone.
+    pub(super) is_open: bool,
+    /// Everything is allowed, but for the denies, to each identity that is not anonymous.
     pub(super) allows_known: bool,
     pub(super) warns_of_unmatched: bool,
     pub(super) lists_acquirable: bool,
@@ -51,7 +44,7 @@ pub(super) struct Role {
     pub(super) scopes: Bits256,
     pub(super) subjects: Option<Vec<String>>,
     pub(super) clients: Option<Vec<String>>,
-    pub(super) methods: Option<Vec<String>>,
+    pub(super) methods: Option<Vec<Method>>,
     pub(super) tenant: Option<String>,
 }
 
@@ -81,8 +74,8 @@ pub(super) struct Pattern<P> {
 /// The claims of an identity, before they are roles. Names compare byte by byte.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claims<'a> {
-    /// How the identity is known, such as `jwt` or `api_key`.
-    pub method: &'a str,
+    /// How the identity is known.
+    pub method: Method,
     /// The subject.
     pub subject: &'a str,
     /// The client that the token was issued to.
@@ -97,7 +90,63 @@ pub struct Claims<'a> {
     pub tenant: Option<&'a str>,
 }
 
+impl Default for Policy {
+    /// The policy without a rule, which allows nothing.
+    fn default() -> Policy {
+        Policy {
+            is_open: false,
+            allows_known: false,
+            warns_of_unmatched: false,
+            lists_acquirable: true,
+            roles: vec![Role::anonymous()],
+            scopes: Scopes::default(),
+            tenants: Vec::new(),
+            address_lists: Vec::new(),
+            grants: Vec::new(),
+            denies: Vec::new(),
+        }
+    }
+}
+
 impl Policy {
+    /// The policy that allows everything to everyone, for a server without access control.
+    ///
+    /// ```
+    /// use corelane_guard::policy::{Decision, EntryKind, Policy, Subject};
+    ///
+    /// let (open, closed) = (Policy::open(), Policy::default());
+    /// let class = open.class_of(&Subject::default());
+    /// assert_eq!(open.decide(&class, EntryKind::Tool, "x"), Decision::Allowed);
+    /// assert_eq!(closed.decide(&class, EntryKind::Tool, "x"), Decision::Hidden);
+    /// ```
+    pub fn open() -> Policy {
+        Policy {
+            is_open: true,
+            ..Policy::default()
+        }
+    }
+
+    /// An identity without token: with the roles that its method and its subject give.
+    ///
+    /// ```
+    /// use corelane_guard::identity::Method;
+    /// use corelane_guard::policy::Policy;
+    ///
+    /// let anonymous = Policy::default().identity_of(Method::Anonymous, "");
+    /// assert!(anonymous.roles.contains(0));
+    /// ```
+    pub fn identity_of(&self, method: Method, subject: &str) -> Identity {
+        let claims = Claims {
+            method,
+            subject,
+            ..Claims::default()
+        };
+        Identity {
+            roles: self.roles_of(&claims),
+            ..Identity::new(method, "", subject)
+        }
+    }
+
     /// The scopes of a token that the policy names, with all that they imply. Others are left out.
     pub fn scopes_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Bits256 {
         let places = names.into_iter().filter_map(|name| self.scopes.place(name));
@@ -143,7 +192,7 @@ impl Role {
             scopes: Bits256::default(),
             subjects: None,
             clients: None,
-            methods: Some(vec![ANONYMOUS.to_owned()]),
+            methods: Some(vec![Method::Anonymous]),
             tenant: None,
         }
     }
@@ -155,9 +204,9 @@ impl Role {
             &self.groups,
             &self.subjects,
             &self.clients,
-            &self.methods,
         ];
         lists.iter().all(|list| list.is_none())
+            && self.methods.is_none()
             && self.scopes == Bits256::default()
             && self.tenant.is_none()
     }
@@ -171,7 +220,10 @@ impl Role {
             && is_one(&self.groups, claims.groups)
             && is_one(&self.subjects, &[claims.subject])
             && is_one(&self.clients, claims.client.as_slice())
-            && is_one(&self.methods, &[claims.method])
+            && self
+                .methods
+                .as_ref()
+                .is_none_or(|methods| methods.contains(&claims.method))
             && self.scopes.is_subset_of(&claims.scopes)
             && self
                 .tenant

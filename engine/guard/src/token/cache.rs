@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::fault::TokenFault;
-use super::verify::{Circumstances, Verified};
+use super::verify::{Circumstances, Proof, Verified};
 use crate::identity::Identity;
 
 /// The bounds of a cache.
@@ -102,7 +102,7 @@ impl TokenCache {
 
     /// Keeps a token that was verified now. API keys are not kept: a check of one is as fast.
     pub fn insert(&mut self, digest: TokenDigest, verified: Verified, now_s: u64) {
-        if verified.key.is_some() {
+        if verified.proof != Proof::ApiKey {
             let until_s = verified
                 .until_s
                 .min(now_s.saturating_add(self.limits.ttl_s));

@@ -80,10 +80,20 @@ impl Claims {
         self.0.text_of("iss").ok_or(TokenFault::Issuer)
     }
 
-    /// V7: one of the audiences is this resource, or one of the others byte by byte.
+    /// Whether an introspection found the token active (RFC 7662 2.2).
+    pub(super) fn is_active(&self) -> bool {
+        self.0.member("active") == Some(&Json::Bool(true))
+    }
+
+    /// Whether a claim is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.member(name).is_some()
+    }
+
+    /// V7: one of the audiences is one of these resources, or one of the others byte by byte.
     pub(super) fn check_audience(
         &self,
-        resource: &Resource,
+        resources: &[Resource],
         extra: &[Box<str>],
     ) -> Result<(), TokenFault> {
         let names = self
@@ -91,7 +101,7 @@ impl Claims {
             .member("aud")
             .and_then(|aud| texts(aud, AUDIENCES_MAX));
         let is_here = |name: &&str| {
-            normal_form(name).is_some_and(|name| name == resource.0)
+            normal_form(name).is_some_and(|name| resources.iter().any(|it| it.0 == name))
                 || extra.iter().any(|other| **other == **name)
         };
         let found = names.is_some_and(|names| names.iter().any(is_here));

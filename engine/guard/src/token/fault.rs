@@ -66,9 +66,16 @@ pub enum TokenFault {
     /// An API key.
     #[error("the API key is unknown, expired, or not for this address")]
     ApiKey,
-    /// The keys of the issuer were never loaded, or are too old.
-    #[error("K4: the keys of the issuer are unavailable")]
+    /// The keys of the issuer were never loaded, or are too old; or it cannot be reached for an
+    /// introspection.
+    #[error("K4: the keys of the issuer are unavailable, or it cannot be reached")]
     KeysUnavailable,
+    /// An opaque token: its issuer knows whether it is valid. Request an introspection.
+    #[error("the token is opaque: its issuer must introspect it")]
+    NotIntrospected,
+    /// The issuer says that an opaque token is not valid.
+    #[error("the issuer has no active token of this text")]
+    Inactive,
 }
 
 impl TokenFault {
@@ -114,7 +121,7 @@ impl TokenFault {
         match self {
             TokenFault::Expired => Refusal::Expired,
             TokenFault::NotYetValid => Refusal::NotYetValid,
-            TokenFault::KeysUnavailable => Refusal::Unavailable,
+            TokenFault::KeysUnavailable | TokenFault::NotIntrospected => Refusal::Unavailable,
             _ => Refusal::InvalidToken,
         }
     }
@@ -128,6 +135,7 @@ impl TokenFault {
                 | TokenFault::Binding
                 | TokenFault::ApiKey
                 | TokenFault::KeysUnavailable
+                | TokenFault::NotIntrospected
         )
     }
 }

@@ -13,7 +13,8 @@ use super::fault::TokenFault;
 use super::jws::{Algorithm, Jws};
 use super::keys::IssuerKeys;
 use crate::api_key::{self, ApiKeys};
-use crate::identity::{Identity, Method, Vocabulary};
+use crate::identity::{Identity, Method};
+use crate::policy::{self, Policy};
 
 /// Most tolerance between clocks, in seconds.
 pub const LEEWAY_S_MAX: u64 = 300;
@@ -30,6 +31,20 @@ pub enum TypeProfile {
     Jwt,
 }
 
+/// The kind of tokens that an issuer issues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Signed ones, which its keys verify.
+    #[default]
+    Signed,
+    /// Opaque ones, which it introspects (RFC 7662). One issuer of a server at most: such a token
+    /// does not name its issuer.
+    Opaque {
+        /// Whether its answer must have this resource as an audience.
+        audience_required: bool,
+    },
+}
+
 /// An issuer of tokens, as it is configured.
 #[derive(Clone, Debug)]
 pub struct Issuer {
@@ -37,7 +52,9 @@ pub struct Issuer {
     pub alias: Box<str>,
     /// The value of `iss`.
     pub issuer: Box<str>,
-    /// The types of tokens.
+    /// The kind of tokens.
+    pub kind: TokenKind,
+    /// The types of signed tokens.
     pub profile: TypeProfile,
     /// The algorithms.
     pub algorithms: Vec<Algorithm>,
@@ -47,8 +64,10 @@ pub struct Issuer {
     pub leeway_s: u64,
     /// Oldest `iat`, in seconds before now. `iat` is required then.
     pub token_age_max_s: Option<u64>,
-    /// The path of the claim with roles or groups.
+    /// The path of the claim with roles, which `claim_roles` of a policy compare.
     pub roles_claim: Option<Box<str>>,
+    /// The path of the claim with groups, which `groups` of a policy compare.
+    pub groups_claim: Option<Box<str>>,
     /// The path of the claim with the tenant.
     pub tenant_claim: Option<Box<str>>,
     /// The paths of the claims that handlers see.
@@ -61,12 +80,14 @@ impl Issuer {
         Issuer {
             alias: alias.into(),
             issuer: issuer.into(),
+            kind: TokenKind::default(),
             profile: TypeProfile::default(),
             algorithms: Algorithm::DEFAULTS.to_vec(),
             audiences_extra: Vec::new(),
             leeway_s: 60,
             token_age_max_s: None,
             roles_claim: None,
+            groups_claim: None,
             tenant_claim: None,
             claims: Vec::new(),
         }
@@ -126,36 +147,56 @@ pub struct Verified {
     pub(super) until_s: u64,
     /// The certificate that it is bound to.
     pub(super) certificate: Option<[u8; 32]>,
-    /// The key of its signature; None for an API key, which is never cached.
-    pub(super) key: Option<[u8; 32]>,
+    /// The proof of the identity.
+    pub(super) proof: Proof,
     /// Its entries of a deny list, of `jti` and `sub`.
-    revocations: [Option<[u8; 32]>; 2],
+    pub(super) revocations: [Option<[u8; 32]>; 2],
 }
 
-/// Verifies tokens and API keys for one resource. A snapshot: another configuration, key set or
-/// deny list makes another one, and shares what stays.
+/// The proof of an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// A signature by the key with this fingerprint.
+    Signature([u8; 32]),
+    /// The answer of the issuer.
+    Introspection,
+    /// An API key. It is never cached.
+    ApiKey,
+}
+
+/// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration,
+/// key set or deny list makes another one, and shares what stays.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    resource: Resource,
+    pub(super) resources: Vec<Resource>,
     /// Without keys until they are loaded, and after they are too old.
-    issuers: Vec<(Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
+    pub(super) issuers: Vec<(Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
     api_keys: Arc<ApiKeys>,
-    vocabulary: Arc<Vocabulary>,
+    policy: Arc<Policy>,
     denied: Arc<DenyList>,
     token_bytes_max: usize,
 }
 
 impl Verifier {
-    /// A verifier without issuers and API keys: it refuses all tokens.
-    pub fn new(resource: Resource, vocabulary: Arc<Vocabulary>) -> Verifier {
+    /// A verifier without resources, issuers and API keys: it refuses all tokens. Identities have
+    /// the scopes and roles of this policy.
+    pub fn new(policy: Arc<Policy>) -> Verifier {
         Verifier {
-            resource,
+            resources: Vec::new(),
             issuers: Vec::new(),
             api_keys: Arc::default(),
-            vocabulary,
+            policy,
             denied: Arc::default(),
             token_bytes_max: crate::credential::TOKEN_BYTES_MAX,
         }
+    }
+
+    /// Adds a resource: the audience of a token is one of them, or one of the `audiences_extra` of
+    /// its issuer.
+    #[must_use]
+    pub fn with_resource(mut self, resource: Resource) -> Verifier {
+        self.resources.push(resource);
+        self
     }
 
     /// Adds an issuer, or replaces the one with this `iss`. Without keys its tokens are answered
@@ -201,7 +242,7 @@ impl Verifier {
     /// use corelane_guard::token::verify::{Circumstances, Verifier};
     ///
     /// let resource = Resource::new("https://mcp.example.com/mcp")?;
-    /// let verifier = Verifier::new(resource, Default::default());
+    /// let verifier = Verifier::new(Default::default()).with_resource(resource);
     /// let circumstances = Circumstances { now_s: 1, certificate: None, address: None };
     /// assert_eq!(verifier.verify(b"a.b", &circumstances), Err(TokenFault::Form));
     /// # Ok::<(), corelane_guard::token::claims::ResourceError>(())
@@ -217,9 +258,17 @@ impl Verifier {
         if token.starts_with(api_key::PREFIX) {
             return self.verify_api_key(token, circumstances);
         }
-        let jws = Jws::read(token)?;
+        let jws = match Jws::read(token) {
+            Err(TokenFault::Form) if is_opaque(token) && self.opaque_issuer().is_some() => {
+                return Err(TokenFault::NotIntrospected);
+            }
+            jws => jws?,
+        };
         let claims = Claims::read(&jws.payload)?;
         let (issuer, keys) = self.issuer_of(&claims)?;
+        if issuer.kind != TokenKind::Signed {
+            return Err(TokenFault::NotIntrospected);
+        }
         if !issuer.algorithms.contains(&jws.algorithm) {
             return Err(TokenFault::Algorithm);
         }
@@ -239,7 +288,22 @@ impl Verifier {
         let jws = Jws::read(token).ok()?;
         let claims = Claims::read(&jws.payload).ok()?;
         let (issuer, _) = self.issuer_of(&claims).ok()?;
-        Some((issuer, jws.kid))
+        (issuer.kind == TokenKind::Signed).then_some((issuer, jws.kid))
+    }
+
+    /// The aliases of the issuers whose keys are absent: their tokens are answered with 503.
+    pub fn issuers_without_keys(&self) -> impl Iterator<Item = &str> {
+        let is_without = |(issuer, keys): &&(Arc<Issuer>, Option<Arc<IssuerKeys>>)| {
+            issuer.kind == TokenKind::Signed && keys.is_none()
+        };
+        let issuers = self.issuers.iter().filter(is_without);
+        issuers.map(|(issuer, _)| &*issuer.alias)
+    }
+
+    /// The issuer that introspects opaque tokens, for [`TokenFault::NotIntrospected`].
+    pub fn opaque_issuer(&self) -> Option<&Issuer> {
+        let mut issuers = self.issuers.iter().map(|(issuer, _)| &**issuer);
+        issuers.find(|issuer| issuer.kind != TokenKind::Signed)
     }
 
     fn issuer_of(&self, claims: &Claims) -> Result<(&Issuer, Option<&IssuerKeys>), TokenFault> {
@@ -261,39 +325,21 @@ impl Verifier {
         key: [u8; 32],
         circumstances: &Circumstances<'_>,
     ) -> Result<Verified, TokenFault> {
-        claims.check_audience(&self.resource, &issuer.audiences_extra)?;
+        claims.check_audience(&self.resources, &issuer.audiences_extra)?;
         check_type(issuer.profile, jws.typ.as_deref(), claims)?;
         let (now_s, leeway_s) = (circumstances.now_s, issuer.leeway_s.min(LEEWAY_S_MAX));
         let expires_s = claims.check_expiry(now_s, leeway_s)?;
         claims.check_start(now_s, leeway_s, issuer.token_age_max_s)?;
-        let subject = claims.subject()?;
-        let scopes = self.vocabulary.scopes(claims.scopes()?);
-        let roles = issuer
-            .roles_claim
-            .as_ref()
-            .map(|path| claims.names(path))
-            .transpose()?;
-        let tenant = match &issuer.tenant_claim {
-            Some(path) => claims.name(path)?,
-            None => None,
+        let identity = Identity {
+            expires_s: Some(expires_s),
+            ..self.identity(issuer, Method::Jwt, claims.subject()?, claims)?
         };
-        let token_id = claims
-            .token_id()
-            .map(|id| revocation("jti", &issuer.alias, id));
         let verified = Verified {
-            identity: Arc::new(Identity {
-                client: claims.client()?.map(Box::from),
-                scopes,
-                roles: self.vocabulary.roles(roles.unwrap_or_default()),
-                tenant: tenant.map(Box::from),
-                claims: claims.selected(&issuer.claims)?,
-                expires_s: Some(expires_s),
-                ..Identity::new(Method::Jwt, &issuer.alias, subject)
-            }),
             until_s: expires_s.saturating_add(leeway_s),
             certificate: bound_certificate(claims)?,
-            key: Some(key),
-            revocations: [token_id, Some(revocation("sub", &issuer.alias, subject))],
+            proof: Proof::Signature(key),
+            revocations: revocations(issuer, &identity.subject, claims),
+            identity: Arc::new(identity),
         };
         if !verified.is_bound_to(circumstances.certificate) {
             return Err(TokenFault::Binding);
@@ -302,6 +348,42 @@ impl Verifier {
             true => Err(TokenFault::Revoked),
             false => Ok(verified),
         }
+    }
+
+    /// V12, V13: the identity that claims describe.
+    pub(super) fn identity(
+        &self,
+        issuer: &Issuer,
+        method: Method,
+        subject: &str,
+        claims: &Claims,
+    ) -> Result<Identity, TokenFault> {
+        let client = claims.client()?;
+        let tenant = match &issuer.tenant_claim {
+            Some(path) => claims.name(path)?,
+            None => None,
+        };
+        let names = |path: &Option<Box<str>>| match path {
+            Some(path) => claims.names(path),
+            None => Ok(Vec::new()),
+        };
+        let known = policy::Claims {
+            method,
+            subject,
+            client,
+            claim_roles: &names(&issuer.roles_claim)?,
+            groups: &names(&issuer.groups_claim)?,
+            scopes: self.policy.scopes_of(claims.scopes()?),
+            tenant,
+        };
+        Ok(Identity {
+            client: client.map(Box::from),
+            scopes: known.scopes,
+            roles: self.policy.roles_of(&known),
+            tenant: tenant.map(Box::from),
+            claims: claims.selected(&issuer.claims)?,
+            ..Identity::new(method, &issuer.alias, subject)
+        })
     }
 
     fn verify_api_key(
@@ -314,11 +396,18 @@ impl Verifier {
             .api_keys
             .find(text, now_s, address)
             .ok_or(TokenFault::ApiKey)?;
+        let roles: Vec<&str> = key.roles.iter().map(|name| &**name).collect();
+        let known = policy::Claims {
+            method: Method::ApiKey,
+            subject: &key.id,
+            claim_roles: &roles,
+            scopes: self.policy.scopes_of(key.scopes.iter().map(|name| &**name)),
+            tenant: key.tenant.as_deref(),
+            ..policy::Claims::default()
+        };
         let identity = Identity {
-            scopes: self
-                .vocabulary
-                .scopes(key.scopes.iter().map(|name| &**name)),
-            roles: self.vocabulary.roles(key.roles.iter().map(|name| &**name)),
+            scopes: known.scopes,
+            roles: self.policy.roles_of(&known),
             tenant: key.tenant.clone(),
             expires_s: key.expires_s,
             ..Identity::new(Method::ApiKey, "", &key.id)
@@ -327,12 +416,12 @@ impl Verifier {
             identity: Arc::new(identity),
             until_s: key.expires_s.unwrap_or(u64::MAX),
             certificate: None,
-            key: None,
+            proof: Proof::ApiKey,
             revocations: [None, None],
         })
     }
 
-    fn has_revoked(&self, verified: &Verified) -> bool {
+    pub(super) fn has_revoked(&self, verified: &Verified) -> bool {
         verified
             .revocations
             .iter()
@@ -343,17 +432,24 @@ impl Verifier {
     /// Whether a token that an earlier verifier with the same issuers accepted is accepted by this
     /// one, as far as keys and the deny list matter.
     pub(super) fn still_accepts(&self, verified: &Verified) -> bool {
-        let has = |key| {
-            self.issuers.iter().any(|(issuer, keys)| {
-                *issuer.alias == *verified.identity.issuer
-                    && keys.as_ref().is_some_and(|keys| keys.has(key))
-            })
+        let has = |(issuer, keys): &(Arc<Issuer>, Option<Arc<IssuerKeys>>)| {
+            let proves = match &verified.proof {
+                Proof::Signature(key) => keys.as_ref().is_some_and(|keys| keys.has(key)),
+                Proof::Introspection => issuer.kind != TokenKind::Signed,
+                Proof::ApiKey => false,
+            };
+            proves && *issuer.alias == *verified.identity.issuer
         };
-        verified.key.as_ref().is_some_and(has) && !self.has_revoked(verified)
+        self.issuers.iter().any(has) && !self.has_revoked(verified)
     }
 }
 
 impl Verified {
+    /// The first second in which it is no longer accepted, since 1970.
+    pub fn until_s(&self) -> u64 {
+        self.until_s
+    }
+
     /// Whether a connection with this certificate may use the token.
     pub(super) fn is_bound_to(&self, certificate: Option<&[u8; 32]>) -> bool {
         self.certificate.is_none() || self.certificate.as_ref() == certificate
@@ -371,8 +467,27 @@ fn check_type(profile: TypeProfile, typ: Option<&str>, claims: &Claims) -> Resul
     fits.then_some(()).ok_or(TokenFault::Type)
 }
 
+/// Whether a token can be an opaque one (RFC 6750 2.1).
+fn is_opaque(token: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    !token.is_empty() && token.iter().all(is_allowed)
+}
+
+/// The entries of a deny list that a token has.
+pub(super) fn revocations(
+    issuer: &Issuer,
+    subject: &str,
+    claims: &Claims,
+) -> [Option<[u8; 32]>; 2] {
+    let entry = |kind, name| revocation(kind, &issuer.alias, name);
+    [
+        claims.token_id().map(|id| entry("jti", id)),
+        Some(entry("sub", subject)),
+    ]
+}
+
 /// V14: the SHA-256 of the certificate that the token is bound to.
-fn bound_certificate(claims: &Claims) -> Result<Option<[u8; 32]>, TokenFault> {
+pub(super) fn bound_certificate(claims: &Claims) -> Result<Option<[u8; 32]>, TokenFault> {
     let Some(text) = claims.bound_certificate()? else {
         return Ok(None);
     };

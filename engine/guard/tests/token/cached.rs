@@ -222,9 +222,9 @@ fn an_api_key_is_an_identity_that_is_checked_each_time() {
         let (Checked::Valid(identity), 1) = check(&mut authenticator, &text, &now()) else {
             panic!("a valid key");
         };
-        assert_eq!(identity.principal_key(), "key::ci");
+        assert_eq!(identity.principal_key(), "api_key::ci");
         assert_eq!(identity.scopes, Bits256::from_iter([1]));
-        assert_eq!(identity.roles, Bits256::from_iter([255]));
+        assert_eq!(identity.roles, Bits256::from_iter([1]));
         assert_eq!(identity.method, Method::ApiKey);
     }
     let refused = (Checked::Refused(TokenFault::ApiKey), 1);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use corelane_guard::bits::Bits256;
 use corelane_guard::identity::Claim;
+use corelane_guard::token::claims::Resource;
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::verify::{Circumstances, DenyList, Issuer};
 
@@ -82,6 +83,30 @@ fn v7_one_audience_is_this_resource() {
             ("{}", refused),
         ],
     );
+}
+
+#[test]
+fn v7_each_resource_of_the_server_is_an_audience() {
+    let mint = Mint::new();
+    let one = mint.verifier(issuer());
+    let admin = Resource::new("https://mcp.example.com/admin").expect("a URI");
+    let both = one.clone().with_resource(admin);
+    for (path, of_one, of_both) in [
+        ("mcp", Ok(()), Ok(())),
+        ("admin", Err(TokenFault::Audience), Ok(())),
+        (
+            "other",
+            Err(TokenFault::Audience),
+            Err(TokenFault::Audience),
+        ),
+    ] {
+        let audience = format!("\"https://mcp.example.com/{path}\"");
+        let token = mint.token(&Claims::valid().with("aud", &audience));
+        for (verifier, expected) in [(&one, of_one), (&both, of_both)] {
+            let found = verifier.verify(token.as_bytes(), &now()).map(|_| ());
+            assert_eq!(found, expected, "{path}");
+        }
+    }
 }
 
 #[test]
@@ -230,9 +255,10 @@ fn v12_scopes_are_a_list_of_bounded_names() {
 }
 
 #[test]
-fn v13_roles_tenant_and_claims_come_from_configured_paths() {
+fn v13_roles_groups_tenant_and_claims_come_from_configured_paths() {
     let issuer = Issuer {
         roles_claim: Some("realm_access.roles".into()),
+        groups_claim: Some("groups".into()),
         tenant_claim: Some("org".into()),
         claims: vec![
             "email".into(),
@@ -246,19 +272,23 @@ fn v13_roles_tenant_and_claims_come_from_configured_paths() {
     let verify = |claims: Claims| verifier.verify(mint.token(&claims).as_bytes(), &now());
     let valid = Claims::valid()
         .with("realm_access", r#"{"roles":["ops","unknown"]}"#)
+        .with("groups", r#"["staff","ops"]"#)
         .with("org", "\"acme\"")
         .with("email", "\"a@b\"")
         .with("https://e.example/x", "\"y\"");
     let identity = verify(valid.clone()).expect("valid").identity;
-    assert_eq!(identity.roles, Bits256::from_iter([255]));
+    assert_eq!(identity.roles, Bits256::from_iter([1, 2]));
     assert_eq!(identity.tenant.as_deref(), Some("acme"));
     let claims: [Claim; 2] = [
         ("email".into(), "a@b".into()),
         ("https://e.example/x".into(), "y".into()),
     ];
     assert_eq!(identity.claims, claims);
-    // Roles at another path are none.
-    let elsewhere = verify(Claims::valid().with("roles", r#"["ops"]"#)).expect("valid");
+    // Roles at another path are none, and a group is no role.
+    let elsewhere = Claims::valid()
+        .with("roles", r#"["ops"]"#)
+        .with("groups", r#"["ops"]"#);
+    let elsewhere = verify(elsewhere).expect("valid");
     assert_eq!(
         (
             elsewhere.identity.roles,
@@ -269,6 +299,7 @@ fn v13_roles_tenant_and_claims_come_from_configured_paths() {
     for (name, value) in [
         ("realm_access", r#"{"roles":[1]}"#),
         ("realm_access", r#"{"roles":{}}"#),
+        ("groups", r#"[["staff"]]"#),
         ("org", "1"),
         ("org", "\"\""),
         ("org", "[\"acme\",\"other\"]"),

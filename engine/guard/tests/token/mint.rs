@@ -11,8 +11,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use corelane_guard::bits::Bits256;
-use corelane_guard::identity::Vocabulary;
+use corelane_guard::policy::Policy;
 use corelane_guard::token::claims::Resource;
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::keys::IssuerKeys;
@@ -22,6 +21,26 @@ pub(crate) const NOW_S: u64 = 1_000_000;
 pub(crate) const ISSUER: &str = "https://issuer.example";
 pub(crate) const RESOURCE: &str = "https://mcp.example.com/mcp";
 pub(crate) const HEADER: &str = r#"{"alg":"ES256","kid":"ec","typ":"at+jwt"}"#;
+
+/// Its scopes are mcp:read (0) and mcp:write (1), its roles ops (1) and staff (2).
+const POLICY: &str = r#"
+[[auth.issuer]]
+roles_claim = "realm_access.roles"
+groups_claim = "groups"
+[[role]]
+name = "ops"
+claim_roles = ["ops"]
+[[role]]
+name = "staff"
+groups = ["staff"]
+[[grant]]
+role = "ops"
+tools = ["*"]
+scopes = ["mcp:read", "mcp:write"]
+[[grant]]
+role = "staff"
+tools = ["*"]
+"#;
 
 pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -145,14 +164,9 @@ pub(crate) fn issuer() -> Issuer {
 }
 
 pub(crate) fn verifier() -> Verifier {
-    let vocabulary = Vocabulary::default()
-        .with_scope("mcp:read", Bits256::from_iter([0]))
-        .with_scope("mcp:write", Bits256::from_iter([1]))
-        .with_role("ops", Bits256::from_iter([255]));
-    Verifier::new(
-        Resource::new(RESOURCE).expect("a URI"),
-        Arc::new(vocabulary),
-    )
+    let policy = Policy::parse(POLICY).expect("a policy");
+    let resource = Resource::new(RESOURCE).expect("a URI");
+    Verifier::new(Arc::new(policy)).with_resource(resource)
 }
 
 pub(crate) fn now() -> Circumstances<'static> {

@@ -1,6 +1,7 @@
 //! Decisions about entries, and their explanations.
 
 use super::*;
+use crate::identity::Method;
 
 fn policy(text: &str) -> Policy {
     Policy::parse(&format!("{text}{AUTH}")).unwrap()
@@ -39,7 +40,7 @@ tools = ["drop_*"]
 fn decide(policy: &Policy, roles: &[&str], scopes: &[&str], kind: EntryKind, name: &str) -> String {
     let scopes = policy.scopes_of(scopes.iter().copied());
     let claims = Claims {
-        method: "jwt",
+        method: Method::Jwt,
         claim_roles: roles,
         scopes,
         ..Claims::default()
@@ -97,9 +98,9 @@ fn the_default_for_known_identities_leaves_the_anonymous_out() {
                 [[deny]]\nrole = \"x\"\ntools = [\"*\"]\n";
     let policy = policy(text);
     for (method, subject, expected) in [
-        ("jwt", "good", Decision::Allowed),
-        ("jwt", "bad", Decision::Hidden),
-        ("anonymous", "", Decision::Hidden),
+        (Method::Jwt, "good", Decision::Allowed),
+        (Method::Jwt, "bad", Decision::Hidden),
+        (Method::Anonymous, "", Decision::Hidden),
     ] {
         let claims = Claims {
             method,
@@ -110,7 +111,7 @@ fn the_default_for_known_identities_leaves_the_anonymous_out() {
         assert_eq!(
             policy.decide(&class, EntryKind::Tool, "t"),
             expected,
-            "{method} {subject}"
+            "{method:?} {subject}"
         );
     }
 }
@@ -139,7 +140,7 @@ addresses = ["10.9.0.0/16"]
 "#;
     let policy = policy(text);
     let claims = Claims {
-        method: "jwt",
+        method: Method::Jwt,
         ..Claims::default()
     };
     let roles = policy.roles_of(&claims);
@@ -291,4 +292,21 @@ fn spellings_of_uris_pass_no_deny() {
     ] {
         assert_eq!(decide(uri), Decision::Hidden, "{uri}");
     }
+}
+
+#[test]
+fn scopes_that_endpoints_require_are_known_without_a_rule() {
+    let text = "[policy]\ndefault = \"authenticated\"\n\
+                [auth]\nscopes_required = [\"a\"]\n\
+                [auth.scope_implies]\n\"all\" = [\"a\"]\n\
+                [[auth.endpoint]]\nscopes_required = [\"b\"]\n";
+    let policy = Policy::parse(text).unwrap();
+    let required = policy.scopes_of(["a"]);
+    assert_eq!(required.count(), 1);
+    assert!(required.is_subset_of(&policy.scopes_of(["all"])));
+    assert!(
+        !policy
+            .scopes_of(["b"])
+            .is_subset_of(&policy.scopes_of(["all"]))
+    );
 }
