@@ -66,7 +66,10 @@ impl Segments {
             error,
         };
         let mut builder = DirBuilder::new();
-        let made = builder.recursive(true).mode(DIRECTORY_MODE).create(directory);
+        let made = builder
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(directory);
         made.map_err(failed)?;
         let locked = File::open(directory).map_err(failed)?;
         let mode = locked.metadata().map_err(failed)?.permissions().mode();
@@ -185,7 +188,9 @@ impl Segments {
             path: path.to_owned(),
             error,
         };
-        let names = self.names().map_err(|error| failed(&self.directory, error))?;
+        let names = self
+            .names()
+            .map_err(|error| failed(&self.directory, error))?;
         for name in names.iter().rev() {
             let path = self.directory.join(name);
             let line = last_line(&path).map_err(|error| failed(&path, error))?;

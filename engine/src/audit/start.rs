@@ -98,7 +98,11 @@ pub struct AuditThread {
 /// A key or the directory cannot be used, or another process uses it.
 pub fn start(settings: AuditSettings, profile: &Audit) -> Result<AuditThread, AuditError> {
     let read_key = |path: &PathBuf| key(path, SigningKey::from_pem);
-    let signing_key = settings.signing_key_file.as_ref().map(read_key).transpose()?;
+    let signing_key = settings
+        .signing_key_file
+        .as_ref()
+        .map(read_key)
+        .transpose()?;
     let arguments_key = match &settings.arguments {
         RecordedArguments::Digest(path) => Some(key(path, ArgumentsKey::from_base64)?),
         RecordedArguments::Off | RecordedArguments::Fields(_) => None,

@@ -1,8 +1,8 @@
 //! The thread that writes the audit log.
 
+use std::io;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, PoisonError};
-use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,7 +148,8 @@ impl Writer {
         }
         self.frames = frames;
         if is_over && ready <= STEP_BYTES {
-            let last = std::mem::take(&mut *shard.last.lock().unwrap_or_else(PoisonError::into_inner));
+            let last =
+                std::mem::take(&mut *shard.last.lock().unwrap_or_else(PoisonError::into_inner));
             self.append_frames(&last);
         }
         !is_over || ready > STEP_BYTES
@@ -266,7 +267,10 @@ impl Writer {
         let is_stopping = self.shared.is_stopping.load(Ordering::Relaxed);
         let has_records = !self.shared.records.is_empty()
             || !self.shared.shards().is_empty()
-            || self.shards.iter().any(|it| !it.ring.is_empty() || it.ring.is_abandoned());
+            || self
+                .shards
+                .iter()
+                .any(|it| !it.ring.is_empty() || it.ring.is_abandoned());
         let has_work = match self.retry_at {
             Some(_) => false,
             None => has_records || !self.pending.is_empty(),
