@@ -20,6 +20,6 @@ mod tests;
 mod writer;
 
 pub use log::AuditLog;
-pub(crate) use port::AuditPort;
+pub use port::AuditPort;
 #[cfg(feature = "auth")]
 pub use start::{AuditError, AuditThread, start};

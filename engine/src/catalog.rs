@@ -6,15 +6,21 @@
 
 pub(crate) mod breaker;
 pub(crate) mod completer;
+mod defect;
 pub(crate) mod guarded;
+mod legible;
+mod lists;
 mod ordered_registry;
 pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod pending_updates;
+#[cfg(feature = "auth")]
+pub(crate) mod pinned;
 pub(crate) mod plan;
 pub(crate) mod prompt;
 pub(crate) mod resource;
 mod rollout;
+mod rules;
 pub(crate) mod schema;
 pub(crate) mod schema_bounds;
 mod schema_defect;
@@ -30,10 +36,10 @@ use corelane_protocol::mcp::revision::Revision;
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use crate::meter::ShardMeter;
 use completer::ShardCompleters;
+pub use defect::CatalogError;
 use guarded::{Guarded, ToolLimits};
 use ordered_registry::OrderedRegistry;
 use page::Pages;
-pub use plan::CatalogError;
 pub(crate) use plan::{Entries, List, Plan};
 use prompt::PromptParts;
 use resource::TemplateParts;

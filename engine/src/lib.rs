@@ -81,8 +81,10 @@ mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
+    #[cfg(feature = "auth")]
+    pub use corelane_guard::pins;
     pub use corelane_guard::{audit, bits, network, origin, policy, principal};
-    pub(crate) use corelane_guard::{forwarded, holder, peer, shares};
+    pub(crate) use corelane_guard::{forwarded, hidden, holder, lookalike, peer, shares};
 }
 mod handler;
 pub mod log;

@@ -40,6 +40,8 @@ mod error;
 mod event;
 mod handle;
 mod huge_pages;
+#[cfg(feature = "auth")]
+mod pinned;
 mod running;
 mod stalls;
 mod state_keys;
@@ -159,6 +161,15 @@ impl Server {
     #[must_use]
     pub fn with_prompt(mut self, prompt: Prompt) -> Server {
         self.entries.prompts.push(prompt);
+        self
+    }
+
+    /// Allows hidden characters in names, titles and descriptions, such as marks for text from
+    /// right to left. Without this, a server with such a text does not start: a person would review
+    /// another text than the model reads.
+    #[must_use]
+    pub fn allow_hidden_characters(mut self) -> Server {
+        self.entries.allows_hidden = true;
         self
     }
 

@@ -10,6 +10,7 @@ mod unique;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -33,6 +34,17 @@ pub const MEMBERS: [&str; 9] = [
 pub const FILE_BYTES_MAX: usize = 16 << 20;
 
 const VERSION: u32 = 1;
+
+/// `[pins]` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinsSettings {
+    /// The file with the pins.
+    pub file: PathBuf,
+    /// The action on an entry that differs.
+    #[serde(default)]
+    pub on_mismatch: OnMismatch,
+}
 
 /// The pins of a catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -205,6 +217,32 @@ impl Pins {
         )
     }
 
+    /// The difference of one entry with this definition. Resources have none.
+    ///
+    /// # Errors
+    /// See [`Pins::add`].
+    pub fn difference(
+        &self,
+        kind: EntryKind,
+        name: &str,
+        definition: &[u8],
+    ) -> Result<Option<Difference>, PinsError> {
+        let mut entry = Pins::default();
+        entry.add(kind, name, definition)?;
+        let found = entry.0.into_iter().next();
+        Ok(found.and_then(|((kind, name), hash)| self.difference_of(kind, name, &hash)))
+    }
+
+    fn difference_of(&self, kind: Kind, name: Box<str>, hash: &[u8; 32]) -> Option<Difference> {
+        let pinned = self.0.get(&(kind, name.clone()));
+        let kind = kind.name();
+        match pinned {
+            Some(pinned) if pinned == hash => None,
+            Some(_) => Some(Difference::Changed { kind, name }),
+            None => Some(Difference::Unpinned { kind, name }),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -217,15 +255,10 @@ impl Pins {
 
     /// The differences of a catalog, given as its own pins, by kind and name.
     pub fn differences(&self, catalog: &Pins) -> Vec<Difference> {
-        let mut differences = Vec::new();
-        for (key, hash) in &catalog.0 {
-            let (kind, name) = (key.0.name(), key.1.clone());
-            match self.0.get(key) {
-                Some(pinned) if pinned == hash => {}
-                Some(_) => differences.push(Difference::Changed { kind, name }),
-                None => differences.push(Difference::Unpinned { kind, name }),
-            }
-        }
+        let differs = |((kind, name), hash): (&(Kind, Box<str>), &[u8; 32])| {
+            self.difference_of(*kind, name.clone(), hash)
+        };
+        let mut differences: Vec<Difference> = catalog.0.iter().filter_map(differs).collect();
         for (kind, name) in self.0.keys() {
             if !catalog.0.contains_key(&(*kind, name.clone())) {
                 let (kind, name) = (kind.name(), name.clone());
@@ -306,7 +339,7 @@ fn from_hex(digits: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Difference, Pins, PinsError, hash, hex};
+    use super::{Difference, OnMismatch, Pins, PinsError, PinsSettings, hash, hex};
     use crate::policy::EntryKind;
 
     fn pins(entries: &[(EntryKind, &str, &str)]) -> Pins {
@@ -389,6 +422,31 @@ mod tests {
         let text = pins.to_text();
         assert_eq!(Pins::parse(&text), Ok(pins), "{text}");
         assert_eq!(Pins::parse("version = 1"), Ok(Pins::default()));
+    }
+
+    #[test]
+    fn the_section_has_a_file_and_refuses_without_another_word() {
+        let read = |text: &str| toml::from_str::<PinsSettings>(text).ok();
+        let with = |on_mismatch| {
+            let file = "a.pins".into();
+            Some(PinsSettings { file, on_mismatch })
+        };
+        for (text, expected) in [
+            ("file = \"a.pins\"", with(OnMismatch::Refuse)),
+            (
+                "file = \"a.pins\"\non_mismatch = \"warn\"",
+                with(OnMismatch::Warn),
+            ),
+            (
+                "file = \"a.pins\"\non_mismatch = \"off\"",
+                with(OnMismatch::Off),
+            ),
+            ("file = \"a.pins\"\non_mismatch = \"no\"", None),
+            ("file = \"a.pins\"\nmode = \"off\"", None),
+            ("", None),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
     }
 
     #[test]

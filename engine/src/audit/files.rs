@@ -124,11 +124,6 @@ impl Segments {
         self.current.as_mut().map_or(Ok(()), Segment::sync)
     }
 
-    /// Whether lines were written that are not synchronised.
-    pub(super) fn is_unsynced(&self) -> bool {
-        self.current.as_ref().is_some_and(|it| it.is_unsynced)
-    }
-
     fn create(&self, first_seq: u64) -> io::Result<Segment> {
         let name = format!("audit-{}-{first_seq:012}.jsonl", self.node);
         let file = OpenOptions::new()

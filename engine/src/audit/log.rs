@@ -59,6 +59,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    #[cfg(feature = "auth")]
     fn new() -> Shared {
         Shared {
             is_well: AtomicBool::new(true),
@@ -94,6 +95,7 @@ impl Shared {
 
 impl AuditLog {
     /// A log with a queue of `queue_bytes` for each shard.
+    #[cfg(feature = "auth")]
     pub(super) fn new(settings: AuditSettings, queue_bytes: usize) -> AuditLog {
         AuditLog {
             shared: Arc::new(Shared::new()),
@@ -103,7 +105,7 @@ impl AuditLog {
     }
 
     /// The end of a new ring for a shard. A shard that starts again has another one.
-    pub(crate) fn port(&self, shard: u16) -> AuditPort {
+    pub fn port(&self, shard: u16) -> AuditPort {
         AuditPort::new(shard, self, &self.settings, self.queue_bytes)
     }
 

@@ -19,7 +19,7 @@ const FREE_PART: usize = 4;
 
 /// Where a shard leaves its records; off if the server has no audit log.
 #[derive(Debug, Default)]
-pub(crate) struct AuditPort(Option<Box<Active>>);
+pub struct AuditPort(Option<Box<Active>>);
 
 struct Active {
     shard: u16,
@@ -45,7 +45,7 @@ struct Lost {
 
 impl AuditPort {
     /// The port of a server without an audit log.
-    pub(crate) const OFF: AuditPort = AuditPort(None);
+    pub const OFF: AuditPort = AuditPort(None);
 
     pub(super) fn new(
         shard: u16,
@@ -72,12 +72,12 @@ impl AuditPort {
     }
 
     /// Whether there is an audit log.
-    pub(crate) fn is_on(&self) -> bool {
+    pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
     /// Whether the end of a call is recorded; of a tool, if `is_marked` for it.
-    pub(crate) fn records_call(&self, is_marked: bool) -> bool {
+    pub fn records_call(&self, is_marked: bool) -> bool {
         let Some(active) = &self.0 else {
             return false;
         };
@@ -89,14 +89,14 @@ impl AuditPort {
     }
 
     /// How the arguments of calls are recorded.
-    pub(crate) fn arguments(&self) -> &RecordedArguments {
+    pub fn arguments(&self) -> &RecordedArguments {
         let active = self.0.as_ref();
         active.map_or(&RecordedArguments::Off, |it| &it.settings.arguments)
     }
 
     /// Whether a call may begin that would be recorded at its end. It may not while records cannot
     /// be written and must not be lost.
-    pub(crate) fn may_begin_call(&mut self) -> bool {
+    pub fn may_begin_call(&mut self) -> bool {
         let Some(active) = &mut self.0 else {
             return true;
         };
@@ -111,7 +111,7 @@ impl AuditPort {
     }
 
     /// Leaves a record, with the time of now and the number of the shard.
-    pub(crate) fn record(&mut self, record: Record<'_>) {
+    pub fn record(&mut self, record: Record<'_>) {
         let Some(active) = &mut self.0 else {
             return;
         };

@@ -1,5 +1,7 @@
 //! Records in real files: whole over restarts, rotations, full queues and faults of the disk.
 
+mod faults;
+
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};

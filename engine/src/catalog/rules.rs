@@ -1,0 +1,109 @@
+//! The rules that the entries of a catalog keep besides their own: readers can tell them apart and
+//! see their texts, and they are as they were pinned.
+
+#[cfg(feature = "auth")]
+use std::sync::Arc;
+
+use corelane_protocol::mcp::revision::Revision;
+
+use super::defect::CatalogError;
+use super::legible;
+use super::lists::Lists;
+#[cfg(feature = "auth")]
+use super::pinned::PinnedEntries;
+use super::prompt::PromptParts;
+use super::tool::ToolParts;
+use crate::guard::policy::EntryKind;
+
+/// The parts of a plan that the next one has, too.
+#[derive(Clone)]
+pub(super) struct Rules {
+    pub(super) page_entries_max: usize,
+    pub(super) allows_hidden: bool,
+    #[cfg(feature = "auth")]
+    pub(super) pinned: Option<Arc<PinnedEntries>>,
+}
+
+impl Rules {
+    /// The rules on names and texts for all entries. Resources may be files, whose names others
+    /// choose, so they have none.
+    pub(super) fn check(&self, lists: &Lists) -> Result<(), CatalogError> {
+        let tools = lists.tools.iter().map(|it| &*it.definition.name);
+        legible::check_names("tool", tools)?;
+        let prompts = lists.prompts.iter().map(|it| &*it.definition.name);
+        legible::check_names("prompt", prompts)?;
+        let mut tools = lists.tools.iter();
+        tools
+            .try_for_each(|it| self.check_text("tool", &it.definition.name, &definition_of(it)))?;
+        let mut prompts = lists.prompts.iter().map(|it| &it.definition);
+        prompts.try_for_each(|it| {
+            let text = text_of(|out| it.write(out, Revision::V2026_07_28));
+            self.check_text("prompt", &it.name, &text)
+        })?;
+        let mut templates = lists.templates.iter().map(|it| &it.definition);
+        templates.try_for_each(|it| {
+            let text = text_of(|out| it.write(out, Revision::V2026_07_28));
+            self.check_text("template", &it.uri_template, &text)
+        })
+    }
+
+    fn check_text(
+        &self,
+        kind: &'static str,
+        name: &str,
+        definition: &[u8],
+    ) -> Result<(), CatalogError> {
+        match self.allows_hidden {
+            true => Ok(()),
+            false => legible::check(kind, name, definition),
+        }
+    }
+
+    /// The rules for a tool that is added to `lists`, or replaces the one of its name.
+    pub(super) fn check_tool(&self, tool: &ToolParts, lists: &Lists) -> Result<(), CatalogError> {
+        let (name, text) = (&tool.definition.name, definition_of(tool));
+        let others = lists.tools.iter().map(|it| &*it.definition.name);
+        let others = others.filter(|other| other != name);
+        legible::check_names("tool", others.chain([&**name]))?;
+        self.check_text("tool", name, &text)?;
+        self.check_pin(EntryKind::Tool, name, &text)
+    }
+
+    /// The same for a prompt.
+    pub(super) fn check_prompt(
+        &self,
+        prompt: &PromptParts,
+        lists: &Lists,
+    ) -> Result<(), CatalogError> {
+        let name = &prompt.definition.name;
+        let text = text_of(|out| prompt.definition.write(out, Revision::V2026_07_28));
+        let others = lists.prompts.iter().map(|it| &*it.definition.name);
+        let others = others.filter(|other| other != name);
+        legible::check_names("prompt", others.chain([&**name]))?;
+        self.check_text("prompt", name, &text)?;
+        self.check_pin(EntryKind::Prompt, name, &text)
+    }
+
+    #[cfg(feature = "auth")]
+    fn check_pin(&self, kind: EntryKind, name: &str, text: &[u8]) -> Result<(), CatalogError> {
+        let pinned = self.pinned.as_ref();
+        pinned.map_or(Ok(()), |pinned| pinned.check(kind, name, text))
+    }
+
+    #[cfg(not(feature = "auth"))]
+    #[expect(clippy::unused_self, reason = "there are no pins without the feature")]
+    fn check_pin(&self, _: EntryKind, _: &str, _: &[u8]) -> Result<(), CatalogError> {
+        Ok(())
+    }
+}
+
+/// The definition of a tool, as lists show it.
+fn definition_of(tool: &ToolParts) -> Vec<u8> {
+    text_of(|out| tool.definition.write(out, Revision::V2026_07_28))
+}
+
+fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut text = Vec::new();
+    write(&mut text);
+    text
+}
