@@ -31,6 +31,8 @@ use corelane_io::lanes::Mesh;
 
 mod addresses;
 mod affinity;
+#[cfg(feature = "auth")]
+mod audited;
 mod capacity;
 #[cfg(feature = "tls")]
 mod certificates;
@@ -48,11 +50,15 @@ mod state_keys;
 mod stdio;
 mod supervisor;
 mod test_client;
+#[cfg(not(feature = "auth"))]
+mod without_audit;
 #[cfg(not(feature = "tls"))]
 mod without_tls;
 
 use addresses::origin_policies;
 use affinity::Confined;
+#[cfg(feature = "auth")]
+use audited::{AuditThread, Audited};
 use capacity::{allowed_descriptors, connections_per_shard};
 #[cfg(feature = "tls")]
 use certificates::Certificates;
@@ -64,6 +70,8 @@ pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
+#[cfg(not(feature = "auth"))]
+use without_audit::{AuditThread, Audited};
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -77,6 +85,7 @@ pub struct Server {
     directories: Vec<ServedDirectory>,
     exposed_headers: Vec<String>,
     states: Vec<StateMaker>,
+    audited: Audited,
 }
 
 impl Server {
@@ -93,6 +102,7 @@ impl Server {
             directories: Vec::new(),
             exposed_headers: Vec::new(),
             states: Vec::new(),
+            audited: Audited::default(),
         }
     }
 
@@ -329,6 +339,7 @@ impl Server {
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
             sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
             states: self.states.into(),
+            audit: self.audited.log(),
         })
     }
 
@@ -362,7 +373,7 @@ impl Server {
 
     /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
     fn start_on(
-        self,
+        mut self,
         profile: Profile,
         shard_profiles: &[ShardProfile],
         addresses: Vec<ListenAddress>,
@@ -372,6 +383,7 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
+        let audit = self.start_audit(&profile)?;
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
@@ -394,6 +406,7 @@ impl Server {
         let capacity = (connections_per_shard(shard_profiles, allowed), memory);
         let events = (events, event_receiver);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
+        running.audit = audit;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);

@@ -76,6 +76,11 @@ impl AuditPort {
         self.0.is_some()
     }
 
+    /// Whether records cannot be written now, or were not when that was last tried.
+    pub fn is_failing(&self) -> bool {
+        self.0.as_ref().is_some_and(|active| !active.log.is_well())
+    }
+
     /// Whether the end of a call is recorded; of a tool, if `is_marked` for it.
     pub fn records_call(&self, is_marked: bool) -> bool {
         let Some(active) = &self.0 else {

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::Certificates;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
+use super::{AuditThread, Certificates};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -55,6 +55,8 @@ pub struct RunningServer {
     certificates: Option<Certificates>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
+    /// The writer of the audit log; ends after the shards.
+    pub(super) audit: Option<AuditThread>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -80,6 +82,7 @@ impl RunningServer {
             watches: Vec::new(),
             certificates: None,
             socket_files: Vec::new(),
+            audit: None,
             runtime: None,
         }
     }
@@ -314,14 +317,17 @@ impl RunningServer {
         for control in &self.shards {
             control.begin_drain();
         }
-        Ok(match self.supervision.take() {
-            Supervision::Starting(supervisor) => supervisor.run()?,
+        let ended = match self.supervision.take() {
+            Supervision::Starting(supervisor) => supervisor.run(),
             Supervision::Running(thread) => thread.join().unwrap_or_else(|panic| {
                 // A fault of this crate: it is not hidden.
                 std::panic::resume_unwind(panic)
-            })?,
-            Supervision::Over => MeterSnapshot::default(),
-        })
+            }),
+            Supervision::Over => Ok(MeterSnapshot::default()),
+        };
+        // The shards have left all of their records.
+        self.audit = None;
+        Ok(ended?)
     }
 }
 

@@ -76,6 +76,7 @@ pub(crate) fn parts(gate: &Gate) -> ServerParts {
         sealer: Arc::new(Sealer::random()),
         exposed: Arc::default(),
         states: Arc::new([]),
+        audit: None,
     }
 }
 
