@@ -107,3 +107,65 @@ fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     write(&mut text);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::tool::Tool;
+    use crate::catalog::{CatalogError, Entries, Plan};
+    use crate::handler::Call;
+
+    fn tool(name: &str, description: &str, schema: &str) -> Tool {
+        Tool::from_schema(name, description, schema, async |_: &Call, _: ()| Ok("x"))
+    }
+
+    const OBJECT: &str = r#"{"type":"object"}"#;
+
+    #[test]
+    fn texts_with_hidden_characters_are_refused_unless_they_are_allowed() {
+        let in_schema = r#"{"type":"object","properties":{"a":{"description":"\u202e"}}}"#;
+        for (description, schema, character) in [
+            ("a\u{200b}b", OBJECT, Some('\u{200b}')),
+            ("a\u{e0041}", OBJECT, Some('\u{e0041}')),
+            ("fine", in_schema, Some('\u{202e}')),
+            ("two\nlines\tand a tab", OBJECT, None),
+        ] {
+            let plan = |allows_hidden| {
+                let entries = Entries {
+                    allows_hidden,
+                    ..Entries::from(vec![tool("a", description, schema)])
+                };
+                Plan::new(entries, 10)
+            };
+            let found = match plan(false) {
+                Err(CatalogError::Hidden { character, .. }) => Some(character),
+                _ => None,
+            };
+            assert_eq!(found, character, "{description:?}");
+            assert!(plan(true).is_ok());
+        }
+    }
+
+    #[test]
+    fn names_that_look_alike_are_refused_at_the_start_and_later() {
+        let plan = |names: &[&str]| {
+            let tools: Vec<Tool> = names.iter().map(|name| tool(name, "d", OBJECT)).collect();
+            Plan::new(tools.into(), 10)
+        };
+        for names in [["pay", "Pay"], ["pay_l", "pay_1"], ["modern", "modem"]] {
+            let refused = plan(&names);
+            assert!(
+                matches!(refused, Err(CatalogError::Lookalike { .. })),
+                "{names:?}"
+            );
+            let first = plan(&names[..1]).expect("one tool");
+            let added = first.with_tool(tool(names[1], "d", OBJECT));
+            assert!(
+                matches!(added, Err(CatalogError::Lookalike { .. })),
+                "{names:?}"
+            );
+            let replaced = first.with_tool(tool(names[0], "other", OBJECT));
+            assert!(replaced.is_ok(), "{names:?}");
+        }
+        assert!(plan(&["pay_1", "pay_2", "pay_10"]).is_ok());
+    }
+}
