@@ -9,6 +9,8 @@
 //! more, so rings fill; a record that finds its ring full is counted, and the count is a record.
 
 #[cfg(feature = "auth")]
+mod error;
+#[cfg(feature = "auth")]
 mod files;
 mod log;
 mod port;
@@ -19,7 +21,9 @@ mod tests;
 #[cfg(feature = "auth")]
 mod writer;
 
+#[cfg(feature = "auth")]
+pub use error::AuditError;
 pub use log::AuditLog;
 pub use port::AuditPort;
 #[cfg(feature = "auth")]
-pub use start::{AuditError, AuditThread, start};
+pub use start::{AuditThread, start};

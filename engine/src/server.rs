@@ -43,7 +43,7 @@ mod event;
 mod handle;
 mod huge_pages;
 #[cfg(feature = "auth")]
-mod pinned;
+mod recorded;
 mod running;
 mod stalls;
 mod state_keys;
@@ -58,7 +58,7 @@ mod without_tls;
 use addresses::origin_policies;
 use affinity::Confined;
 #[cfg(feature = "auth")]
-use audited::{AuditThread, Audited};
+use audited::{AuditThread, Audited, log_of};
 use capacity::{allowed_descriptors, connections_per_shard};
 #[cfg(feature = "tls")]
 use certificates::Certificates;
@@ -71,7 +71,7 @@ pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 #[cfg(not(feature = "auth"))]
-use without_audit::{AuditThread, Audited};
+use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -321,7 +321,16 @@ impl Server {
     }
 
     /// The parts that all its shards share, checked and encoded.
-    pub(crate) fn into_parts(mut self, profile: &Profile) -> Result<ServerParts> {
+    #[cfg(any(test, feature = "measure"))]
+    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+        self.into_audited_parts(profile).map(|(parts, _)| parts)
+    }
+
+    /// The same, and the writer of its audit log.
+    fn into_audited_parts(
+        mut self,
+        profile: &Profile,
+    ) -> Result<(ServerParts, Option<AuditThread>)> {
         let mut files = Vec::new();
         for directory in &self.directories {
             directory.check_apart(&[], &self.entries.resources)?;
@@ -332,15 +341,22 @@ impl Server {
             let (kind, name) = ("state of type", name.to_owned());
             return Err(CatalogError::Duplicate { kind, name }.into());
         }
+        let thread = self.audited.start(profile)?;
+        let audit = log_of(thread.as_ref());
+        #[cfg(feature = "auth")]
+        if let Some(pinned) = &mut self.entries.pinned {
+            pinned.log.clone_from(&audit);
+        }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        Ok(ServerParts {
+        let parts = ServerParts {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
             sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
             states: self.states.into(),
-            audit: self.audited.log(),
-        })
+            audit,
+        };
+        Ok((parts, thread))
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -373,7 +389,7 @@ impl Server {
 
     /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
     fn start_on(
-        mut self,
+        self,
         profile: Profile,
         shard_profiles: &[ShardProfile],
         addresses: Vec<ListenAddress>,
@@ -383,8 +399,7 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let audit = self.start_audit(&profile)?;
-        let parts = self.into_parts(&profile)?;
+        let (parts, audit) = self.into_audited_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
         let certificates = Certificates::for_listeners(&addresses, &profile.tls)?;
@@ -399,7 +414,6 @@ impl Server {
         let memory = MemoryBudget::of_shards(shard_profiles, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
-
         let lives = Arc::new(Lives::new(shard_count));
         let server = (handle.clone(), events.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));

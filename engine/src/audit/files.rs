@@ -1,8 +1,8 @@
 //! The files of the audit log: segments that are only ever appended to.
 //!
-//! Only one process writes the segments of a directory: it holds a lock on the directory. Each start
-//! makes a new segment, and so does each rotation. Bytes of a write that failed are cut off again
-//! before the next one, so that no line is there twice or in part.
+//! Only one process writes the segments of a directory: it holds a lock on the directory. Each
+//! start makes a new segment, and so does each rotation. Bytes of a write that failed are cut off
+//! again before the next one, so that no line is there twice or in part.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::start::AuditError;
+use super::error::AuditError;
 use crate::guard::audit::{LINE_BYTES_MAX, LastRecord};
 
 const DIRECTORY_MODE: u32 = 0o750;

@@ -9,7 +9,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam::queue::ArrayQueue;
 use rtrb::Consumer;
 
-use super::port::AuditPort;
 use crate::guard::audit::{AuditSettings, PACKED_BYTES_MAX, Record};
 
 /// Records of the process that wait for the writer: reloads and the like, which are rare.
@@ -19,8 +18,8 @@ const RECORDS_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     pub(super) shared: Arc<Shared>,
-    settings: Arc<AuditSettings>,
-    queue_bytes: usize,
+    pub(super) settings: Arc<AuditSettings>,
+    pub(super) queue_bytes: usize,
 }
 
 /// The records of a shard that the writer takes: frames of a length in two bytes and a packed
@@ -102,11 +101,6 @@ impl AuditLog {
             settings: Arc::new(settings),
             queue_bytes,
         }
-    }
-
-    /// The end of a new ring for a shard. A shard that starts again has another one.
-    pub fn port(&self, shard: u16) -> AuditPort {
-        AuditPort::new(shard, self, &self.settings, self.queue_bytes)
     }
 
     /// Leaves a record of the process; the writer sets its time. It never waits: a record past the

@@ -43,17 +43,19 @@ struct Lost {
     to_us: u64,
 }
 
+impl AuditLog {
+    /// The end of a new ring for a shard. A shard that starts again has another one.
+    pub fn port(&self, shard: u16) -> AuditPort {
+        AuditPort::new(shard, self)
+    }
+}
+
 impl AuditPort {
     /// The port of a server without an audit log.
     pub const OFF: AuditPort = AuditPort(None);
 
-    pub(super) fn new(
-        shard: u16,
-        log: &AuditLog,
-        settings: &Arc<AuditSettings>,
-        queue_bytes: usize,
-    ) -> AuditPort {
-        let (ring, records) = RingBuffer::new(queue_bytes);
+    fn new(shard: u16, log: &AuditLog) -> AuditPort {
+        let (ring, records) = RingBuffer::new(log.queue_bytes);
         let last = Arc::default();
         log.shared.shards().push(ShardRecords {
             ring: records,
@@ -63,7 +65,7 @@ impl AuditPort {
             shard,
             ring,
             log: log.clone(),
-            settings: Arc::clone(settings),
+            settings: Arc::clone(&log.settings),
             backlog: VecDeque::new(),
             last,
             lost: Lost::default(),

@@ -1,7 +1,7 @@
 //! The start of the audit log: its keys, its directory, and the thread that writes it.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::error::AuditError;
 use super::files::{SegmentLimits, Segments};
 use super::log::AuditLog;
 use super::writer::{Intervals, Writer};
@@ -22,68 +23,6 @@ use crate::profile::Audit;
 const KEY_BYTES_MAX: u64 = 4096;
 /// The bits of a file's mode that let others than its owner and group use it.
 const MODE_OF_OTHERS: u32 = 0o037;
-
-/// Why there is no audit log. The operator is at fault, or the machine.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The directory or a file in it cannot be used.
-    #[error("audit log {}: {error}", path.display())]
-    Directory {
-        /// The directory or file.
-        path: PathBuf,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// Everyone may replace files of the directory.
-    #[error(
-        "audit log {}: every user may write there: run chmod o-w {}", path.display(), path.display()
-    )]
-    DirectoryMode {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Another process writes there.
-    #[error(
-        "audit log {}: another process writes there: give each server a directory", .0.display()
-    )]
-    Locked(PathBuf),
-    /// The last record cannot be continued.
-    #[error(
-        "audit log {}: the last record is damaged: run corelane audit verify on the directory, \
-         keep it as evidence, and give the server another one", .0.display()
-    )]
-    Damaged(PathBuf),
-    /// The file of a key cannot be read.
-    #[error("audit key {}: {error}", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// Others may read a key.
-    #[error(
-        "audit key {}: others than its owner and group may use it (mode {mode:o}): \
-         run chmod o= {}", path.display(), path.display()
-    )]
-    KeyMode {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// A file has no key.
-    #[error("audit key {}: {error}", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// The fault.
-        error: KeyError,
-    },
-    /// The thread cannot be made.
-    #[error("cannot start the thread that writes the audit log: {0}")]
-    Thread(io::Error),
-}
 
 /// The thread that writes the audit log. Dropped, it writes the records that are there, and ends.
 #[derive(Debug)]

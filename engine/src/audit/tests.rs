@@ -137,7 +137,7 @@ fn a_restart_goes_on_in_a_new_file_also_after_a_kill() {
     drop(started(path, "", &Audit::default()));
     let summary = verified(path);
     assert_eq!((summary.head.seq, summary.is_cut), (6, false));
-    // The kill came after the record of a stop: only the missing end of a file tells them apart.
+    // The kill came after the record of a stop.
     let outcomes = members(path, "outcome");
     assert_eq!(outcomes, ["first", "after_stop", "after_stop"]);
     assert_eq!(files(path).len(), 3);

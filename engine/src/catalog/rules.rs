@@ -1,5 +1,5 @@
-//! The rules that the entries of a catalog keep besides their own: readers can tell them apart and
-//! see their texts, and they are as they were pinned.
+//! The rules that the entries of a catalog keep besides their own: their names differ for readers,
+//! their texts are visible, and they are as they were pinned.
 
 #[cfg(feature = "auth")]
 use std::sync::Arc;

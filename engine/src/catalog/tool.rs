@@ -227,8 +227,8 @@ impl Tool {
         self
     }
 
-    /// Marks the tool for the audit log: its calls are recorded with `calls = "marked"`, as those of
-    /// tools that may destroy something are.
+    /// Marks the tool for the audit log: its calls are recorded with `calls = "marked"`, as those
+    /// of tools that may destroy something are.
     #[must_use]
     pub fn with_audit(mut self) -> Tool {
         self.is_audited = true;

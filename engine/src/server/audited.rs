@@ -1,54 +1,27 @@
-//! The audit log of a server.
+//! The audit log that a server is to have.
 
-use super::{Result, Server};
+use super::error::Result;
 use crate::audit::{self, AuditLog};
 use crate::guard::audit::AuditSettings;
 use crate::profile::Profile;
 
 pub(super) use crate::audit::AuditThread;
 
-/// The audit log that a server is to have.
+/// The settings of the audit log, if there is to be one.
 #[derive(Debug, Default)]
-pub(super) struct Audited {
-    settings: Option<AuditSettings>,
-    log: Option<AuditLog>,
-}
+pub(super) struct Audited(pub(super) Option<AuditSettings>);
 
 impl Audited {
-    /// The log, once it has started.
-    pub(super) fn log(&self) -> Option<AuditLog> {
-        self.log.clone()
+    /// Starts the audit log.
+    pub(super) fn start(self, profile: &Profile) -> Result<Option<AuditThread>> {
+        let started = self
+            .0
+            .map(|settings| audit::start(settings, &profile.audit));
+        Ok(started.transpose()?)
     }
 }
 
-impl Server {
-    /// Records events in files of an audit log, see `docs/audit.md`.
-    ///
-    /// ```
-    /// use corelane::Server;
-    /// use corelane::guard::audit::AuditText;
-    ///
-    /// let section: AuditText = toml::from_str("directory = \"/var/log/corelane\"")?;
-    /// let settings = section.check().expect("no faults");
-    /// let server = Server::new("audited", "1.0.0").with_audit(settings);
-    /// # Ok::<(), toml::de::Error>(())
-    /// ```
-    #[must_use]
-    pub fn with_audit(mut self, settings: AuditSettings) -> Server {
-        self.audited.settings = Some(settings);
-        self
-    }
-
-    /// Starts the audit log, if there is to be one.
-    pub(super) fn start_audit(&mut self, profile: &Profile) -> Result<Option<AuditThread>> {
-        let Some(settings) = self.audited.settings.take() else {
-            return Ok(None);
-        };
-        let thread = audit::start(settings, &profile.audit)?;
-        self.audited.log = Some(thread.log().clone());
-        if let Some(pinned) = &mut self.entries.pinned {
-            pinned.log = Some(thread.log().clone());
-        }
-        Ok(Some(thread))
-    }
+/// The log that a thread writes, if there is one.
+pub(super) fn log_of(thread: Option<&AuditThread>) -> Option<AuditLog> {
+    Some(thread?.log().clone())
 }

@@ -1,10 +1,10 @@
 //! The place of the audit log in a build without the feature `auth`: there is none.
 
-use super::{Result, Server};
+use super::error::Result;
 use crate::audit::AuditLog;
 use crate::profile::Profile;
 
-/// The audit log that a server is to have: none.
+/// The settings of an audit log: none.
 #[derive(Debug, Default)]
 pub(super) struct Audited;
 
@@ -13,15 +13,12 @@ pub(super) struct Audited;
 pub(super) struct AuditThread;
 
 impl Audited {
-    #[expect(clippy::unused_self, reason = "it has a log with the feature")]
-    pub(super) fn log(&self) -> Option<AuditLog> {
-        None
+    pub(super) fn start(self, _: &Profile) -> Result<Option<AuditThread>> {
+        Ok(None)
     }
 }
 
-impl Server {
-    #[expect(clippy::unused_self, reason = "it has a log with the feature")]
-    pub(super) fn start_audit(&mut self, _: &Profile) -> Result<Option<AuditThread>> {
-        Ok(None)
-    }
+/// The log that a thread writes: none.
+pub(super) fn log_of(_: Option<&AuditThread>) -> Option<AuditLog> {
+    None
 }
