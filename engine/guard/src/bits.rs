@@ -74,6 +74,21 @@ impl<const WORDS: usize> Bits<WORDS> {
         self
     }
 
+    /// The numbers that both sets have.
+    #[must_use]
+    pub fn intersection(mut self, other: &Self) -> Self {
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            *own &= other;
+        }
+        self
+    }
+
+    /// Whether no number is in both sets.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        let mut words = self.0.iter().zip(&other.0);
+        words.all(|(own, other)| own & other == 0)
+    }
+
     /// How many numbers there are.
     pub fn count(&self) -> u32 {
         self.0.iter().map(|word| word.count_ones()).sum()
@@ -81,7 +96,15 @@ impl<const WORDS: usize> Bits<WORDS> {
 
     /// The numbers, rising.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        (0..Self::END).filter(|number| self.contains(*number))
+        let words = self.0.iter().enumerate();
+        words.flat_map(|(place, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros();
+                left &= left.wrapping_sub(1);
+                (bit < 64).then_some(place * 64 + bit as usize)
+            })
+        })
     }
 }
 

@@ -16,6 +16,7 @@ pub mod hidden;
 pub mod holder;
 pub mod identity;
 pub mod lookalike;
+pub mod limit;
 #[cfg(feature = "auth")]
 pub mod metadata;
 pub mod network;

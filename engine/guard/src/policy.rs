@@ -34,6 +34,7 @@ mod explain;
 mod fault;
 mod file;
 mod given;
+mod index;
 mod pattern;
 mod rules;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use argument::Argument;
 pub use decide::{Class, Decision, GrantId};
 pub use explain::Explanation;
 pub use fault::{Fault, Finding, PolicyError};
+pub(crate) use pattern::NamePattern;
 pub use pattern::{NormalUri, PatternDefect};
 pub use rules::{Claims, Policy};
 pub use view::{View, ViewBuilder, Views};

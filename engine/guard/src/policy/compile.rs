@@ -126,6 +126,10 @@ impl Compiler<'_> {
         }
         self.implied(&auth.scope_implies, &mut policy.scopes);
         self.totals(&policy);
+        // More rules than the bound are refused, and have no number in the index.
+        if count <= RULES_MAX {
+            policy.index();
+        }
         policy
     }
 

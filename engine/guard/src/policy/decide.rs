@@ -1,6 +1,7 @@
 //! Decides about one entry and one identity, from the rules.
 
 use super::argument::Argument;
+use super::index::{ClassRules, Index};
 use super::pattern::NormalUri;
 use super::rules::{ANONYMOUS_ROLE, Policy, Rule};
 use super::{EntryKind, Subject};
@@ -75,20 +76,33 @@ impl Policy {
     ///
     /// A use of a template is decided about by its URI, as [`EntryKind::Resource`].
     pub fn decide(&self, class: &Class, kind: EntryKind, name: &str) -> Decision {
-        let uri = match kind {
-            EntryKind::Tool => return self.decide_target(class, Target::Tool(name), None),
-            EntryKind::Prompt => return self.decide_target(class, Target::Prompt(name), None),
-            EntryKind::Resource => NormalUri::new(name),
-            EntryKind::Template => NormalUri::of_template(name),
+        let decision = with_target(kind, name, |target| self.decide_target(class, target, None));
+        decision.unwrap_or(Decision::Hidden)
+    }
+
+    /// The same decision, with `rules` those of the class: they are found by the name.
+    pub(super) fn decide_with(
+        &self,
+        (rules, class): (&ClassRules, &Class),
+        kind: EntryKind,
+        name: &str,
+    ) -> Decision {
+        let decide = |target: Target<'_>| {
+            let is_denied = || !self.deny_index.matching(target).is_disjoint(&rules.denies);
+            if self.is_open {
+                return Decision::Allowed;
+            }
+            if is_denied() {
+                return Decision::Hidden;
+            }
+            if self.allows_known && !class.roles.contains(ANONYMOUS_ROLE) {
+                return Decision::Allowed;
+            }
+            let grants = self.grant_index.may_match(target);
+            let grants = grants.intersection(&rules.grants);
+            self.decision_of(self.best_of(class, grants.iter()))
         };
-        let Some(uri) = &uri else {
-            return Decision::Hidden;
-        };
-        let target = match kind {
-            EntryKind::Template => Target::Template(uri),
-            _ => Target::Uri(uri),
-        };
-        self.decide_target(class, target, None)
+        with_target(kind, name, decide).unwrap_or(Decision::Hidden)
     }
 
     /// Decides about a call of a tool, with its arguments: `read` gives the member of a name. It
@@ -123,7 +137,11 @@ impl Policy {
         if self.allows_known && !class.roles.contains(ANONYMOUS_ROLE) {
             return Decision::Allowed;
         }
-        match self.grant_of(class, target, read) {
+        self.decision_of(self.grant_of(class, target, read))
+    }
+
+    fn decision_of(&self, best: Option<(usize, u32)>) -> Decision {
+        match best {
             None => Decision::Hidden,
             Some((_, 0)) => Decision::Allowed,
             Some((grant, _)) => Decision::Acquirable(GrantId(grant)),
@@ -155,17 +173,23 @@ impl Policy {
         target: Target<'_>,
         read: Option<Reader<'_, '_>>,
     ) -> Option<(usize, u32)> {
-        let mut best: Option<(usize, u32)> = None;
-        for (number, grant) in self.grants.iter().enumerate() {
-            let has_target = grant.is_for(class, false) && grant.may_grant(target);
+        let has_it = |grant: &Rule| {
             let holds = || {
                 let conditions = &grant.conditions;
                 read.is_none_or(|read| conditions.iter().all(|it| it.holds(false, read)))
             };
-            if !has_target || !holds() {
-                continue;
-            }
-            let missing = grant.scopes.without(&class.scopes).count();
+            grant.is_for(class, false) && grant.may_grant(target) && holds()
+        };
+        let grants = self.grants.iter().enumerate();
+        let numbers = grants.filter(|(_, grant)| has_it(grant));
+        self.best_of(class, numbers.map(|(number, _)| number))
+    }
+
+    /// The first of these grants that lacks the fewest scopes, and how many that are.
+    fn best_of(&self, class: &Class, grants: impl Iterator<Item = usize>) -> Option<(usize, u32)> {
+        let mut best: Option<(usize, u32)> = None;
+        for number in grants {
+            let missing = self.grants[number].scopes.without(&class.scopes).count();
             if missing == 0 {
                 return Some((number, 0));
             }
@@ -178,15 +202,39 @@ impl Policy {
 
     /// Whether the arguments of a call of a tool take part in decisions about it.
     pub fn has_conditions(&self, tool: &str) -> bool {
-        let mut rules = self.grants.iter().chain(&self.denies);
-        rules.any(|rule| !rule.conditions.is_empty() && rule.denies(Target::Tool(tool)))
+        let target = Target::Tool(tool);
+        let mut indexes = [&self.grant_index, &self.deny_index].into_iter();
+        indexes.any(|index| index.has_conditions(target))
+    }
+
+    /// The rules that are for a class.
+    pub(super) fn rules_of(&self, class: &Class) -> ClassRules {
+        ClassRules::new((&self.grants, &self.denies), class)
+    }
+
+    /// Makes the rules findable, once all are there.
+    pub(super) fn index(&mut self) {
+        self.grant_index = Index::new(&self.grants);
+        self.deny_index = Index::new(&self.denies);
+    }
+}
+
+/// Decides about an entry. None if its URI has no normal form.
+fn with_target<T>(kind: EntryKind, name: &str, decide: impl FnOnce(Target<'_>) -> T) -> Option<T> {
+    match kind {
+        EntryKind::Tool => Some(decide(Target::Tool(name))),
+        EntryKind::Prompt => Some(decide(Target::Prompt(name))),
+        EntryKind::Resource => NormalUri::new(name).map(|uri| decide(Target::Uri(&uri))),
+        EntryKind::Template => {
+            NormalUri::of_template(name).map(|uri| decide(Target::Template(&uri)))
+        }
     }
 }
 
 impl Rule {
     /// Whether it applies to a class, its scopes aside. A peer without an address is in the list of
     /// a deny, because nothing shows that it is elsewhere.
-    fn is_for(&self, class: &Class, is_deny: bool) -> bool {
+    pub(super) fn is_for(&self, class: &Class, is_deny: bool) -> bool {
         let has_tenant = |tenant| class.tenant.map(usize::from) == Some(tenant);
         let is_there = |list| class.addresses.map_or(is_deny, |all| all.contains(list));
         class.roles.contains(self.role)

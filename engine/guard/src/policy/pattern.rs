@@ -9,7 +9,7 @@ const EXPRESSION: char = '\u{1}';
 
 /// A pattern of names, compared byte by byte: names that differ in case differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NamePattern {
+pub(crate) enum NamePattern {
     Any,
     Exact(Box<str>),
     Prefix(Box<str>),
@@ -52,7 +52,7 @@ pub enum PatternDefect {
 }
 
 impl NamePattern {
-    pub(super) fn parse(text: &str) -> Result<NamePattern, PatternDefect> {
+    pub(crate) fn parse(text: &str) -> Result<NamePattern, PatternDefect> {
         let (pattern, rest): (fn(Box<str>) -> NamePattern, &str) = match text {
             "" => return Err(PatternDefect::Empty),
             "*" => return Ok(NamePattern::Any),
@@ -68,7 +68,7 @@ impl NamePattern {
         Ok(pattern(rest.into()))
     }
 
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         match self {
             NamePattern::Any => true,
             NamePattern::Exact(exact) => **exact == *name,
@@ -225,6 +225,14 @@ impl NormalUri {
         }
         plain.push_str(rest);
         NormalUri::of_decoded(&decode(without_query(&plain))?)
+    }
+
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub(super) fn segments(&self) -> &[String] {
+        &self.segments
     }
 
     fn of_decoded(decoded: &str) -> Option<NormalUri> {

@@ -1,6 +1,7 @@
 //! A checked policy: its roles, scopes and rules.
 
 use super::argument::Condition;
+use super::index::Index;
 use super::pattern::{NamePattern, UriPattern};
 use crate::bits::Bits256;
 use crate::identity::{Identity, Method};
@@ -25,6 +26,8 @@ pub struct Policy {
     pub(super) address_lists: Vec<Networks>,
     pub(super) grants: Vec<Rule>,
     pub(super) denies: Vec<Rule>,
+    pub(super) grant_index: Index,
+    pub(super) deny_index: Index,
 }
 
 /// The scopes that a policy names.
@@ -104,6 +107,8 @@ impl Default for Policy {
             address_lists: Vec::new(),
             grants: Vec::new(),
             denies: Vec::new(),
+            grant_index: Index::default(),
+            deny_index: Index::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of policies, from text to decision.
 
 mod decisions;
+mod large;
 mod refusals;
 mod views;
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::decide::{Class, Decision};
+use super::index::ClassRules;
 use super::rules::Policy;
 use super::{Entries, EntryKind};
 
@@ -63,6 +64,8 @@ fn bit(words: &[u64], place: usize) -> bool {
 #[derive(Debug)]
 pub struct ViewBuilder {
     class: Class,
+    /// From the first step on.
+    rules: Option<ClassRules>,
     view: View,
     kind: usize,
 }
@@ -73,6 +76,7 @@ impl ViewBuilder {
         let view = View::default();
         ViewBuilder {
             class,
+            rules: None,
             view,
             kind: 0,
         }
@@ -87,6 +91,9 @@ impl ViewBuilder {
         entries: &impl Entries,
         mut entries_max: usize,
     ) -> bool {
+        let rules = self
+            .rules
+            .get_or_insert_with(|| policy.rules_of(&self.class));
         while let Some(kind) = EntryKind::ALL.get(self.kind) {
             let lists = &mut self.view.kinds[self.kind];
             if lists.count == entries.count(*kind) {
@@ -98,7 +105,7 @@ impl ViewBuilder {
             }
             entries_max -= 1;
             let name = entries.name(*kind, lists.count);
-            let decision = policy.decide(&self.class, *kind, name);
+            let decision = policy.decide_with((rules, &self.class), *kind, name);
             let is_allowed = decision == Decision::Allowed;
             let is_acquirable = matches!(decision, Decision::Acquirable(_));
             let is_listed = is_allowed || is_acquirable && policy.lists_acquirable;
