@@ -15,8 +15,8 @@ pub mod forwarded;
 pub mod hidden;
 pub mod holder;
 pub mod identity;
-pub mod lookalike;
 pub mod limit;
+pub mod lookalike;
 #[cfg(feature = "auth")]
 pub mod metadata;
 pub mod network;
