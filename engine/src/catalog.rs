@@ -33,6 +33,7 @@ use std::sync::Arc;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
+use crate::guard::policy::{self, EntryKind};
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use crate::meter::ShardMeter;
 use completer::ShardCompleters;
@@ -111,7 +112,13 @@ impl<T> Named<T> {
     }
 
     fn find(&self, name: &str) -> Option<&T> {
-        self.by_name.get(name).map(|place| &self.entries[*place])
+        self.find_with_place(name).map(|(_, entry)| entry)
+    }
+
+    /// The entry called `name`, with its place in the order of registration.
+    fn find_with_place(&self, name: &str) -> Option<(usize, &T)> {
+        let place = *self.by_name.get(name)?;
+        Some((place, &self.entries[place]))
     }
 }
 
@@ -181,10 +188,14 @@ impl Catalog {
         self.tools.find(name)
     }
 
-    /// The position of the tool called `name` in the order of registration.
-    #[cfg(feature = "measure")]
-    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
-        self.tools.by_name.get(name).copied()
+    /// The tool called `name`, with its place in the order of registration.
+    pub(crate) fn find_tool(&self, name: &str) -> Option<(usize, &ShardTool)> {
+        self.tools.find_with_place(name)
+    }
+
+    /// The prompt called `name`, with its place in the order of registration.
+    pub(crate) fn find_prompt(&self, name: &str) -> Option<(usize, &ShardPrompt)> {
+        self.prompts.find_with_place(name)
     }
 
     /// Whether a resource of this URI exists, as far as its template shows.
@@ -206,11 +217,6 @@ impl Catalog {
         &self.templates
     }
 
-    /// The prompt called `name`.
-    pub(crate) fn prompt(&self, name: &str) -> Option<&ShardPrompt> {
-        self.prompts.find(name)
-    }
-
     /// Which features there are.
     pub(crate) fn offer(&self) -> Offer {
         self.offer
@@ -219,6 +225,28 @@ impl Catalog {
     /// The pages of a list in the form of `revision`, in the order of registration.
     pub(crate) fn pages(&self, list: List, revision: Revision) -> &Pages {
         &self.plan.pages[list as usize][revision as usize]
+    }
+}
+
+impl policy::Entries for Plan {
+    fn count(&self, kind: EntryKind) -> usize {
+        let lists = &self.lists;
+        match kind {
+            EntryKind::Tool => lists.tools.len(),
+            EntryKind::Resource => lists.resources.len(),
+            EntryKind::Template => lists.templates.len(),
+            EntryKind::Prompt => lists.prompts.len(),
+        }
+    }
+
+    fn name(&self, kind: EntryKind, place: usize) -> &str {
+        let lists = &self.lists;
+        match kind {
+            EntryKind::Tool => &lists.tools.at(place).definition.name,
+            EntryKind::Resource => &lists.resources.at(place).definition.uri,
+            EntryKind::Template => &lists.templates.at(place).definition.uri_template,
+            EntryKind::Prompt => &lists.prompts.at(place).definition.name,
+        }
     }
 }
 
@@ -337,12 +365,17 @@ mod tests {
     }
 
     #[test]
-    fn two_tools_of_one_name_are_refused_and_names_have_case() {
+    fn two_tools_of_one_name_are_refused_and_names_are_found_in_their_case() {
         let twice = vec![tool("a", ANY), tool("b", ANY), tool("a", ANY)];
         check(twice, "tool \"a\" is registered twice");
-        let plan = plan(vec![tool("a", ANY), tool("A", ANY)], 10).unwrap();
+        let cases = vec![tool("a", ANY), tool("A", ANY)];
+        check(
+            cases,
+            "tool \"A\" looks like \"a\": choose a name that differs more",
+        );
+        let plan = plan(vec![tool("a", ANY), tool("B", ANY)], 10).unwrap();
         let catalog = catalog_of(Arc::new(plan));
-        for (name, is_there) in [("a", true), ("A", true), ("b", false), ("", false)] {
+        for (name, is_there) in [("a", true), ("B", true), ("A", false), ("b", false)] {
             let found = catalog.tool(name).map(|tool| &*tool.parts.definition.name);
             assert_eq!(found, is_there.then_some(name));
         }

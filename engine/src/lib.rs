@@ -73,6 +73,7 @@
 //!
 //! `docs/architecture.md` in the repository has the invariants and says where new code goes.
 
+mod access;
 #[cfg(feature = "cli")]
 mod arguments;
 pub mod audit;
@@ -81,10 +82,14 @@ mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
+    #[cfg(all(test, feature = "auth"))]
+    pub(crate) use corelane_guard::api_key;
     #[cfg(feature = "auth")]
     pub use corelane_guard::pins;
-    pub use corelane_guard::{audit, bits, network, origin, policy, principal};
-    pub(crate) use corelane_guard::{forwarded, hidden, holder, lookalike, peer, shares};
+    #[cfg(feature = "auth")]
+    pub(crate) use corelane_guard::{access, credential, token};
+    pub use corelane_guard::{audit, bits, identity, network, origin, policy, principal};
+    pub(crate) use corelane_guard::{forwarded, hidden, holder, lookalike, peer, refusal, shares};
 }
 mod handler;
 pub mod log;

@@ -29,6 +29,8 @@ use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::Mesh;
 
+#[cfg(feature = "auth")]
+mod access;
 mod addresses;
 mod affinity;
 #[cfg(feature = "auth")]
@@ -52,9 +54,13 @@ mod supervisor;
 mod test_client;
 #[cfg(not(feature = "auth"))]
 mod without_audit;
+#[cfg(not(feature = "auth"))]
+mod without_auth;
 #[cfg(not(feature = "tls"))]
 mod without_tls;
 
+#[cfg(feature = "auth")]
+use access::ServerAccess;
 use addresses::origin_policies;
 use affinity::Confined;
 #[cfg(feature = "auth")]
@@ -72,6 +78,8 @@ use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
+#[cfg(not(feature = "auth"))]
+use without_auth::ServerAccess;
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -406,11 +414,10 @@ impl Server {
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
         let proxies = Proxies::new(&profile.server)?;
-        let principal = profile.server.principal_header.as_deref();
-        let principal = principal.map(PrincipalHeader::new);
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
+        let access = ServerAccess::start(&profile, &addresses, &parts.plan, &controls)?;
         let memory = MemoryBudget::of_shards(shard_profiles, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
@@ -433,7 +440,8 @@ impl Server {
                 rings: shard_profile.rings(allowed),
                 intake,
                 origins: origins.clone(),
-                principal: principal.clone(),
+                principal: principal_header(&profile),
+                access: access.as_ref().map(ServerAccess::board),
                 user_is_principal: profile.unix.user_is_principal,
                 http: HttpSettings::of(&profile.server),
                 proxies: proxies.clone(),
@@ -452,12 +460,18 @@ impl Server {
         }
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
-        running.keep_certificates(certificates);
+        running.keep_reloading(certificates, access);
         for directory in directories {
             running.keep(directory.watch(handle.clone())?);
         }
         Ok(running)
     }
+}
+
+/// The header that names the principal, if there is one.
+fn principal_header(profile: &Profile) -> Option<PrincipalHeader> {
+    let name = profile.server.principal_header.as_deref();
+    name.map(PrincipalHeader::new)
 }
 
 /// The pool for the handlers of so many shards, on these cores if they are given.

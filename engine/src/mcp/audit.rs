@@ -94,15 +94,9 @@ impl Audit {
         params: Option<Value<'a>>,
         is_marked: impl FnOnce(&str) -> bool,
     ) -> Result<Option<CallFacts<'a>>, Unrecordable> {
-        let (kind, member) = match kind {
-            HandlerKind::Tool => ("tool", "name"),
-            HandlerKind::Prompt => ("prompt", "name"),
-            HandlerKind::Resource => ("resource", "uri"),
-            HandlerKind::Completion => return Ok(None),
+        let Some((kind, name)) = entry_of(kind, params) else {
+            return Ok(None);
         };
-        let members = params.and_then(|params| params.as_object());
-        let name = members.and_then(|it| it.optional(member)?.as_str());
-        let name = name.unwrap_or_default();
         let mut port = self.port.borrow_mut();
         if !port.records_call(kind == "tool" && is_marked(name)) {
             return Ok(None);
@@ -117,6 +111,7 @@ impl Audit {
                 (Some(request_state::params_digest(params)), None)
             }
             RecordedArguments::Fields(fields) => {
+                let members = params.and_then(|params| params.as_object());
                 let given = members.and_then(|it| it.optional("arguments"));
                 let chosen = fields.get(name).filter(|_| kind == "tool");
                 (None, chosen.map(|names| copy(given, names)))
@@ -129,6 +124,33 @@ impl Audit {
             digest,
             arguments,
         }))
+    }
+
+    /// Records that access control denies a request with these params.
+    #[cold]
+    pub(super) fn deny(
+        &self,
+        (kind, params): (HandlerKind, Option<Value<'_>>),
+        of: CallOf<'_>,
+        decision: &'static str,
+    ) {
+        if !self.is_on {
+            return;
+        }
+        let entry = entry_of(kind, params);
+        let mut request = self.request.borrow_mut();
+        request.clear();
+        encode::write_id(&mut request, of.id);
+        let session = of.session.map(SessionId::to_text);
+        self.port.borrow_mut().record(Record {
+            principal: of.principal,
+            session: session.as_ref().map(|text| &text[..]),
+            request: Some(&request),
+            kind: entry.map(|(kind, _)| kind),
+            name: entry.map(|(_, name)| name),
+            decision: Some(decision),
+            ..Record::new(Event::AuthzDenied, 0)
+        });
     }
 
     /// Records the end of a call with its outcome and the bytes of its answer.
@@ -189,6 +211,19 @@ impl CallFacts<'_> {
             arguments: self.arguments,
         })
     }
+}
+
+/// The kind and the name of the entry that a request uses; none for completions.
+fn entry_of<'a>(kind: HandlerKind, params: Option<Value<'a>>) -> Option<(&'static str, &'a str)> {
+    let (kind, member) = match kind {
+        HandlerKind::Tool => ("tool", "name"),
+        HandlerKind::Prompt => ("prompt", "name"),
+        HandlerKind::Resource => ("resource", "uri"),
+        HandlerKind::Completion => return None,
+    };
+    let members = params.and_then(|params| params.as_object());
+    let name = members.and_then(|it| it.optional(member)?.as_str());
+    Some((kind, name.unwrap_or_default()))
 }
 
 /// The word for the outcome of a call.

@@ -21,6 +21,7 @@ use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use super::inbound::Inbound;
 use super::outbox::Outbox;
+use super::permissions::{Denied, Permissions, Use};
 use super::questions::Questions;
 use super::session_id::SessionId;
 use super::sessions::Sessions;
@@ -64,6 +65,15 @@ impl HandlerRequest<'_> {
         TaskOwner::of(self.session, self.inbound.principal())
     }
 
+    /// Its client, for records.
+    fn call_of(&self) -> CallOf<'_> {
+        CallOf {
+            principal: self.inbound.principal(),
+            session: self.session,
+            id: self.id,
+        }
+    }
+
     /// Whether tasks are part of the revision of the session.
     fn has_tasks(&self) -> bool {
         self.options.revision.is_some_and(Revision::has_tasks)
@@ -74,6 +84,7 @@ impl HandlerRequest<'_> {
 pub(super) struct Starter<'a> {
     pub(super) context: &'a Context,
     pub(super) catalog: &'a Catalog,
+    pub(super) permissions: &'a mut Permissions,
     pub(super) questions: &'a Questions,
     pub(super) calls: &'a mut Calls,
     pub(super) sessions: &'a mut Sessions,
@@ -94,9 +105,16 @@ impl Starter<'_> {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let Some(tool) = self.catalog.tool(params.name) else {
+        let Some((place, tool)) = self.catalog.find_tool(params.name) else {
             return self.context.unknown(id, "tool", params.name, out);
         };
+        let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
+        let entry = Use::Tool(place, params.name, given);
+        match self.permit(&request, entry) {
+            Ok(()) => {}
+            Err(Denied::Hidden) => return self.context.unknown(id, "tool", params.name, out),
+            Err(denied) => return self.permissions.refuse(denied, id, out),
+        }
         if let Some(needed) = tool.parts.requires
             && !request.options.capabilities.contains(needed)
         {
@@ -117,7 +135,6 @@ impl Starter<'_> {
         {
             return self.context.refuse(Some(id), reason, out);
         }
-        let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let checked = request
             .inbound
             .check_arguments(&tool.parts, given, ToolParts::check);
@@ -139,6 +156,29 @@ impl Starter<'_> {
         let runner = Rc::clone(&tool.runner);
         request.needs_holder = runner.needs_holder();
         self.run(request, |call| runner.start(call, arguments), out)
+    }
+
+    /// Checks that the client may use an entry of the catalog.
+    ///
+    /// # Errors
+    /// Why it may not.
+    #[inline]
+    pub(super) fn permit(
+        &mut self,
+        request: &HandlerRequest<'_>,
+        entry: Use<'_>,
+    ) -> Result<(), Denied> {
+        let requester = request.inbound.requester;
+        let permitted = self.permissions.check(self.catalog, requester, entry);
+        if let Err(denied) = permitted {
+            let audit = &self.context.audit;
+            audit.deny(
+                (request.kind, request.params),
+                request.call_of(),
+                denied.word(),
+            );
+        }
+        permitted
     }
 
     /// Runs a handler with fitting arguments.
@@ -246,13 +286,8 @@ impl Starter<'_> {
         answer_bytes: usize,
     ) {
         let Some(facts) = facts else { return };
-        let of = CallOf {
-            principal: request.inbound.principal(),
-            session: request.session,
-            id: request.id,
-        };
         let audit = &self.context.audit;
-        audit.end_call(facts, of, outcome, answer_bytes);
+        audit.end_call(facts, request.call_of(), outcome, answer_bytes);
     }
 
     #[cold]
