@@ -106,6 +106,8 @@ fn a_process_with_a_full_disk() {
         let ballast = directory.join("ballast");
         let mut file = File::create(&ballast).expect("a file");
         while file.write_all(&[0; 4096]).is_ok() {}
+        // An open file would keep its blocks after it is removed.
+        drop(file);
         let mut calls = 0;
         while thread.log().is_well() {
             if port.may_begin_call() {
