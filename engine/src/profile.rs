@@ -322,7 +322,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 23] {
+    fn sections(&self) -> [&dyn Section; 24] {
         [
             &self.server,
             &self.unix,
