@@ -12,7 +12,7 @@ knobs! {
         queue_bytes: usize = 1 << 20, within(65_536..=1 << 30);
         /// Bytes after which a new file begins: a file of this size is copied and verified in some
         /// seconds.
-        segment_bytes: u64 = 256 << 20, within(4096..=1 << 40);
+        segment_bytes: u64 = 256 << 20, within(4096..=1 << 31);
         /// Milliseconds after which a new file begins with the next record.
         segment_ms: u64 = DAY_MS, within(1000..=DAY_MS);
         /// Milliseconds from a record to the signature over it: the time that an intruder has to
