@@ -122,7 +122,12 @@ fn a_process_with_a_full_disk() {
         }
         fs::remove_file(&ballast).expect("removed");
         wait_until(|| thread.log().is_well() && port.may_begin_call());
-        port.record(call("last"));
+        // The queue may be full for a moment more.
+        wait_until(|| {
+            let before = thread.log().lost();
+            port.record(call("last"));
+            thread.log().lost() == before
+        });
         let lost = thread.log().lost();
         drop(port);
         drop(thread);
