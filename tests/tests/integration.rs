@@ -4,6 +4,8 @@
 //! All tests are one binary, so that it links once and its tests share the machine's cores. No test
 //! sleeps to let an event happen, takes a fixed port or reaches beyond loopback.
 
+#[path = "integration/access.rs"]
+mod access;
 #[path = "integration/cancellation.rs"]
 mod cancellation;
 #[path = "integration/capacity.rs"]

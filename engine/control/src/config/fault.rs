@@ -12,7 +12,7 @@ use corelane_guard::refusal::ChallengeError;
 use corelane_guard::token::keys::KeySetError;
 use corelane_guard::token::verify::REVOKED_MAX;
 
-use super::CONFIG_BYTES_MAX;
+use super::values::CONFIG_BYTES_MAX;
 use crate::secret::SecretError;
 
 /// A configuration that is not used, for all the faults that were found.

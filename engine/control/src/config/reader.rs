@@ -11,8 +11,9 @@ use corelane_guard::refusal::Challenge;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::fault::{Fault, Finding};
 use super::text::{AuthText, Document, ModeText};
-use super::{Config, Fault, Finding, ServerFacts};
+use super::values::{Config, ServerFacts};
 
 /// Most names in a list of scopes, roles or audiences.
 const NAMES_MAX: usize = 256;
