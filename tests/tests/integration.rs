@@ -4,6 +4,8 @@
 //! All tests are one binary, so that it links once and its tests share the machine's cores. No test
 //! sleeps to let an event happen, takes a fixed port or reaches beyond loopback.
 
+#[path = "integration/access.rs"]
+mod access;
 #[path = "integration/cancellation.rs"]
 mod cancellation;
 #[path = "integration/capacity.rs"]
@@ -130,10 +132,14 @@ mod test_client;
 mod tls;
 #[path = "integration/tls_attacks.rs"]
 mod tls_attacks;
+#[path = "integration/tls_floods.rs"]
+mod tls_floods;
 #[path = "integration/tokio_inside.rs"]
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]
 mod tool_list;
+#[path = "integration/unfinished.rs"]
+mod unfinished;
 #[path = "integration/version_headers.rs"]
 mod version_headers;
 #[path = "integration/websocket.rs"]

@@ -4,21 +4,24 @@
 //! It is the only thread of access control that waits for files and the network. Shards send it
 //! requests through a bounded queue and never wait for it.
 
+mod error;
 mod events;
+mod files;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use corelane_guard::access::{Access, Issuers};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, ConfigError, ServerFacts};
+use crate::config::ServerFacts;
 use crate::counters::Counters;
-use crate::fetch::{FetchError, Lookup, system_lookup};
-use crate::looks::Looks;
+use crate::fetch::{Lookup, system_lookup};
 use crate::shared::Shared;
+pub use error::ControlError;
 use events::Events;
+use files::Files;
 
 /// Most messages that wait for the thread.
 const MESSAGES_MAX: usize = 1024;
@@ -32,20 +35,6 @@ pub struct Control {
     /// Dropped first: then the thread ends.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Why the control thread did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ControlError {
-    /// The configuration has faults.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// No requests can be made.
-    #[error("requests to issuers cannot be made: {0}")]
-    Fetch(#[from] FetchError),
-    /// The thread cannot be started.
-    #[error("the control thread cannot be started: {0}")]
-    Thread(#[from] std::io::Error),
 }
 
 impl Control {
@@ -155,25 +144,5 @@ impl Drop for Control {
             // It fails only after a panic, which was logged then.
             let _ = thread.join();
         }
-    }
-}
-
-/// The file of the configuration, and the files that it names.
-#[derive(Debug)]
-struct Files {
-    path: PathBuf,
-    server: ServerFacts,
-}
-
-impl Files {
-    /// Reads the configuration, and looks at its files before that, so that a change between the
-    /// two is seen later.
-    fn load(&self) -> (Result<Config, ConfigError>, Looks) {
-        let mut files = Vec::new();
-        // The first time for the names of the files only.
-        let _ = Config::read(&self.path, &self.server, &mut files);
-        let looks = Looks::new(files);
-        let config = Config::read(&self.path, &self.server, &mut Vec::new());
-        (config, looks)
     }
 }

@@ -13,6 +13,7 @@
 //! | [`fetch`] | requests without redirects, to checked addresses, with bounds |
 //! | [`address`] | the addresses that requests may go to |
 //! | [`looks`] | notices changed files |
+//! | [`probe`] | one fetch of the keys of each issuer, for commands |
 //! | [`counters`] | counts for metrics |
 //!
 //! It knows the guard and nothing of the engine: it makes snapshots of
@@ -28,6 +29,7 @@ pub mod gate;
 pub mod introspection;
 mod issuer;
 pub mod looks;
+pub mod probe;
 pub mod requests;
 pub mod schedule;
 pub mod secret;

@@ -48,12 +48,7 @@ impl Server {
 
     fn start_in(folder: TempDir, configuration: &str, limits: Limits, lookup: Lookup) -> Server {
         write(&folder, "corelane.toml", configuration);
-        let facts = ServerFacts {
-            endpoint_paths: vec!["/mcp".to_owned()],
-            loopback_origin: None,
-            has_client_certificates: false,
-            limits,
-        };
+        let facts = facts(limits);
         let (sender, snapshots) = mpsc::channel();
         let publish = move |access| {
             // The test may have ended.
@@ -96,6 +91,15 @@ impl Server {
         assert_eq!(second.verifier.issuers_without_keys().count(), 1);
         assert_eq!(self.control.counters().fetches_failed.value(), 1);
         assert_eq!(self.control.counters().fetches_succeeded.value(), 0);
+    }
+}
+
+fn facts(limits: Limits) -> ServerFacts {
+    ServerFacts {
+        endpoint_paths: vec!["/mcp".to_owned()],
+        loopback_origin: None,
+        has_client_certificates: false,
+        limits,
     }
 }
 

@@ -50,6 +50,14 @@ impl KnownPeer {
         KnownPeer::new(Some(Arc::new(identity)), None)
     }
 
+    /// The parent of this process, on standard input and output: the principal is the name that the
+    /// environment gives, or else the user with this number.
+    pub fn parent(name: Option<&str>, user: u32) -> KnownPeer {
+        let of_user = format!("process:uid={user}");
+        let identity = Identity::new(Method::Process, "", name.unwrap_or(&of_user));
+        KnownPeer::new(Some(Arc::new(identity)), None)
+    }
+
     /// A client with a certificate that names this subject and has this SHA-256.
     pub fn certified(subject: &str, certificate: [u8; 32]) -> KnownPeer {
         let identity = Identity::new(Method::Certificate, "", subject);
@@ -73,6 +81,17 @@ mod tests {
         ] {
             let identity = KnownPeer::user(user).identity.expect("a user");
             assert_eq!(&*identity.subject, expected);
+        }
+    }
+
+    #[test]
+    fn a_parent_has_the_name_of_the_environment_or_of_the_user() {
+        for (name, expected) in [
+            (Some("ci"), "process::ci"),
+            (None, "process::process:uid=7"),
+        ] {
+            let identity = KnownPeer::parent(name, 7).identity.expect("a parent");
+            assert_eq!(identity.principal_key(), expected);
         }
     }
 }

@@ -87,12 +87,25 @@ impl PrincipalHeader {
                 bytes,
             });
         }
-        let is_hidden = |character: char| character.is_control() || character.is_whitespace();
         match str::from_utf8(value) {
-            Ok(principal) if !principal.contains(is_hidden) => Ok(Some(principal)),
+            Ok(principal) if is_principal(principal) => Ok(Some(principal)),
             _ => Err(PrincipalRefusal::Malformed { name: name() }),
         }
     }
+}
+
+/// Whether a text can be the name of a principal: 1 to [`PRINCIPAL_BYTES_MAX`] bytes, without white
+/// space and control characters.
+///
+/// ```
+/// use corelane_guard::principal::is_principal;
+///
+/// assert!(is_principal("ann@example.com"));
+/// assert!(!is_principal("ann, bob"));
+/// ```
+pub fn is_principal(name: &str) -> bool {
+    let is_hidden = |character: char| character.is_control() || character.is_whitespace();
+    (1..=PRINCIPAL_BYTES_MAX).contains(&name.len()) && !name.contains(is_hidden)
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ pub(crate) enum Identified {
 
 /// When a request is to be handled again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "auth"),
+    expect(dead_code, reason = "without tokens no request waits for one")
+)]
 pub(crate) enum Recheck {
     /// In the next turn: this one has verified as many tokens as it may.
     NextTurn,

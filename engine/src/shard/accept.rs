@@ -10,6 +10,8 @@ use super::kept::Kept;
 use super::work::Shard;
 use crate::connection::http::Connection;
 use crate::connection::source::Source;
+use crate::guard::peer::KnownPeer;
+use crate::guard::principal::is_principal;
 use crate::meter::Counter;
 use crate::transport::listener::Listener;
 use corelane_io::slots::SlotKey;
@@ -18,6 +20,9 @@ use corelane_io::slots::SlotKey;
 const RETRY_MS: u64 = 100;
 /// Between two warnings of a full table.
 const TABLE_WARNING_INTERVAL_MS: u64 = 60_000;
+
+/// The variable of the environment that names the principal of standard input and output.
+const PRINCIPAL_VARIABLE: &str = "CORELANE_PRINCIPAL";
 
 impl Shard {
     /// Accepts in the way the free slots allow. Called once per turn.
@@ -99,6 +104,12 @@ impl Shard {
         const INDEX: u32 = 0;
         self.rings.first().install(INDEX, socket.as_fd())?;
         let key = self.insert(INDEX, Connection::from(Source::STDIO));
+        if self.handling.access.is_configured() {
+            let name = std::env::var(PRINCIPAL_VARIABLE).ok();
+            let name = name.as_deref().filter(|name| is_principal(name));
+            let parent = KnownPeer::parent(name, rustix::process::getuid().as_raw());
+            self.handling.peers.insert(INDEX, parent);
+        }
         self.channel = Some(key);
         self.begin_reading(key);
         Ok(())

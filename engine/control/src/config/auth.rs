@@ -9,9 +9,10 @@ use corelane_guard::refusal::Challenge;
 use corelane_guard::token::claims::Resource;
 use toml::Spanned;
 
+use super::fault::Fault;
 use super::reader::Reader;
 use super::text::{AuthText, EndpointText};
-use super::{Fault, IssuerConfig};
+use super::values::IssuerConfig;
 
 /// Longest text for people, in bytes.
 const TEXT_BYTES_MAX: usize = 256;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use corelane_guard::api_key::ApiKeyError;
+use corelane_guard::limit;
 use corelane_guard::metadata::CanonicalUriError;
 use corelane_guard::network::NetworkError;
 use corelane_guard::policy;
@@ -11,7 +12,7 @@ use corelane_guard::refusal::ChallengeError;
 use corelane_guard::token::keys::KeySetError;
 use corelane_guard::token::verify::REVOKED_MAX;
 
-use super::CONFIG_BYTES_MAX;
+use super::values::CONFIG_BYTES_MAX;
 use crate::secret::SecretError;
 
 /// A configuration that is not used, for all the faults that were found.
@@ -64,6 +65,9 @@ pub enum Fault {
     /// A fault of the policy.
     #[error(transparent)]
     Policy(#[from] policy::Fault),
+    /// A fault of the limits.
+    #[error(transparent)]
+    Limits(#[from] limit::file::Fault),
     /// No URL of this server.
     #[error(
         "there is no resource, which the audience of tokens is compared with: write resource = \

@@ -13,9 +13,10 @@ use reqwest::Url;
 use toml::Spanned;
 
 use super::auth::URL_BYTES_MAX;
+use super::fault::{IssuerFault, UrlDefect};
 use super::reader::Reader;
 use super::text::{IssuerText, ProfileText};
-use super::{Introspection, IssuerConfig, IssuerFault, KeySource, UrlDefect};
+use super::values::{Introspection, IssuerConfig, KeySource};
 use crate::address::Reach;
 use crate::fetch::Target;
 use crate::secret::Secret;

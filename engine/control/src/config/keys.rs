@@ -7,9 +7,10 @@ use corelane_guard::token::verify::DenyList;
 use toml::Spanned;
 use toml::value::Datetime;
 
+use super::fault::Fault;
 use super::reader::Reader;
 use super::text::{ApiKeyText, RevokedText};
-use super::{Fault, IssuerConfig};
+use super::values::IssuerConfig;
 
 /// Most roles of a key, and longest name of a role or a tenant, in bytes: as of a token.
 const NAMES_MAX: usize = 128;

@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use corelane_guard::limit;
 use corelane_guard::network::Networks;
 use corelane_guard::policy::{self, Policy, PolicyError};
 use corelane_guard::refusal::Challenge;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::fault::{Fault, Finding};
 use super::text::{AuthText, Document, ModeText};
-use super::{Config, Fault, Finding, ServerFacts};
+use super::values::{Config, ServerFacts};
 
 /// Most names in a list of scopes, roles or audiences.
 const NAMES_MAX: usize = 256;
@@ -59,6 +61,14 @@ impl<'a> Reader<'a> {
             .as_ref()
             .is_some_and(|auth| auth.mode == ModeText::None);
         let policy = Arc::new(self.policy(policy, is_open));
+        // Those who apply the limits read them again from the same text.
+        if let Err(error) = limit::file::Limits::parse(self.text) {
+            let findings = error.0.into_iter().map(|finding| Finding {
+                line: finding.line,
+                fault: finding.fault.into(),
+            });
+            self.findings.extend(findings);
+        }
         let config = self.auth(auth.unwrap_or_default(), policy);
         if self.findings.is_empty() {
             return Ok(config);

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::{ControlError, Files};
+use super::error::ControlError;
+use super::files::Files;
 use crate::config::{Config, KeySource};
 use crate::fetch::{FetchError, Fetcher, Lookup};
 use crate::introspection::{Introspections, Reply, TokenHash};

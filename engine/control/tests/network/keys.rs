@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use corelane_control::config::Limits;
+use corelane_control::config::{Config, Limits};
 use corelane_control::fetch::system_lookup;
+use corelane_control::probe::{probe, verifier};
 use corelane_guard::access::{IssuerRequest, RequestState};
 use corelane_guard::token::fault::TokenFault;
 
@@ -180,4 +181,23 @@ fn a_key_is_retired_by_a_fetch_that_lacks_it() {
     host.answer("/keys", &key_set(&[&new]));
     assert_eq!(request(&server, "new"), RequestState::Pending);
     assert_eq!(verify(&server.next(), &token), Err(TokenFault::UnknownKey));
+}
+
+#[test]
+fn a_probe_fetches_once_and_compares_the_clocks() {
+    let (host, key) = (Host::new(), Key::new("1"));
+    let set = key_set(&[&key]);
+    host.answer_with("/keys", "Date: Thu, 01 Jan 1970 00:01:00 GMT\r\n", &set);
+    let lines = format!("jwks_uri = \"{}/keys\"", host.url());
+    let other = "[[auth.issuer]]\nalias = \"away\"\nissuer = \"http://127.0.0.1:1\"\n";
+    let text = configuration(&host.url(), &lines) + other;
+    let server = super::facts(Limits::default());
+    let config = Config::parse(&text, "".as_ref(), &server, &mut Vec::new());
+    let config = config.unwrap_or_else(|faults| panic!("{faults:?}"));
+    let probed = probe(&config).expect("requests");
+    assert!(probed[0].clock_ahead_s.expect("a date") < -1_000_000);
+    assert!(probed[1].keys.is_err());
+    let verifier = verifier(&config, &server.limits, &probed);
+    let away: Vec<&str> = verifier.issuers_without_keys().collect();
+    assert_eq!(away, ["away"]);
 }

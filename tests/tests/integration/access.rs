@@ -1,0 +1,214 @@
+//! Access control of the running server: its file, and who is who on each transport.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use corelane_guard::api_key;
+use corelane_tests::client::{call, modern};
+use corelane_tests::request::LEGACY;
+use corelane_tests::{Client, Request, Response, Server, Setup, wait_until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A file of access control, and the key that it has.
+struct AccessFile {
+    directory: TempDir,
+    key: String,
+}
+
+/// The clients of one host, and a key.
+const RULES: &str = r#"
+[[role]]
+name = "ci"
+claim_roles = ["ci"]
+[[role]]
+name = "local"
+methods = ["unix_peer", "process"]
+[[grant]]
+role = "ci"
+tools = ["echo"]
+[[grant]]
+role = "local"
+tools = ["add"]
+"#;
+
+impl AccessFile {
+    fn new(rules: &str) -> AccessFile {
+        let (key, sha256) = api_key::create("ci", &[9; 32]).expect("an id");
+        let digits: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let file = AccessFile {
+            directory: TempDir::new().expect("a directory"),
+            key,
+        };
+        file.write(&format!(
+            "[auth]\nresource = \"https://mcp.example.com/mcp\"\n\
+             [[auth.api_key]]\nid = \"ci\"\nsha256 = \"{digits}\"\nroles = [\"ci\"]\n{rules}"
+        ));
+        file
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("corelane.toml")
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.path()).expect("it was written")
+    }
+
+    /// Replaces the file as a whole.
+    fn write(&self, text: &str) {
+        let other = self.directory.path().join("next");
+        let mut file = fs::File::create(&other).expect("the directory is there");
+        file.write_all(text.as_bytes()).expect("there is space");
+        fs::rename(other, self.path()).expect("the directory is there");
+    }
+
+    fn setup(&self, shards: usize) -> Setup {
+        let path = self.path();
+        let path = path.to_str().expect("a path of text");
+        Setup::shards(shards)
+            .demo("basic")
+            .arguments(&["--config", path])
+    }
+
+    /// The request with the key.
+    fn sign(&self, request: Request) -> Request {
+        request.field("Authorization", &format!("Bearer {}", self.key))
+    }
+}
+
+fn echo() -> Request {
+    let params = json!({"name": "echo", "arguments": {"message": "hello"}});
+    Request::modern(1, "tools/call", params)
+}
+
+fn add() -> Request {
+    let params = json!({"name": "add", "arguments": {"a": 1, "b": 2}});
+    Request::modern(1, "tools/call", params)
+}
+
+#[track_caller]
+fn exchange(server: &Server, request: &Request) -> Response {
+    server.connect().exchange(request)
+}
+
+/// Whether the answer to a call is a result.
+fn is_result(answer: &Value) -> bool {
+    answer["result"]["content"].is_array()
+}
+
+#[test]
+fn a_client_of_http_is_its_credential_in_both_eras() {
+    let file = AccessFile::new(RULES);
+    let server = file.setup(2).start();
+    let refused = exchange(&server, &echo());
+    assert_eq!(refused.status(), 401);
+    assert_eq!(refused.head.field("WWW-Authenticate"), Some("Bearer"));
+    let served = exchange(&server, &file.sign(echo()));
+    assert!(is_result(&served.json()), "{served:?}");
+    let hidden = exchange(&server, &file.sign(add()));
+    assert_eq!(hidden.json()["error"]["message"], "unknown tool \"add\"");
+    // A session is of the key that made it, and every request has to bring it.
+    let mut connection = server.connect();
+    let started = connection.exchange(&file.sign(Request::initialize(LEGACY)));
+    let session = started.head.field("MCP-Session-Id").expect("a session");
+    let message = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"});
+    let list = || Request::legacy(&message).field("MCP-Session-Id", session);
+    assert_eq!(connection.exchange(&list()).status(), 401);
+    let listed = connection.exchange(&file.sign(list())).json();
+    let tools = listed["result"]["tools"].as_array().expect("a list");
+    let names: Vec<&str> = tools
+        .iter()
+        .filter_map(|tool| tool["name"].as_str())
+        .collect();
+    assert_eq!(names, ["echo"]);
+}
+
+#[test]
+fn a_client_of_lines_is_the_user_of_its_process_or_has_no_name() {
+    let file = AccessFile::new(RULES);
+    let socket = format!("unix://{}", file.directory.path().join("socket").display());
+    let server = file
+        .setup(1)
+        .listen(&socket)
+        .listen("tcp://127.0.0.1:0")
+        .start();
+    let mut local = Client::of_lines(&socket);
+    let params = call("add", json!({"a": 1, "b": 2}));
+    assert!(is_result(&local.exchange(&modern(1, "tools/call", params))));
+    let hidden = local.exchange(&modern(
+        2,
+        "tools/call",
+        call("echo", json!({"message": "m"})),
+    ));
+    assert_eq!(hidden["error"]["message"], "unknown tool \"echo\"");
+    let tcp = server.addresses().last().expect("an address");
+    let mut stranger = Client::of_lines(tcp);
+    for id in 1..3 {
+        let refused = stranger.exchange(&modern(id, "tools/list", json!({})));
+        let expected = json!({"code": -32600, "message": "an access token is required"});
+        assert_eq!(refused["error"], expected);
+    }
+}
+
+#[test]
+fn a_changed_file_is_in_use_without_a_restart_and_a_wrong_one_is_not() {
+    let file = AccessFile::new(RULES);
+    let server = file.setup(2).start();
+    let right = file.text();
+    assert!(!is_result(&exchange(&server, &file.sign(add())).json()));
+    file.write(&right.replace("tools = [\"echo\"]", "tools = [\"*\"]"));
+    server.signal("HUP");
+    wait_until("the other policy", || {
+        let answer = exchange(&server, &file.sign(add())).json();
+        is_result(&answer).then_some(())
+    });
+    // Faults change nothing, and the log names their lines.
+    file.write(&format!(
+        "{right}\n[[grant]]\nrole = \"absent\"\ntools = [\"*\"]\n"
+    ));
+    server.signal("HUP");
+    wait_until("the faults in the log", || {
+        server.log().contains("absent").then_some(())
+    });
+    assert!(is_result(&exchange(&server, &file.sign(add())).json()));
+    // Without the key, its client is a stranger.
+    file.write(&right.replace("id = \"ci\"", "id = \"other\""));
+    server.signal("HUP");
+    wait_until("the end of the key", || {
+        let answer = exchange(&server, &file.sign(echo()));
+        (answer.status() == 401).then_some(())
+    });
+}
+
+#[test]
+fn a_file_with_faults_is_refused_at_the_start_with_its_lines() {
+    for (rules, expected) in [
+        ("[[grant]]\nrole = \"x\"\ntools = [\"*\"]\n", "\"x\""),
+        ("[polcy]\n", "polcy"),
+        (
+            "[[role]]\nname = \"ci\"\nclaim_roles = [\"ci\"]\n\
+             [[grant]]\nrole = \"ci\"\ntools = [\"ech\"]\n",
+            "\"ech\"",
+        ),
+    ] {
+        let file = AccessFile::new(rules);
+        let ended = file.setup(1).run_to_end();
+        assert_eq!(ended.code, Some(1), "{rules}: {}", ended.error);
+        let path = file.path().display().to_string();
+        let named = ended
+            .error
+            .lines()
+            .any(|line| line.contains(&path) && line.contains(expected) && line.contains("line "));
+        assert!(named, "{rules}: {}", ended.error);
+    }
+    let absent = Setup::shards(1).arguments(&["--config", "/nonexistent/corelane.toml"]);
+    let ended = absent.run_to_end();
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.error.contains("/nonexistent/corelane.toml"),
+        "{}",
+        ended.error
+    );
+}
