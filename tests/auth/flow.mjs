@@ -2,7 +2,8 @@
 //     node flow.mjs PROGRAM
 // PROGRAM is the corelane binary. Starts the authorization server and PROGRAM, and lets each client
 // connect without a token, register, get a token with PKCE, call a tool, and get a larger scope for
-// another tool. Then the authorization server rotates its keys. The first check that fails throws.
+// another tool. Before that, bad credentials are refused; after it, the authorization server
+// rotates its keys. The first check that fails throws.
 // Ends with "done" on standard output.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -16,6 +17,7 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { authorize } from "./browser.mjs";
+import { checkRefusals } from "./refusals.mjs";
 
 const REDIRECT_URI = "http://127.0.0.1/callback";
 const ROTATION_MS_MAX = 120_000;
@@ -165,6 +167,7 @@ try {
   const ready = await start(process.argv[2], serve);
   const url = ready.replace("listening on ", "");
 
+  await checkRefusals(url);
   const { Client } = await load("@modelcontextprotocol/sdk/client/index.js");
   const one = await load("@modelcontextprotocol/sdk/client/streamableHttp.js");
   const first = { Client, Transport: one.StreamableHTTPClientTransport, revision: "2025-11-25" };
