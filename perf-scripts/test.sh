@@ -17,6 +17,7 @@ cd "$(dirname "$0")/.."
 . perf-scripts/requirements.sh
 
 readonly suite=tests/conformance
+readonly authorization=tests/auth
 readonly cargo_deny_version=0.20.2
 log=$(mktemp)
 readonly log
@@ -41,6 +42,11 @@ install_missing() {
         say "installing the conformance suite"
         # The system's npm may be older than the Node that the suite needs and brings along.
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
+    fi
+    if ! [[ $authorization/node_modules/.package-lock.json -nt $authorization/package-lock.json ]]
+    then
+        say "installing the authorization server"
+        npm ci --prefix "$authorization" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
     install_python python_packages requirements.txt
     install_python python_packages_2 requirements-2.txt
@@ -80,6 +86,12 @@ embedding_is_light() {
     ! grep -E '^(clap|mimalloc|corelane-cli) ' <<<"$tree"
 }
 
+# Clients of others get tokens from an authorization server, with the Node of the suite.
+authorization_flows() {
+    "$suite"/node_modules/node-linux-*/bin/node "$authorization/flow.mjs" \
+        "${CARGO_TARGET_DIR:-target}/debug/corelane"
+}
+
 tests() {
     cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
 }
@@ -92,6 +104,7 @@ check "docs" env RUSTDOCFLAGS="-D warnings" \
 check "licences, bans and sources of dependencies" cargo deny --locked check licenses bans sources
 check "library without features" embedding_is_light
 check "server" cargo build --locked --bin corelane
+check "authorization flows" authorization_flows
 say "tests"
 status=0
 tests || status=$?
