@@ -31,6 +31,10 @@ pub struct ServeArguments {
     /// The tuning profile, such as tuning/profiles/production.toml.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
+    /// The file of access control, such as corelane.toml. It wins over `server.access_file` of the
+    /// profile.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 fn listen_help() -> String {
@@ -76,6 +80,9 @@ impl ServeArguments {
         }
         if self.cores.is_some() {
             profile.server.cores = self.cores;
+        }
+        if self.config.is_some() {
+            profile.server.access_file = self.config;
         }
         profile.server.stdio |= self.stdio;
         profile.server.allowed_hosts.extend(self.allow_hosts);

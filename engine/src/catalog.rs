@@ -27,6 +27,7 @@ use std::sync::Arc;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
+use crate::guard::policy::{self, EntryKind};
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use crate::meter::ShardMeter;
 use completer::ShardCompleters;
@@ -105,7 +106,13 @@ impl<T> Named<T> {
     }
 
     fn find(&self, name: &str) -> Option<&T> {
-        self.by_name.get(name).map(|place| &self.entries[*place])
+        self.find_with_place(name).map(|(_, entry)| entry)
+    }
+
+    /// The entry called `name`, with its place in the order of registration.
+    fn find_with_place(&self, name: &str) -> Option<(usize, &T)> {
+        let place = *self.by_name.get(name)?;
+        Some((place, &self.entries[place]))
     }
 }
 
@@ -175,10 +182,28 @@ impl Catalog {
         self.tools.find(name)
     }
 
-    /// The position of the tool called `name` in the order of registration.
-    #[cfg(feature = "measure")]
-    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
-        self.tools.by_name.get(name).copied()
+    /// The tool called `name`, with its place in the order of registration.
+    pub(crate) fn find_tool(&self, name: &str) -> Option<(usize, &ShardTool)> {
+        self.tools.find_with_place(name)
+    }
+
+    /// The prompt called `name`, with its place in the order of registration.
+    pub(crate) fn find_prompt(&self, name: &str) -> Option<(usize, &ShardPrompt)> {
+        self.prompts.find_with_place(name)
+    }
+
+    /// The name, URI or URI template of the entry of a kind at a place.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn name_of(&self, kind: EntryKind, place: usize) -> &str {
+        let lists = &self.plan.lists;
+        match kind {
+            EntryKind::Tool => &lists.tools.at(place).definition.name,
+            EntryKind::Resource => &lists.resources.at(place).definition.uri,
+            EntryKind::Template => &lists.templates.at(place).definition.uri_template,
+            EntryKind::Prompt => &lists.prompts.at(place).definition.name,
+        }
     }
 
     /// Whether a resource of this URI exists, as far as its template shows.
@@ -200,11 +225,6 @@ impl Catalog {
         &self.templates
     }
 
-    /// The prompt called `name`.
-    pub(crate) fn prompt(&self, name: &str) -> Option<&ShardPrompt> {
-        self.prompts.find(name)
-    }
-
     /// Which features there are.
     pub(crate) fn offer(&self) -> Offer {
         self.offer
@@ -213,6 +233,22 @@ impl Catalog {
     /// The pages of a list in the form of `revision`, in the order of registration.
     pub(crate) fn pages(&self, list: List, revision: Revision) -> &Pages {
         &self.plan.pages[list as usize][revision as usize]
+    }
+}
+
+impl policy::Entries for Catalog {
+    fn count(&self, kind: EntryKind) -> usize {
+        let lists = &self.plan.lists;
+        match kind {
+            EntryKind::Tool => lists.tools.len(),
+            EntryKind::Resource => lists.resources.len(),
+            EntryKind::Template => lists.templates.len(),
+            EntryKind::Prompt => lists.prompts.len(),
+        }
+    }
+
+    fn name(&self, kind: EntryKind, place: usize) -> &str {
+        self.name_of(kind, place)
     }
 }
 

@@ -73,6 +73,7 @@
 //!
 //! `docs/architecture.md` in the repository has the invariants and says where new code goes.
 
+mod access;
 #[cfg(feature = "cli")]
 mod arguments;
 mod catalog;
@@ -80,8 +81,12 @@ mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
-    pub use corelane_guard::{bits, network, origin, policy, principal};
-    pub(crate) use corelane_guard::{forwarded, holder, peer, shares};
+    #[cfg(all(test, feature = "auth"))]
+    pub(crate) use corelane_guard::api_key;
+    #[cfg(feature = "auth")]
+    pub(crate) use corelane_guard::{access, credential, token};
+    pub use corelane_guard::{bits, identity, network, origin, policy, principal};
+    pub(crate) use corelane_guard::{forwarded, holder, peer, refusal, shares};
 }
 mod handler;
 pub mod log;

@@ -47,6 +47,7 @@ mod large_message;
 mod listening;
 mod notifier;
 mod outbox;
+mod permissions;
 mod questions;
 mod requester;
 mod server_parts;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use corelane_protocol::limits::HttpLimits;
 
+use crate::access::AccessControl;
 use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
@@ -33,6 +34,7 @@ pub use registry::{SessionTable, ToolCatalog, ToolPlan};
 pub struct Handling {
     endpoint: Endpoint,
     connection: Connection,
+    access: AccessControl,
     key: SlotKey,
     buffers: BufferPool,
     meter: Rc<ShardMeter>,
@@ -67,6 +69,7 @@ impl Handling {
                 ..BufferPool::default()
             },
             meter,
+            access: AccessControl::new(None, Default::default(), None),
             rules: Rules {
                 lines: Default::default(),
                 websocket: Default::default(),
@@ -77,7 +80,6 @@ impl Handling {
                 ],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-                principal: None,
                 user_is_principal: false,
                 cors: Cors::default(),
                 http_settings: HttpSettings::of(&profile.server),
@@ -95,7 +97,9 @@ impl Handling {
             endpoint: &mut self.endpoint,
             pool: &mut self.buffers,
             effects: &mut StepEffects::default(),
+            access: &mut self.access,
             peer: None,
+            recheck_due_ms: None,
             peers: &mut Default::default(),
             meter: &self.meter,
             rules: &self.rules,

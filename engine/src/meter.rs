@@ -4,10 +4,8 @@
 //! without a lock or an atomic. A [`MeterSnapshot`] leaves it, by message.
 //!
 //! To add a counter, add its variant to [`Counter`] and its row to [`ROWS`], at the same place: a
-//! row at another place does not compile, a missing one fails a test.
-//!
-//! It deliberately lacks names of metrics systems, export, histories, and any label that a peer
-//! could choose.
+//! row at another place does not compile, a missing one fails a test. It deliberately lacks export,
+//! histories, and labels that a peer could choose.
 
 pub(crate) mod throttle;
 
@@ -55,6 +53,10 @@ pub enum Counter {
     RefusedOrigin,
     /// Requests refused because the header that names the principal is malformed.
     RefusedPrincipal,
+    /// Requests refused because they have no credential, or a bad one.
+    RefusedCredential,
+    /// Requests refused because their client may not use what they are for.
+    RefusedAccess,
     /// Requests refused because they break their framing or exceed its limits.
     RefusedFraming,
     /// Requests refused because they are not JSON-RPC or exceed its limits.
@@ -204,7 +206,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 69] = [
+pub static ROWS: [Row; 71] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -243,6 +245,8 @@ pub static ROWS: [Row; 69] = [
     total(Counter::RequestsModern, "requests", "modern"),
     total(Counter::RefusedOrigin, "requests_refused", "origin"),
     total(Counter::RefusedPrincipal, "requests_refused", "principal"),
+    total(Counter::RefusedCredential, "requests_refused", "credential"),
+    total(Counter::RefusedAccess, "requests_refused", "access"),
     total(Counter::RefusedFraming, "requests_refused", "framing"),
     total(Counter::RefusedMessage, "requests_refused", "message"),
     total(Counter::RefusedSession, "requests_refused", "session"),

@@ -8,6 +8,7 @@
 //! It deliberately lacks command-line arguments, environment variables, reloading, and everything
 //! that is not tuning (tools, upstream servers, secrets).
 
+mod auth;
 mod check;
 pub mod cores;
 pub mod descriptors;
@@ -36,6 +37,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use auth::Auth;
 pub use cores::CoreList;
 pub use error::ProfileError;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
@@ -126,6 +128,8 @@ pub struct Profile {
     pub executor: Executor,
     /// The work that one turn of a shard may do before other work continues.
     pub budget: Budget,
+    /// Access control.
+    pub auth: Auth,
     /// Actions against overload.
     pub overload: Overload,
     /// Deadlines and byte bounds of one connection.
@@ -164,9 +168,8 @@ pub struct Profile {
     pub core: Vec<CoreProfile>,
 }
 
-/// The knobs of one shard, with the overrides of its core applied.
-///
-/// Plain data, so that it crosses to the shard's thread by copy when the shard starts.
+/// The knobs of one shard, with the overrides of its core applied: plain data, which crosses to the
+/// thread of the shard by copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShardProfile {
     /// The core the shard is pinned to.
@@ -177,6 +180,8 @@ pub struct ShardProfile {
     pub executor: Executor,
     /// See [`Budget`].
     pub budget: Budget,
+    /// See [`Auth`].
+    pub auth: Auth,
     /// See [`Overload`].
     pub overload: Overload,
     /// See [`Connection`].
@@ -306,6 +311,7 @@ impl Profile {
             ring: own.map_or(self.ring, |core| core.ring.over(self.ring)),
             executor: own.map_or(self.executor, |core| core.executor.over(self.executor)),
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
+            auth: self.auth,
             overload: self.overload,
             connection: self.connection,
             tls: self.tls.limits(),
@@ -353,13 +359,14 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 22] {
+    fn sections(&self) -> [&dyn Section; 23] {
         [
             &self.server,
             &self.unix,
             &self.ring,
             &self.executor,
             &self.budget,
+            &self.auth,
             &self.overload,
             &self.connection,
             &self.tls,

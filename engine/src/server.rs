@@ -368,8 +368,7 @@ impl Server {
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
         let proxies = Proxies::new(&profile.server)?;
-        let principal = profile.server.principal_header.as_deref();
-        let principal = principal.map(PrincipalHeader::new);
+        let principal = principal_header(&profile);
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
@@ -396,6 +395,7 @@ impl Server {
                 intake,
                 origins: origins.clone(),
                 principal: principal.clone(),
+                access: None,
                 user_is_principal: profile.unix.user_is_principal,
                 http: HttpSettings::of(&profile.server),
                 proxies: proxies.clone(),
@@ -420,6 +420,12 @@ impl Server {
         }
         Ok(running)
     }
+}
+
+/// The header that names the principal, if there is one.
+fn principal_header(profile: &Profile) -> Option<PrincipalHeader> {
+    let name = profile.server.principal_header.as_deref();
+    name.map(PrincipalHeader::new)
 }
 
 /// The pool for the handlers of so many shards, on these cores if they are given.

@@ -9,6 +9,7 @@ pub(crate) mod address_counts;
 pub(crate) mod admission;
 mod announced;
 pub(crate) mod arrivals;
+mod busy_poll;
 pub(crate) mod call_shedding;
 pub(crate) mod connections;
 pub(crate) mod control;
@@ -26,6 +27,8 @@ pub(crate) mod overflow;
 mod posts;
 pub(crate) mod proxied;
 pub(crate) mod reading;
+mod rechecking;
+mod rechecks;
 pub(crate) mod run;
 #[cfg(feature = "tls")]
 pub(crate) mod secured;

@@ -36,6 +36,8 @@ pub struct Access {
 /// The parts of a snapshot that each endpoint has its own of.
 #[derive(Debug, Default)]
 pub struct EndpointAccess {
+    /// The path of the endpoint.
+    pub path: Box<str>,
     /// The start of each challenge.
     pub challenge: Challenge,
     /// Scopes that every request needs, as names for a challenge; most endpoints need none.

@@ -67,6 +67,12 @@ pub enum ApiKeyError {
 }
 
 impl ApiKeys {
+    /// Whether a key is limited to addresses.
+    pub fn have_addresses(&self) -> bool {
+        let mut keys = self.0.values().flatten();
+        keys.any(|key| !key.addresses.is_empty())
+    }
+
     /// The keys.
     ///
     /// # Errors

@@ -1,12 +1,13 @@
 //! An identity: the principal of a request, and how it is known.
 //!
-//! The names of scopes and roles that the policy has are bits; all other names are dropped when the
-//! identity is made, so that a decision about a call compares bits only. An identity has no byte of
-//! the credential in it.
+//! The names of scopes and roles that the policy has are bits, so that a decision about a call
+//! compares bits only. The names stay, so that another policy can make other bits of them. An
+//! identity has no byte of the credential in it.
 //!
 //! It deliberately lacks decisions.
 
 use crate::bits::Bits256;
+use crate::policy::{Claims, Policy};
 
 /// A claim for handlers: the path that the configuration has, and the value.
 pub type Claim = (Box<str>, Box<str>);
@@ -75,6 +76,11 @@ pub struct Identity {
     pub issuer: Box<str>,
     /// The name of the principal at its issuer, 1 to 200 bytes.
     pub subject: Box<str>,
+    pub(crate) key: Box<str>,
+    /// The names that the credential gives, of which the policy makes sets.
+    pub names: Names,
+    /// The policy of those sets; see [`Policy::id`].
+    pub policy: u64,
     /// The OAuth client.
     pub client: Option<Box<str>>,
     /// The scopes that the policy knows, with those that they imply.
@@ -89,6 +95,17 @@ pub struct Identity {
     pub expires_s: Option<u64>,
 }
 
+/// Names of scopes, roles and groups, as a credential gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// At most 128, of at most 128 bytes each.
+    pub scopes: Vec<Box<str>>,
+    /// As the scopes.
+    pub roles: Vec<Box<str>>,
+    /// As the scopes.
+    pub groups: Vec<Box<str>>,
+}
+
 impl Identity {
     /// An identity with a method and a name only.
     pub fn new(method: Method, issuer: &str, subject: &str) -> Identity {
@@ -96,6 +113,9 @@ impl Identity {
             method,
             issuer: issuer.into(),
             subject: subject.into(),
+            key: format!("{}:{issuer}:{subject}", method.name()).into(),
+            names: Names::default(),
+            policy: Policy::NONE,
             client: None,
             scopes: Bits256::default(),
             roles: Bits256::default(),
@@ -114,8 +134,30 @@ impl Identity {
     /// let identity = Identity::new(Method::Jwt, "corp", "alice");
     /// assert_eq!(identity.principal_key(), "jwt:corp:alice");
     /// ```
-    pub fn principal_key(&self) -> String {
-        format!("{}:{}:{}", self.method.name(), self.issuer, self.subject)
+    pub fn principal_key(&self) -> &str {
+        &self.key
+    }
+
+    /// The same identity with the scopes and roles that its names have in a policy.
+    #[must_use]
+    pub fn under(mut self, policy: &Policy) -> Identity {
+        fn texts(names: &[Box<str>]) -> Vec<&str> {
+            names.iter().map(|name| &**name).collect()
+        }
+        let names = &self.names;
+        let claims = Claims {
+            method: self.method,
+            subject: &self.subject,
+            client: self.client.as_deref(),
+            claim_roles: &texts(&names.roles),
+            groups: &texts(&names.groups),
+            scopes: policy.scopes_of(texts(&names.scopes)),
+            tenant: self.tenant.as_deref(),
+        };
+        self.roles = policy.roles_of(&claims);
+        self.scopes = claims.scopes;
+        self.policy = policy.id();
+        self
     }
 }
 
@@ -129,8 +171,9 @@ mod tests {
         let mut keys = HashSet::new();
         for method in Method::ALL {
             for (issuer, subject) in [("a", "b"), ("a", "b:c"), ("", "a:b"), ("b", "a")] {
-                let key = Identity::new(method, issuer, subject).principal_key();
-                assert!(keys.insert(key.clone()), "{key}");
+                let identity = Identity::new(method, issuer, subject);
+                let key = identity.principal_key();
+                assert!(keys.insert(key.to_owned()), "{key}");
             }
         }
     }

@@ -3,6 +3,9 @@
 
 use std::net::IpAddr;
 
+/// The address of a client, for code that knows no sockets.
+pub type ClientAddress = IpAddr;
+
 /// An IPv4 address, or the first 64 bits of an IPv6 one, as one client can have all of the
 /// addresses that begin with these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,51 +2,60 @@
 //!
 //! A certificate names a peer, or the kernel does on a Unix socket; the peer of lines is looked up
 //! before its first byte is read; and that of WebSocket or HTTP+SSE is the client of the handshake.
-//! A connection of plain HTTP has none: each of its requests has a client of its own.
+//! A connection of plain HTTP has none unless the policy depends on addresses: each of its requests
+//! has a client of its own.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::holder::HolderKey;
+use super::identity::{Identity, Method};
 
 /// The peer of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KnownPeer {
-    /// A client with this principal.
-    Principal(Box<str>),
-    /// An anonymous client, with the holder that its address makes.
-    Anonymous(HolderKey),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownPeer {
+    /// The identity that the connection itself has proved.
+    pub identity: Option<Arc<Identity>>,
+    /// The holder of an anonymous client.
+    pub holder: HolderKey,
+    /// The address, if it was looked up.
+    pub address: Option<IpAddr>,
+    /// SHA-256 of the client's certificate, if it has one.
+    pub certificate: Option<Box<[u8; 32]>>,
 }
 
 /// The peers of the connections of a shard, by the indexes of their slots: at most one for each.
 pub type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
 
 impl KnownPeer {
-    /// The principal, or else an anonymous client with this holder.
-    pub fn new(principal: Option<&str>, holder: Option<HolderKey>) -> KnownPeer {
-        match principal {
-            Some(principal) => KnownPeer::Principal(principal.into()),
-            None => KnownPeer::Anonymous(holder.unwrap_or(HolderKey::ANONYMOUS)),
+    /// A client with this identity, or else an anonymous one with this holder.
+    pub fn new(identity: Option<Arc<Identity>>, holder: Option<HolderKey>) -> KnownPeer {
+        KnownPeer {
+            identity,
+            holder: holder.unwrap_or(HolderKey::ANONYMOUS),
+            ..KnownPeer::default()
         }
+    }
+
+    /// An anonymous client with this holder.
+    pub fn anonymous(holder: HolderKey) -> KnownPeer {
+        KnownPeer::new(None, Some(holder))
     }
 
     /// A process of the user of this host with this number: a principal such as `unix:uid=1000`.
     pub fn user(user: u32) -> KnownPeer {
-        KnownPeer::Principal(format!("unix:uid={user}").into())
+        let subject = format!("unix:uid={user}");
+        let identity = Identity::new(Method::UnixPeer, "", &subject);
+        KnownPeer::new(Some(Arc::new(identity)), None)
     }
 
-    /// The principal that the peer has proved to be, if it has.
-    pub fn principal(&self) -> Option<&str> {
-        match self {
-            KnownPeer::Principal(name) => Some(name),
-            KnownPeer::Anonymous(_) => None,
-        }
-    }
-
-    /// The holder of an anonymous client.
-    pub fn holder(&self) -> HolderKey {
-        match self {
-            KnownPeer::Principal(_) => HolderKey::ANONYMOUS,
-            KnownPeer::Anonymous(holder) => *holder,
+    /// A client with a certificate that names this subject and has this SHA-256.
+    pub fn certified(subject: &str, certificate: [u8; 32]) -> KnownPeer {
+        let identity = Identity::new(Method::Certificate, "", subject);
+        KnownPeer {
+            certificate: Some(Box::new(certificate)),
+            ..KnownPeer::new(Some(Arc::new(identity)), None)
         }
     }
 }
@@ -62,7 +71,8 @@ mod tests {
             (1000, "unix:uid=1000"),
             (u32::MAX, "unix:uid=4294967295"),
         ] {
-            assert_eq!(KnownPeer::user(user).principal(), Some(expected));
+            let identity = KnownPeer::user(user).identity.expect("a user");
+            assert_eq!(&*identity.subject, expected);
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum Refusal {
     NotYetValid,
     /// The credential is malformed: 400.
     Request(RequestFault),
+    /// A peer that is no trusted proxy names a principal in a header: 400.
+    UntrustedProxy,
     /// Scopes are missing, and nothing else: 403 with all scopes of this operation, separated by
     /// spaces.
     InsufficientScope(Box<str>),
@@ -136,7 +138,7 @@ impl Refusal {
             | Refusal::InvalidToken
             | Refusal::Expired
             | Refusal::NotYetValid => 401,
-            Refusal::Request(_) => 400,
+            Refusal::Request(_) | Refusal::UntrustedProxy => 400,
             Refusal::InsufficientScope(_) | Refusal::Denied => 403,
             Refusal::Unavailable => 503,
             Refusal::TooManyFailures { .. } => 429,
@@ -155,6 +157,7 @@ impl Refusal {
             Refusal::Request(RequestFault::TooLong) => "the access token is too long",
             Refusal::Request(RequestFault::Malformed) => "the Authorization field is malformed",
             Refusal::Request(RequestFault::InQuery) => "the access token must not be in the query",
+            Refusal::UntrustedProxy => "only a trusted proxy may name the principal",
             Refusal::InsufficientScope(_) => "the access token lacks a scope",
             Refusal::Denied => "access is denied",
             Refusal::Unavailable => "authorization is unavailable",
@@ -181,7 +184,10 @@ impl Refusal {
                 ];
                 return Some(challenge_of(&parts));
             }
-            Refusal::Denied | Refusal::Unavailable | Refusal::TooManyFailures { .. } => {
+            Refusal::UntrustedProxy
+            | Refusal::Denied
+            | Refusal::Unavailable
+            | Refusal::TooManyFailures { .. } => {
                 return None;
             }
         };

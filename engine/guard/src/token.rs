@@ -30,6 +30,7 @@ use cache::{Cached, TokenCache, TokenDigest};
 use fault::TokenFault;
 use verify::{Circumstances, Verified, Verifier};
 
+use crate::api_key;
 use crate::credential::Bearer;
 use crate::identity::Identity;
 
@@ -66,6 +67,13 @@ impl Authenticator {
         checks_left: &mut u32,
     ) -> Checked {
         let token = token.as_bytes();
+        if token.starts_with(api_key::PREFIX) {
+            // It has no signature, and is never cached.
+            return match self.verifier.verify(token, circumstances) {
+                Ok(verified) => Checked::Valid(verified.identity),
+                Err(fault) => Checked::Refused(fault),
+            };
+        }
         let digest = self.cache.digest(token);
         match self.cache.find(&digest, circumstances) {
             Some(Cached::Valid(identity)) => return Checked::Valid(Arc::clone(identity)),
@@ -80,20 +88,16 @@ impl Authenticator {
         self.keep(digest, result, circumstances.now_s)
     }
 
-    /// Takes the result of an introspection of a token that [`Authenticator::check`] refused with
-    /// [`TokenFault::NotIntrospected`].
-    pub fn introspected(
+    /// Keeps the result of an introspection for the next check of the token, unless it may be
+    /// another one at once.
+    pub fn keep_introspected(
         &mut self,
-        token: Bearer<'_>,
+        token: &[u8],
         result: Result<Verified, TokenFault>,
-        circumstances: &Circumstances<'_>,
-    ) -> Checked {
-        let digest = self.cache.digest(token.as_bytes());
-        let result = result.and_then(|verified| {
-            let is_bound = verified.is_bound_to(circumstances.certificate);
-            is_bound.then_some(verified).ok_or(TokenFault::Binding)
-        });
-        self.keep(digest, result, circumstances.now_s)
+        now_s: u64,
+    ) {
+        let digest = self.cache.digest(token);
+        self.keep(digest, result, now_s);
     }
 
     fn keep(

@@ -29,6 +29,19 @@ impl<P> OrderedRegistry<P> {
         self.numbers_end
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The entry at `place` in the order of registration.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(super) fn at(&self, place: usize) -> &P {
+        &self.entries[place].1
+    }
+
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -115,10 +115,6 @@ impl Pages {
 }
 
 /// Pages of the entries that a policy lets an identity see.
-#[cfg_attr(
-    not(any(test, feature = "measure")),
-    expect(dead_code, reason = "the policy's gate selects entries")
-)]
 impl Pages {
     /// Appends the members of the page that begins at `start` or behind it, of the entries whose
     /// bits are in `selected`: one bit for each place, the lowest first. A missing bit selects

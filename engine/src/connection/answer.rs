@@ -212,6 +212,7 @@ impl Connection {
                 let (fields, status) = (context.head_fields(), http::status_of(refused));
                 let extra = Extra {
                     refused,
+                    challenge: context.access.challenge_of(refused),
                     ..Extra::default()
                 };
                 response::write_message(context.out(), &reply, fields, status, &extra, body);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use corelane_io::slots::SlotKey;
 use corelane_protocol::framing::http1::{Headers, RequestHead};
 use corelane_protocol::jsonrpc::{DecodeError, OwnedId};
 
@@ -53,6 +54,17 @@ pub(crate) struct PostponedRequest {
     pub(super) body: PostponedBody,
 }
 
+/// A request that is kept until access control can decide about it.
+#[derive(Debug)]
+pub(crate) struct KeptRequest {
+    /// Its connection.
+    pub(crate) key: SlotKey,
+    /// The request.
+    pub(crate) request: PostponedRequest,
+    /// When its time is over, in milliseconds since the shard started.
+    pub(crate) due_ms: u64,
+}
+
 /// The body of a request that is kept.
 #[derive(Debug)]
 pub(super) enum PostponedBody {
@@ -63,6 +75,15 @@ pub(super) enum PostponedBody {
 }
 
 impl PostponedRequest {
+    /// A request with this body. One that could not be decoded is refused like an empty one.
+    pub(super) fn of(head: &RequestHead<'_>, body: RequestBody<'_>) -> PostponedRequest {
+        match body {
+            RequestBody::Bytes(body) => PostponedRequest::new(head, body),
+            RequestBody::Decoded(message) => PostponedRequest::decoded(head, message),
+            RequestBody::Undecodable(..) => PostponedRequest::new(head, &[]),
+        }
+    }
+
     pub(super) fn new(head: &RequestHead<'_>, body: &[u8]) -> PostponedRequest {
         PostponedRequest {
             head: head.bytes().into(),

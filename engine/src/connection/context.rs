@@ -2,17 +2,17 @@
 
 use corelane_protocol::limits::HttpLimits;
 
-use super::body::PostponedRequest;
+use super::body::{KeptRequest, PostponedRequest};
 use super::buffers::ConnectionBuffers;
 use super::cors::Cors;
 use super::http_settings::HttpSettings;
 use super::posted::PostedMessage;
 use super::readiness::Readiness;
 use super::response::{Date, HeadFields};
+use crate::access::{AccessControl, Recheck};
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::peer::{KnownPeer, KnownPeers};
-use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
@@ -25,8 +25,12 @@ pub(crate) struct Context<'e> {
     pub(crate) endpoint: &'e mut Endpoint,
     pub(crate) pool: &'e mut BufferPool,
     pub(crate) effects: &'e mut StepEffects,
+    pub(crate) access: &'e mut AccessControl,
     /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
+    /// When the time of a request is over that was kept for another snapshot of access control, in
+    /// milliseconds since the shard started.
+    pub(crate) recheck_due_ms: Option<u64>,
     pub(crate) peers: &'e mut KnownPeers,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
@@ -70,6 +74,8 @@ pub(crate) struct StepEffects {
     pub(crate) posts: Vec<PostedMessage>,
     /// Requests that wait for the addresses of their peers.
     pub(crate) postponed: Vec<(SlotKey, PostponedRequest)>,
+    /// Requests that are checked again, in the next turn or with the next snapshot.
+    pub(crate) rechecks: Vec<(Recheck, KeptRequest)>,
 }
 
 /// Settings that all connections of a shard share.
@@ -91,8 +97,6 @@ pub(crate) struct Rules {
     pub(crate) foreign: Throttle,
     /// Answers to pages of other origins.
     pub(crate) cors: Cors,
-    /// The header that names the principal, if there is one.
-    pub(crate) principal: Option<PrincipalHeader>,
     /// Whether the user of a peer on a Unix socket is its principal.
     pub(crate) user_is_principal: bool,
     /// Targets of requests, and answers to pages.
@@ -106,6 +110,12 @@ impl<'e> Context<'e> {
             date: self.date,
             cors: &self.rules.cors,
         }
+    }
+
+    /// Whether the request was kept for as long as it may be.
+    pub(super) fn has_waited(&self) -> bool {
+        let now_ms = self.endpoint.now_ms();
+        self.recheck_due_ms.is_some_and(|due_ms| due_ms <= now_ms)
     }
 
     /// The output of this step.

@@ -12,7 +12,6 @@ use corelane_protocol::jsonrpc::OwnedId;
 use super::body::{BodyElsewhere, LargeRequest, PostponedRequest, RequestBody};
 use super::context::Context;
 use super::http::{Connection, Phase};
-use super::preconditions::principal_of;
 use crate::mcp::{Decoded, Undecoded};
 
 impl Connection {
@@ -109,9 +108,9 @@ impl Connection {
         };
         let mut reply = waiting.reply;
         reply.keep_alive &= !context.is_draining;
-        let known = self.source.peer_in(context.peers, context.key);
-        let is_anonymous = principal_of(&head, context.rules, known) == Ok(None);
+        let known = self.known_peer(context.peers, context.access, context.key);
         let has_peer = known.is_some() || context.peer.is_some();
+        let is_anonymous = !has_peer && context.access.is_anonymous(&head);
         let body = match message {
             // A large message probably needs a share of a table: its peer is looked up before it is
             // handled, so that it is handled once.

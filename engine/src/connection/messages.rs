@@ -9,7 +9,7 @@
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::websocket::CloseCode;
-use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::jsonrpc::{IdScanner, OwnedId, encode};
 
 use super::body::RequestBody;
 use super::channel::{MessageChannel, Outgoing};
@@ -19,7 +19,7 @@ use super::in_flight::ChannelRequest;
 use super::preconditions;
 use super::response;
 use crate::guard::holder::HolderKey;
-use crate::guard::peer::KnownPeer;
+use crate::guard::refusal::{Challenge, Refusal};
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
 use crate::mcp::{SessionId, StreamOwner};
 use crate::meter::Counter;
@@ -94,11 +94,16 @@ impl Connection {
         };
         let exchange = context.channel_exchange(self.sequence);
         let peer = context.peers.get(&context.key.index);
+        let identity = match context.access.identity_of(peer) {
+            Ok(identity) => identity,
+            Err(refusal) => return self.deny_message(&refusal, &body, context),
+        };
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: peer.and_then(KnownPeer::principal),
+            identity: identity.as_ref(),
+            address: peer.and_then(|peer| peer.address),
             // That of standard input and output is not known.
-            peer: Some(peer.map_or(HolderKey::ANONYMOUS, KnownPeer::holder)),
+            peer: Some(peer.map_or(HolderKey::ANONYMOUS, |peer| peer.holder)),
         };
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
         let mut scratch = std::mem::take(&mut context.pool.scratch);
@@ -122,6 +127,28 @@ impl Connection {
         }
         context.pool.scratch = scratch;
         self.settle_message(disposition, id, context);
+    }
+
+    /// Refuses a message that access control refuses; a notification is dropped.
+    #[cold]
+    fn deny_message(
+        &mut self,
+        refusal: &Refusal,
+        body: &RequestBody<'_>,
+        context: &mut Context<'_>,
+    ) {
+        context.meter.count(Counter::RefusedCredential);
+        let id = match body {
+            RequestBody::Bytes(message) => IdScanner::id_of(message),
+            RequestBody::Decoded(message) => message.id(),
+            RequestBody::Undecodable(_, id) => id.clone(),
+        };
+        let Some(id) = id else { return };
+        let mut text = Vec::new();
+        encode::write_id(&mut text, id.as_id());
+        let text = String::from_utf8_lossy(&text);
+        let answer = refusal.answer(&Challenge::default(), Some(&text));
+        self.write_framed(None, answer.body.as_bytes(), context);
     }
 
     /// Numbers of requests go around; no two requests in flight have one, and none has that of the

@@ -5,6 +5,7 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{Content, Method, RequestHead, Status};
 
 use super::context::{Context, Rules};
+use super::preconditions::NotServed;
 use super::probe::PROBE_VERBS;
 use super::reply::Reply;
 use super::response;
@@ -22,24 +23,30 @@ pub(super) enum Plain {
     Probe(Probe),
     /// A request of HTTP+SSE.
     Sse(SseRequest),
+    /// The metadata of the protected resource with this number (RFC 9728).
+    Metadata(usize),
 }
 
 impl Plain {
     /// The plain request that the result of the checks is for, if it is one.
     #[inline]
     pub(super) fn of<T>(
-        checked: &Result<(Route<'_>, T), Reason<'_>>,
+        checked: &Result<(Route<'_>, T), NotServed<'_>>,
         head: &RequestHead<'_>,
         rules: &Rules,
     ) -> Option<Plain> {
         match checked {
             Ok((Route::Options, _)) => Some(Plain::Options(ENDPOINT_VERBS)),
             Ok((Route::Head, _)) => Some(Plain::StreamHead),
-            Err(Reason::Path(_)) => match SseRequest::of(head, rules) {
+            Err(NotServed::Document(_)) if head.method == Method::Options => {
+                Some(Plain::Options(PROBE_VERBS))
+            }
+            Err(NotServed::Document(document)) => Some(Plain::Metadata(*document)),
+            Err(NotServed::Refused(Reason::Path(_))) => match SseRequest::of(head, rules) {
                 Ok(Some(request)) => Some(Plain::Sse(request)),
                 _ => probe_of(head, rules).map(Plain::Probe),
             },
-            Err(Reason::Verb(allow)) if head.method == Method::Options => {
+            Err(NotServed::Refused(Reason::Verb(allow))) if head.method == Method::Options => {
                 Some(Plain::Options(allow))
             }
             _ => None,
@@ -83,6 +90,22 @@ impl Plain {
                 response::write_with_fields(context.out(), reply, fields, about, &no_store);
                 if !reply.is_head {
                     context.out().extend_from_slice(body.as_bytes());
+                }
+            }
+            Plain::Metadata(document) => {
+                let body = context.access.metadata(document);
+                let content = match reply.is_head {
+                    true => Content::Omitted,
+                    false => Content::Json(body.len()),
+                };
+                let mut more: Vec<(&str, &[u8])> = vec![("Cache-Control", b"max-age=300")];
+                if reply.page.is_none() {
+                    more.push(("Access-Control-Allow-Origin", b"*"));
+                }
+                let about = (Status::Ok, content);
+                response::write_with_fields(context.out(), reply, fields, about, &more);
+                if !reply.is_head {
+                    context.out().extend_from_slice(&body);
                 }
             }
             Plain::Sse(_) => unreachable!("a connection answers it"),

@@ -1,10 +1,34 @@
 //! Conditions that a request must satisfy on any target.
 
+use std::sync::Arc;
+
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::RequestHead;
 
-use super::context::{Context, Rules};
+use super::context::Context;
+use crate::access::{AccessControl, Identified, Recheck};
+use crate::guard::identity::Identity;
 use crate::guard::peer::KnownPeer;
+use crate::guard::refusal::Refusal;
+
+/// Why a request is not handled as a message of MCP.
+#[derive(Debug)]
+pub(super) enum NotServed<'a> {
+    /// It is refused by the protocol.
+    Refused(Reason<'a>),
+    /// It is refused by access control.
+    Denied(Refusal),
+    /// It is to be handled again.
+    Later(Recheck),
+    /// It is for the metadata document with this number.
+    Document(usize),
+}
+
+impl<'a> From<Reason<'a>> for NotServed<'a> {
+    fn from(reason: Reason<'a>) -> NotServed<'a> {
+        NotServed::Refused(reason)
+    }
+}
 
 /// Why no request is served now, if so.
 #[inline]
@@ -17,17 +41,20 @@ pub(super) fn overload(context: &Context<'_>) -> Option<&'static str> {
     is_full.then_some("the unsent answers of all clients take too much memory")
 }
 
-/// The principal: that of a header, else that of the connection.
-pub(super) fn principal_of<'a>(
-    head: &RequestHead<'a>,
-    rules: &Rules,
-    known: Option<&'a KnownPeer>,
-) -> Result<Option<&'a str>, Reason<'a>> {
-    let of_connection = known.and_then(KnownPeer::principal);
-    let Some(header) = &rules.principal else {
-        return Ok(of_connection);
-    };
-    let principal = header.read(head.headers());
-    let principal = principal.map(|it| it.or(of_connection));
-    principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
+/// The identity behind a request on an endpoint.
+pub(super) fn identify<'a>(
+    access: &mut AccessControl,
+    head: &RequestHead<'_>,
+    known: Option<&KnownPeer>,
+    has_waited: bool,
+) -> Result<Option<Arc<Identity>>, NotServed<'a>> {
+    match access.identify(head, known, has_waited) {
+        Identified::Known(identity) => {
+            let refusal = access.refusal_at(head.path, identity.as_deref());
+            refusal.map_or(Ok(identity), |refusal| Err(NotServed::Denied(refusal)))
+        }
+        Identified::Malformed(refusal) => Err(Reason::Principal(refusal.to_string()).into()),
+        Identified::Refused(refusal) => Err(NotServed::Denied(refusal)),
+        Identified::Later(recheck) => Err(NotServed::Later(recheck)),
+    }
 }

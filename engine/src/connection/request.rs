@@ -1,24 +1,35 @@
 //! One whole request: checked, handled, and answered at once or later.
 
+use std::sync::Arc;
+
+use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::accept::{self, Accept};
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::http::{self, Route};
-use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::binding::refusal::{Category, Reason};
 use corelane_protocol::framing::http1::{Field, Method, RequestHead, Status};
 
-use super::body::{PostponedRequest, RequestBody};
+use super::body::{KeptRequest, PostponedRequest, RequestBody};
 use super::buffers::WaitingRequest;
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::http_settings::HttpSettings;
 use super::plain::{self, Plain, probe_of};
-use super::preconditions::{overload, principal_of};
+use super::preconditions;
+use super::preconditions::{NotServed, overload};
+use super::probe::PROBE_VERBS;
 use super::reply::Reply;
 use super::response::{self, Extra};
 use super::source::Source;
+use crate::access::{AccessControl, Recheck};
+use crate::guard::holder::HolderKey;
+use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
 use crate::guard::origin::OriginRefusal;
-use crate::guard::peer::KnownPeer;
+use crate::guard::peer::{KnownPeer, KnownPeers};
+use crate::guard::refusal::Refusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
+use crate::meter::Counter;
 use crate::profile::Binding;
 
 /// The least time between two warnings of a shard about requests that were refused for their host
@@ -67,21 +78,56 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
-        let mut scratch = std::mem::take(&mut context.pool.scratch);
-        scratch.clear();
-        let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let known = self.source.peer_in(context.peers, context.key);
-        let peer = known.map(KnownPeer::holder).or(context.peer);
-        let checked = check(head, &mut reply, (self.source, known), context.rules);
+        let known = self.known_peer(context.peers, context.access, context.key);
+        let client = Client {
+            identity: None,
+            holder: known.map(|known| known.holder).or(context.peer),
+            address: known.and_then(|known| context.access.client_address(head, known)),
+        };
+        let has_waited = context.has_waited();
+        let gate = Gate {
+            access: context.access,
+            rules: context.rules,
+            has_waited,
+        };
+        let checked = check(head, &mut reply, (self.source, known), gate);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
-            context.pool.scratch = scratch;
             self.answer_plain(plain, (head, bytes), reply, context);
             return None;
         }
+        let checked = match checked {
+            Ok((route, identity)) => Ok((route, Client { identity, ..client })),
+            Err(NotServed::Refused(reason)) => Err(reason),
+            Err(NotServed::Denied(refusal)) => {
+                self.deny(&refusal, head.path, reply, context);
+                return None;
+            }
+            Err(NotServed::Later(recheck)) => {
+                self.postpone(recheck, PostponedRequest::of(head, body), reply, context);
+                return None;
+            }
+            Err(NotServed::Document(_)) => unreachable!("it was answered above"),
+        };
+        self.serve(head, checked, (body, reply), context)
+    }
+
+    /// Serves a request that passed the checks, or refuses it. If its body must be decoded
+    /// elsewhere first, returns the form of its answer.
+    fn serve(
+        &mut self,
+        head: &RequestHead<'_>,
+        checked: Result<(Route<'_>, Client), Reason<'_>>,
+        (body, reply): (RequestBody<'_>, Reply),
+        context: &mut Context<'_>,
+    ) -> Option<Reply> {
+        let bytes = body.bytes();
         let checked = match overload(context).filter(|_| checked.is_ok()) {
             Some(text) => Err(Reason::Overloaded(text)),
             None => checked,
         };
+        let mut scratch = std::mem::take(&mut context.pool.scratch);
+        scratch.clear();
+        let exchange = context.exchange(self.sequence, reply.accept.event_stream);
         let endpoint = &mut *context.endpoint;
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
@@ -93,19 +139,18 @@ impl Connection {
                 context.pool.scratch = scratch;
                 return Some(reply);
             }
-            Ok((Route::Upgrade(_), None)) if peer.is_none() => Disposition::PeerNeeded,
-            Ok((Route::Upgrade(handshake), principal)) if !context.is_draining => {
+            Ok((Route::Upgrade(_), client)) if !client.is_known() => Disposition::PeerNeeded,
+            Ok((Route::Upgrade(handshake), client)) if !context.is_draining => {
                 context.pool.scratch = scratch;
-                let client = KnownPeer::new(principal, peer);
-                self.upgrade(&handshake, client, context);
+                self.upgrade(&handshake, client.into_peer(), context);
                 return None;
             }
-            Ok((route, principal)) => {
-                let claims = Claims::of_head(head);
+            Ok((route, client)) => {
                 let requester = &Requester::Here {
-                    claims,
-                    principal,
-                    peer,
+                    claims: Claims::of_head(head),
+                    identity: client.identity.as_ref(),
+                    address: client.address,
+                    peer: client.holder,
                 };
                 let inbound = Inbound::new(requester, exchange);
                 handle(endpoint, inbound, (route, body), &mut scratch)
@@ -113,14 +158,86 @@ impl Connection {
         };
         if let Disposition::PeerNeeded = disposition {
             let request = PostponedRequest::new(head, bytes);
-            context.effects.postponed.push((context.key, request));
-            // It is not the call of a slow tool: no byte is sent before its answer.
-            self.wait(reply, context).is_post = false;
+            self.postpone(Recheck::PeerKnown, request, reply, context);
         } else {
             self.settle(disposition, (reply, field), &scratch, context);
         }
         context.pool.scratch = scratch;
         None
+    }
+
+    /// The peer of the connection, if all requests have the same. A plain connection costs no
+    /// look-up, unless access control depends on addresses.
+    #[inline]
+    pub(super) fn known_peer<'p>(
+        &self,
+        peers: &'p KnownPeers,
+        access: &AccessControl,
+        key: SlotKey,
+    ) -> Option<&'p KnownPeer> {
+        let source = self.source;
+        match source.is_unix() || source.is_tls() || access.needs_addresses() {
+            true => peers.get(&key.index),
+            false => None,
+        }
+    }
+
+    /// Keeps a request apart until it is to be handled again.
+    pub(super) fn postpone(
+        &mut self,
+        recheck: Recheck,
+        request: PostponedRequest,
+        reply: Reply,
+        context: &mut Context<'_>,
+    ) {
+        let key = context.key;
+        let now_ms = context.endpoint.now_ms();
+        let effects = &mut context.effects;
+        match recheck {
+            Recheck::PeerKnown => effects.postponed.push((key, request)),
+            recheck => {
+                let due_ms = context.recheck_due_ms;
+                let due_ms = due_ms.unwrap_or(now_ms + context.access.key_wait_ms());
+                effects.rechecks.push((
+                    recheck,
+                    KeptRequest {
+                        key,
+                        request,
+                        due_ms,
+                    },
+                ));
+            }
+        }
+        // It is not the call of a slow tool: no byte is sent before its answer.
+        self.wait(reply, context).is_post = false;
+    }
+
+    /// Answers a request that access control refuses, on the endpoint with this path.
+    #[cold]
+    pub(super) fn deny(
+        &mut self,
+        refusal: &Refusal,
+        path: &str,
+        reply: Reply,
+        context: &mut Context<'_>,
+    ) {
+        context.meter.count(match refusal.status() {
+            403 => Counter::RefusedAccess,
+            _ => Counter::RefusedCredential,
+        });
+        let answer = context.access.answer(refusal, path);
+        let mut statuses = Status::ALL.iter();
+        let status = statuses.find(|status| status.code() == answer.status);
+        let status = status.copied().unwrap_or(Status::Forbidden);
+        let extra = Extra {
+            challenge: answer.www_authenticate,
+            refused: answer
+                .retry_after_s
+                .map(|retry_after_s| Category::Unavailable { retry_after_s }),
+            ..Extra::default()
+        };
+        let (fields, body) = (context.head_fields(), answer.body.as_bytes());
+        response::write_message(context.out(), &reply, fields, status, &extra, body);
     }
 
     /// Answers a request that brings no message to the endpoint.
@@ -150,9 +267,11 @@ impl Connection {
         match disposition {
             Disposition::Answer { refused, session } => {
                 let status = http::status_of(refused);
+                let challenge = context.access.challenge_of(refused);
                 let extra = Extra {
                     session,
                     field,
+                    challenge,
                     refused,
                 };
                 response::write_message(context.out(), &reply, fields, status, &extra, body);
@@ -241,15 +360,47 @@ fn handle(
     }
 }
 
-/// The checks before the body is read. The host and the origin come first: nothing else of a page
-/// that is not allowed is looked at. Gives the principal, which may be that of the
-/// connection, with the route.
+/// The client of a request, as far as it is known.
+struct Client {
+    identity: Option<Arc<Identity>>,
+    holder: Option<HolderKey>,
+    address: Option<ClientAddress>,
+}
+
+impl Client {
+    /// Whether it has a name or a holder.
+    fn is_known(&self) -> bool {
+        self.identity.is_some() || self.holder.is_some()
+    }
+
+    /// The peer of a connection that the request upgrades.
+    fn into_peer(self) -> KnownPeer {
+        KnownPeer {
+            identity: self.identity,
+            holder: self.holder.unwrap_or(HolderKey::ANONYMOUS),
+            address: self.address,
+            certificate: None,
+        }
+    }
+}
+
+/// The parts of a shard that decide whether a request is served.
+struct Gate<'g, 'a> {
+    access: &'g mut AccessControl,
+    rules: &'a Rules,
+    has_waited: bool,
+}
+
+/// The checks before the body is read, in this order: host and origin; documents for everybody; the
+/// path; the credential; the scopes of the endpoint; the verb and the form of the request. Nothing
+/// else is looked at of a page that is not allowed. Gives the identity with the route.
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &mut Reply,
-    (source, known): (Source, Option<&'a KnownPeer>),
-    rules: &'a Rules,
-) -> Result<(Route<'a>, Option<&'a str>), Reason<'a>> {
+    (source, known): (Source, Option<&KnownPeer>),
+    gate: Gate<'_, 'a>,
+) -> Result<(Route<'a>, Option<Arc<Identity>>), NotServed<'a>> {
+    let rules = gate.rules;
     let (host, origin) = (head.effective_host(), head.origin.value());
     let allowed = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
@@ -259,12 +410,20 @@ fn check<'a>(
         Ok(None) => {}
         Ok(Some(origin)) => reply.page = rules.cors.page(source.listener(), origin),
         Err(refusal) if refusal.is_of_host() && probe_of(head, rules).is_some() => {}
-        Err(refusal) => return Err(Reason::Forbidden(refusal.explain(host, origin))),
+        // The documents have no secret.
+        Err(refusal) if !refusal.is_of_host() && gate.access.metadata_at(head.path).is_some() => {}
+        Err(refusal) => return Err(Reason::Forbidden(refusal.explain(host, origin)).into()),
+    }
+    if let Some(document) = gate.access.metadata_at(head.path) {
+        return Err(match head.method {
+            Method::Get | Method::Head | Method::Options => NotServed::Document(document),
+            _ => Reason::Verb(PROBE_VERBS).into(),
+        });
     }
     let is_upgrade = head.upgrades_to_websocket && head.method == Method::Get;
     if source.binding() == Binding::WebSocket && !is_upgrade {
         let text = "this address serves WebSocket: send a GET with Upgrade: websocket";
-        return Err(Reason::UpgradeRequired(text));
+        return Err(Reason::UpgradeRequired(text).into());
     }
     let HttpSettings {
         endpoint_paths,
@@ -276,21 +435,28 @@ fn check<'a>(
         true => Err(Reason::Path(&endpoint_paths[0])),
         false => http::route(head, endpoint_paths),
     };
-    let route = routed.map_err(|reason| plain::other_target(reason, head, rules))?;
-    let principal = principal_of(head, rules, known)?;
-    let accept = reply.accept;
+    match routed {
+        // A preflight has no credential (WHATWG Fetch 4.8).
+        Ok(Route::Options) => return Ok((Route::Options, None)),
+        Err(reason @ Reason::Path(_)) => {
+            return Err(plain::other_target(reason, head, rules).into());
+        }
+        _ => {}
+    }
+    let identity = preconditions::identify(gate.access, head, known, gate.has_waited)?;
+    let (route, accept) = (routed?, reply.accept);
     match route {
         Route::Post if head.content_type == Field::Repeated => {
-            Err(Reason::HeaderDiffers("Content-Type"))
+            Err(Reason::HeaderDiffers("Content-Type").into())
         }
-        Route::Post if !accept::is_json(head.content_type) => Err(Reason::ContentType),
-        Route::Post if head.is_encoded => Err(Reason::ContentEncoding),
-        Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
-            "application/json or text/event-stream",
-        )),
+        Route::Post if !accept::is_json(head.content_type) => Err(Reason::ContentType.into()),
+        Route::Post if head.is_encoded => Err(Reason::ContentEncoding.into()),
+        Route::Post if !accept.json && !accept.event_stream => {
+            Err(Reason::NotAcceptable("application/json or text/event-stream").into())
+        }
         Route::OpenStream { .. } | Route::Head if !accept.event_stream => {
-            Err(Reason::NotAcceptable("text/event-stream"))
+            Err(Reason::NotAcceptable("text/event-stream").into())
         }
-        route => Ok((route, principal)),
+        route => Ok((route, identity)),
     }
 }

@@ -18,6 +18,9 @@ pub(crate) type Date = [u8; DATE_BYTES];
 /// Name of the header that carries a session id (MCP 2025-11-25 basic/transports).
 const SESSION_HEADER: &str = "MCP-Session-Id";
 
+/// Name of the header that carries a challenge (RFC 9110 11.6.1).
+const CHALLENGE_HEADER: &str = "WWW-Authenticate";
+
 /// The fields that do not depend on the request, and those for each origin.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadFields<'a> {
@@ -32,6 +35,8 @@ pub(crate) struct Extra {
     pub(crate) session: Option<SessionId>,
     /// A field that goes with a refusal.
     pub(crate) field: Option<(&'static str, &'static str)>,
+    /// The value of `WWW-Authenticate`.
+    pub(crate) challenge: Option<String>,
     /// Why there is no answer.
     pub(crate) refused: Option<Category>,
 }
@@ -227,7 +232,7 @@ fn write_head(
 ) {
     let mut head = head_of(reply, common, status, content);
     let session = extra.session.map(SessionId::to_text);
-    let mut fields: [(&str, &[u8]); 4] = [("", b""); 4];
+    let mut fields: [(&str, &[u8]); 5] = [("", b""); 5];
     let mut count = 0;
     if let Some(session) = &session {
         fields[count] = (SESSION_HEADER, session);
@@ -237,10 +242,16 @@ fn write_head(
         fields[count] = (name, value.as_bytes());
         count += 1;
     }
+    if let Some(challenge) = &extra.challenge {
+        fields[count] = (CHALLENGE_HEADER, challenge.as_bytes());
+        count += 1;
+    }
     let retry_after;
     if may_be_retried(status) {
         let seconds = match extra.refused {
-            Some(Category::Unavailable { retry_after_s }) => retry_after_s,
+            Some(Category::Unavailable { retry_after_s } | Category::TooMany { retry_after_s }) => {
+                retry_after_s
+            }
             _ => RETRY_AFTER_S,
         };
         retry_after = seconds.to_string();

@@ -1,8 +1,5 @@
 //! The listener that a connection came from, in one byte.
 
-use corelane_io::slots::SlotKey;
-
-use crate::guard::peer::{KnownPeer, KnownPeers};
 use crate::profile::{Binding, LISTENERS_MAX};
 
 /// The number of a listener, the binding of its connections, and the kind of their peers.
@@ -75,16 +72,6 @@ impl Source {
         self.0 & UNIX != 0
     }
 
-    /// The peer of all requests on the HTTP connection `key`, if there is one. A plain connection
-    /// costs no look-up.
-    #[inline]
-    pub(super) fn peer_in(self, peers: &KnownPeers, key: SlotKey) -> Option<&KnownPeer> {
-        match self.is_unix() || self.is_tls() {
-            true => peers.get(&key.index),
-            false => None,
-        }
-    }
-
     /// Whether the peer is looked up before anything is read: all messages of a connection of lines
     /// take places in its name, and a user is the principal of each request.
     pub(crate) const fn names_peer_first(self) -> bool {
@@ -101,7 +88,7 @@ impl Default for Source {
 
 #[cfg(test)]
 mod tests {
-    use super::{KnownPeer, KnownPeers, SlotKey, Source};
+    use super::Source;
     use crate::profile::{Binding, LISTENERS_MAX};
 
     #[test]
@@ -118,19 +105,6 @@ mod tests {
                     }
                 }
             }
-        }
-        let key = SlotKey {
-            index: 3,
-            generation: 1,
-        };
-        let peers = KnownPeers::from_iter([(key.index, KnownPeer::user(1000))]);
-        let http = Source::new(1, Binding::Http);
-        for (source, is_known) in [
-            (http, false),
-            (http.on_unix(), true),
-            (http.with_tls(true), true),
-        ] {
-            assert_eq!(source.peer_in(&peers, key).is_some(), is_known);
         }
         assert_eq!(Source::default(), Source::new(0, Binding::Http));
         assert_eq!(Source::STDIO.binding(), Binding::Lines);

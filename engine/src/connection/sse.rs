@@ -21,9 +21,11 @@ use super::channel::{Framing, MessageChannel, Outgoing};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::posted::{PostedMessage, StreamId};
-use super::preconditions::{overload, principal_of};
+use super::preconditions::{self, NotServed, overload};
 use super::reply::Reply;
 use super::response;
+use crate::access::Recheck;
+use crate::guard::holder::HolderKey;
 use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 
@@ -74,11 +76,20 @@ impl Connection {
             SseRequest::Open => self.open_sse(head, reply, context),
             SseRequest::Post => self.post_sse((head, body), reply, context),
         };
-        if let Err(reason) = served {
-            let field = reason.field();
-            let mut text = Vec::new();
-            let refused = context.endpoint.refuse(None, reason, &mut text);
-            self.settle(refused, (reply, field), &text, context);
+        match served {
+            Ok(()) => {}
+            Err(NotServed::Denied(refusal)) => self.deny(&refusal, head.path, reply, context),
+            Err(NotServed::Later(recheck)) => {
+                let request = PostponedRequest::new(head, body);
+                self.postpone(recheck, request, reply, context);
+            }
+            Err(NotServed::Refused(reason)) => {
+                let field = reason.field();
+                let mut text = Vec::new();
+                let refused = context.endpoint.refuse(None, reason, &mut text);
+                self.settle(refused, (reply, field), &text, context);
+            }
+            Err(NotServed::Document(_)) => unreachable!("documents have paths of their own"),
         }
     }
 
@@ -88,25 +99,22 @@ impl Connection {
         head: &RequestHead<'_>,
         reply: Reply,
         context: &mut Context<'_>,
-    ) -> Result<(), Reason<'a>> {
+    ) -> Result<(), NotServed<'a>> {
         if let Some(text) = overload(context) {
-            return Err(Reason::Overloaded(text));
+            return Err(Reason::Overloaded(text).into());
         }
         if context.is_draining {
-            return Err(Reason::Draining);
+            return Err(Reason::Draining.into());
         }
         if !reply.accept.event_stream {
-            return Err(Reason::NotAcceptable("text/event-stream"));
+            return Err(Reason::NotAcceptable("text/event-stream").into());
         }
-        let principal = self.principal_name(head, context)?;
-        if principal.is_none() && context.peer.is_none() {
-            let request = PostponedRequest::new(head, &[]);
-            context.effects.postponed.push((context.key, request));
-            self.wait(reply, context).is_post = false;
-            return Ok(());
+        let client = self.client_of(head, context)?;
+        if client.identity.is_none() && context.peer.is_none() {
+            return Err(NotServed::Later(Recheck::PeerKnown));
         }
         let Some(paths) = &context.rules.http_settings.sse else {
-            return Err(Reason::Path(""));
+            return Err(Reason::Path("").into());
         };
         let mut random = [0; size_of::<u128>()];
         getrandom::fill(&mut random).map_err(|_| Reason::Overloaded("no random bits"))?;
@@ -120,7 +128,7 @@ impl Connection {
         response::write_stream_head(context.out(), &reply, fields);
         response::write_endpoint(context.out(), &reply, &uri);
         context.meter.count(Counter::StreamsOpen);
-        context.identify(KnownPeer::new(principal.as_deref(), context.peer));
+        context.identify(client);
         let channel = MessageChannel::new(Framing::Events(Box::new(Outgoing {
             reply,
             random: id.random,
@@ -138,14 +146,14 @@ impl Connection {
         (head, body): (&RequestHead<'_>, &[u8]),
         reply: Reply,
         context: &mut Context<'_>,
-    ) -> Result<(), Reason<'a>> {
+    ) -> Result<(), NotServed<'a>> {
+        let client = self.client_of(head, context)?;
         if !accept::is_json(head.content_type) {
-            return Err(Reason::ContentType);
+            return Err(Reason::ContentType.into());
         }
         if head.is_encoded {
-            return Err(Reason::ContentEncoding);
+            return Err(Reason::ContentEncoding.into());
         }
-        let principal = self.principal_name(head, context)?;
         let parameters = head.query.unwrap_or_default().split('&');
         let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
         let id = named.find(|(name, _)| *name == ID_PARAMETER);
@@ -158,7 +166,7 @@ impl Connection {
         context.effects.posts.push(PostedMessage {
             exchange: context.exchange(self.sequence, reply.accept.event_stream),
             stream,
-            principal,
+            principal: client.identity.map(|it| it.principal_key().into()),
             body,
         });
         let waiting = self.wait(reply, context);
@@ -202,15 +210,20 @@ impl Connection {
         outgoing.is_some_and(|outgoing| outgoing.random == random)
     }
 
-    /// The principal of a request, for longer than the request.
-    fn principal_name<'a>(
+    /// The client of a request, for longer than the request.
+    fn client_of<'a>(
         &self,
         head: &RequestHead<'_>,
-        context: &Context<'_>,
-    ) -> Result<Option<Box<str>>, Reason<'a>> {
-        let known = self.source.peer_in(context.peers, context.key);
-        let principal = principal_of(head, context.rules, known);
-        let principal = principal.map_err(|reason| Reason::Principal(reason.to_string()))?;
-        Ok(principal.map(Box::from))
+        context: &mut Context<'_>,
+    ) -> Result<KnownPeer, NotServed<'a>> {
+        let has_waited = context.has_waited();
+        let known = self.known_peer(context.peers, context.access, context.key);
+        let identity = preconditions::identify(context.access, head, known, has_waited)?;
+        Ok(KnownPeer {
+            identity,
+            holder: context.peer.unwrap_or(HolderKey::ANONYMOUS),
+            address: known.and_then(|known| context.access.client_address(head, known)),
+            certificate: None,
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! Connections without sockets: bytes in, bytes out.
 
+#[cfg(feature = "auth")]
+mod access;
 mod answers;
 mod bounds;
 mod framing;

@@ -5,6 +5,11 @@
 //! the headers that the server's author named, and only they are copied: a server that names none
 //! copies nothing.
 
+use std::sync::Arc;
+
+use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
+
 /// Headers that one server exposes at most; each field of a request is compared with all of them.
 pub const EXPOSED_HEADERS_MAX: usize = 32;
 
@@ -29,10 +34,11 @@ pub enum ExposedHeaderError {
     },
 }
 
-/// The principal and exposed headers of a request. It owns its data: it goes from shard to shard.
+/// The identity and exposed headers of a request. It owns its data: it goes from shard to shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CallerInfo {
-    principal: Option<Box<str>>,
+    identity: Option<Arc<Identity>>,
+    address: Option<ClientAddress>,
     /// Exposed headers of the request, each once.
     headers: Vec<(Box<str>, String)>,
 }
@@ -96,24 +102,31 @@ impl ExposedHeaders {
 }
 
 impl CallerInfo {
-    /// The visible part of a request of `principal` with these header fields; none if handlers may
-    /// see nothing of it.
+    /// The known part of a request of a client with these header fields; none if nothing of it is.
     pub(crate) fn of<'a>(
-        principal: Option<&str>,
+        (identity, address): (Option<&Arc<Identity>>, Option<ClientAddress>),
         exposed: &ExposedHeaders,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Option<Box<CallerInfo>> {
         let headers = exposed.copy_of(fields);
-        let is_known = principal.is_some() || !headers.is_empty();
+        let is_known = identity.is_some() || address.is_some() || !headers.is_empty();
         is_known.then(|| {
-            let principal = principal.map(Box::from);
-            Box::new(CallerInfo { principal, headers })
+            Box::new(CallerInfo {
+                identity: identity.cloned(),
+                address,
+                headers,
+            })
         })
     }
 
-    /// The principal.
-    pub(crate) fn principal(&self) -> Option<&str> {
-        self.principal.as_deref()
+    /// The identity of the client.
+    pub(crate) fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// The address of the client, if access control depends on addresses.
+    pub(crate) fn address(&self) -> Option<ClientAddress> {
+        self.address
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -125,7 +138,10 @@ impl CallerInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallerInfo, EXPOSED_HEADERS_MAX, ExposedHeaderError, ExposedHeaders};
+    use super::{
+        Arc, CallerInfo, EXPOSED_HEADERS_MAX, ExposedHeaderError, ExposedHeaders, Identity,
+    };
+    use crate::guard::identity::Method;
 
     fn exposed(names: &[&str]) -> Result<ExposedHeaders, ExposedHeaderError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -138,7 +154,8 @@ mod tests {
         fields: &[(&str, &[u8])],
     ) -> Option<Box<CallerInfo>> {
         let exposed = exposed(names).expect("these are names");
-        CallerInfo::of(principal, &exposed, fields.iter().copied())
+        let identity = principal.map(|name| Arc::new(Identity::new(Method::ProxyHeader, "", name)));
+        CallerInfo::of((identity.as_ref(), None), &exposed, fields.iter().copied())
     }
 
     #[test]
@@ -155,7 +172,7 @@ mod tests {
         assert_eq!(shown.header("x-empty"), Some(""));
         assert_eq!(shown.header("authorization"), None);
         assert_eq!(shown.header("x-absent"), None);
-        assert_eq!(shown.principal(), None);
+        assert_eq!(shown.identity(), None);
     }
 
     #[test]
@@ -169,7 +186,7 @@ mod tests {
         let shown = of(Some("p"), &["x-a", "x-b"], fields).expect("something");
         assert_eq!(shown.header("x-a"), Some("1, , 2, 3"));
         assert_eq!(shown.header("x-b"), Some("\u{fffd}"));
-        assert_eq!(shown.principal(), Some("p"));
+        assert_eq!(shown.identity().map(|it| &*it.subject), Some("p"));
     }
 
     #[test]

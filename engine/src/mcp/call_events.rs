@@ -302,7 +302,7 @@ impl CallEvents<'_> {
         let requests = entry.call.take_questions();
         let (id, kind) = (entry.id.clone(), entry.kind);
         let digest = entry.params_digest.take().map_or([0; 32], |digest| *digest);
-        let principal = entry.call.principal();
+        let principal = entry.call.principal_key();
         let binding = kind.binding(principal.as_deref(), digest);
         let mut body = Vec::new();
         let context = self.endings.updates.context;

@@ -62,7 +62,7 @@ const ABANDONED: LinksOf<InFlight> = |call| &mut call.links;
 impl InFlight {
     /// The owner of the task that the call is or could become.
     pub(super) fn task_owner(&self) -> TaskOwner {
-        TaskOwner::of(self.session, self.call.principal().as_deref())
+        TaskOwner::of(self.session, self.call.principal_key().as_deref())
     }
 }
 

@@ -26,6 +26,7 @@ use super::exchange::{Exchange, Opening};
 use super::forward_budget::{ForwardedBody, PostedBody};
 use super::inbound::Inbound;
 use super::outbox::Outbox;
+use super::permissions::Permissions;
 use super::questions::{Questions, unix_ms};
 use super::requester::Requester;
 use super::services::{Routed, Services};
@@ -37,6 +38,7 @@ use super::task_watch::TaskWatchMessage;
 use super::tasks::Tasks;
 use crate::catalog::Catalog;
 use crate::catalog::pending_updates::Changes;
+use crate::guard::policy::Policy;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::state::StateMaker;
@@ -93,6 +95,7 @@ impl Endpoint {
             ),
             services: Services {
                 catalog: Catalog::new(Arc::clone(&parts.plan), settings.tools, &meter),
+                permissions: Permissions::new(settings.views_max),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
                 calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(
@@ -324,6 +327,7 @@ impl Endpoint {
             let context = &self.services.context;
             let (limits, meter) = (context.settings.tools, &context.meter);
             self.services.catalog.renew(plan, limits, meter);
+            self.services.permissions.on_catalog_changed();
         }
         // Lists are broadcast when every shard has dropped this.
         drop(changes.new_plan);
@@ -336,6 +340,11 @@ impl Endpoint {
         if !changes.uris.is_empty() {
             broadcasts.push_updates(changes.uris);
         }
+    }
+
+    /// Handles another policy.
+    pub(crate) fn handle_policy(&mut self, policy: Arc<Policy>) {
+        self.services.permissions.set_policy(policy);
     }
 
     /// Handles passed deadlines of calls, tasks and sessions.

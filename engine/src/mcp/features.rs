@@ -10,6 +10,7 @@ use corelane_protocol::mcp::resources;
 use super::context::invalid_params;
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
+use super::permissions::{Denied, Use};
 use super::start::{HandlerRequest, Starter};
 use crate::catalog::Catalog;
 use crate::catalog::completer::ShardCompleters;
@@ -36,9 +37,15 @@ impl Starter<'_> {
             Ok(uri) => uri,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let Some((runner, read)) = find_resource(self.catalog, uri) else {
-            resources::write_not_found(out, era, id, uri);
-            return Disposition::ok();
+        let found = find_resource(self.catalog, uri);
+        let permitted = self.permit(&request, Use::Resource(uri));
+        let (runner, read) = match (found, permitted) {
+            (Some(found), Ok(())) => found,
+            (None, _) | (_, Err(Denied::Hidden)) => {
+                resources::write_not_found(out, era, id, uri);
+                return Disposition::ok();
+            }
+            (_, Err(denied)) => return self.permissions.refuse(denied, id, out),
         };
         self.run(request, |call| runner.start(call, read), out)
     }
@@ -50,9 +57,14 @@ impl Starter<'_> {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let Some(prompt) = self.catalog.prompt(params.name) else {
+        let Some((place, prompt)) = self.catalog.find_prompt(params.name) else {
             return self.context.unknown(id, "prompt", params.name, out);
         };
+        match self.permit(&request, Use::Prompt(place)) {
+            Ok(()) => {}
+            Err(Denied::Hidden) => return self.context.unknown(id, "prompt", params.name, out),
+            Err(denied) => return self.permissions.refuse(denied, id, out),
+        }
         let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let checked = request
             .inbound
@@ -72,13 +84,21 @@ impl Starter<'_> {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let completers: Option<&ShardCompleters> = match params.target {
-            CompletionTarget::Prompt(name) => self.catalog.prompt(name).map(|it| &it.completers),
-            CompletionTarget::Template(text) => {
-                let mut templates = self.catalog.templates().iter();
-                let found = templates.find(|it| it.parts.definition.uri_template == text);
-                found.map(|it| &it.completers)
+        let found: Option<(Use<'_>, &ShardCompleters)> = match params.target {
+            CompletionTarget::Prompt(name) => {
+                let found = self.catalog.find_prompt(name);
+                found.map(|(place, it)| (Use::Prompt(place), &it.completers))
             }
+            CompletionTarget::Template(text) => {
+                let mut templates = self.catalog.templates().iter().enumerate();
+                let found = templates.find(|(_, it)| it.parts.definition.uri_template == text);
+                found.map(|(place, it)| (Use::Template(place), &it.completers))
+            }
+        };
+        let completers = match found.map(|(entry, it)| (self.permit(&request, entry), it)) {
+            Some((Ok(()), completers)) => Some(completers),
+            None | Some((Err(Denied::Hidden), _)) => None,
+            Some((Err(denied), _)) => return self.permissions.refuse(denied, id, out),
         };
         let Some(completers) = completers else {
             let (CompletionTarget::Prompt(name) | CompletionTarget::Template(name)) = params.target;

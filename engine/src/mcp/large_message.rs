@@ -1,6 +1,8 @@
 //! A body that was decoded away from its shard, on the pool.
 
-use corelane_protocol::jsonrpc::{DecodeError, Document, JsonLimits, OwnedDocument};
+use corelane_protocol::jsonrpc::{
+    DecodeError, Document, JsonLimits, Message, OwnedDocument, OwnedId,
+};
 
 use super::ahead::Ahead;
 use crate::catalog::Plan;
@@ -36,6 +38,14 @@ impl LargeMessage {
 
     pub(super) fn document(&self) -> Document<'_> {
         self.document.document()
+    }
+
+    /// The id of the request, if it is one.
+    pub(crate) fn id(&self) -> Option<OwnedId> {
+        match self.document().message() {
+            Ok(Message::Request { id, .. }) => Some(OwnedId::from(id)),
+            _ => None,
+        }
     }
 
     /// Length of its text.

@@ -14,6 +14,8 @@ use super::disposition::Disposition;
 use super::exchange::{Exchange, StreamOwner};
 use super::inbound::Inbound;
 use super::outbox::Outbox;
+use super::permissions::{Permissions, Use};
+use super::requester::Requester;
 use super::subscriptions::{Subscription, Subscriptions, TASK_REQUESTS_MAX, TaskSubscription};
 use super::task_id::TaskId;
 use super::task_watch::{SubscriptionId, TaskWatchMessage};
@@ -25,6 +27,7 @@ use crate::meter::Counter;
 pub(super) struct Listening<'a> {
     pub(super) context: &'a Context,
     pub(super) catalog: &'a Catalog,
+    pub(super) permissions: &'a mut Permissions,
     pub(super) subscriptions: &'a mut Subscriptions,
     pub(super) outbox: &'a mut Outbox,
 }
@@ -53,7 +56,7 @@ impl Listening<'_> {
             Ok(filter) => filter,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        self.keep_honoured(&mut filter);
+        self.keep_honoured(&mut filter, inbound.requester);
         let needed = ClientCapability::Tasks;
         if !filter.task_ids.is_empty() && !request.envelope.capabilities.contains(needed) {
             return context.refuse(Some(id), Reason::MissingCapability(needed), out);
@@ -97,11 +100,19 @@ impl Listening<'_> {
         self.context.refuse(Some(id), Reason::Overloaded(text), out)
     }
 
-    /// Removes from a filter the changes that this server never sends.
-    fn keep_honoured(&self, filter: &mut Filter) {
+    /// Removes from a filter the changes that this server never sends, and those of resources that
+    /// the requester may not see.
+    fn keep_honoured(&mut self, filter: &mut Filter, requester: &Requester<'_>) {
         let offer = self.catalog.offer();
         filter.lists.retain(offer.lists());
-        filter.uris.retain(|uri| self.catalog.has_resource(uri));
+        filter.uris.retain(|uri| {
+            let entry = Use::Resource(uri);
+            let is_permitted = self
+                .permissions
+                .check(self.catalog, requester, entry)
+                .is_ok();
+            is_permitted && self.catalog.has_resource(uri)
+        });
         if !offer.tasks {
             filter.task_ids.clear();
         }

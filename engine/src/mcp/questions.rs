@@ -14,6 +14,7 @@ use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::input_required::{
     INPUT_KEY_BYTES_MAX, InputResponses, write_input_required,
 };
+use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer};
 
@@ -43,6 +44,16 @@ impl Questions {
             sealer,
             answer_timeout_ms,
         }
+    }
+
+    /// Seals a text for a principal and a method that has no parameters of its own.
+    pub(super) fn seal(&self, to: (Option<&str>, Method), contents: &[u8]) -> String {
+        self.sealer.seal(contents, &binding(to), u64::MAX)
+    }
+
+    /// Opens a text that was sealed for this principal and method.
+    pub(super) fn open(&self, to: (Option<&str>, Method), text: &str) -> Option<Vec<u8>> {
+        self.sealer.open(text, &binding(to), unix_ms()).ok()
     }
 
     /// The state of earlier rounds of a modern request, from the sealed state that its client
@@ -103,6 +114,14 @@ impl Questions {
         let expires_at_ms = unix_ms() + self.answer_timeout_ms;
         let state = self.sealer.seal(&contents, binding, expires_at_ms);
         write_input_required(out, id, &questions, &state, trailer);
+    }
+}
+
+fn binding<'a>((principal, method): (Option<&'a str>, Method)) -> Binding<'a> {
+    Binding {
+        principal,
+        method: method.name(),
+        params_digest: [0; 32],
     }
 }
 

@@ -1,8 +1,12 @@
 //! The sender of a message: a client on a connection of this shard, or of another.
 
+use std::sync::Arc;
+
 use corelane_protocol::binding::claims::Claims;
 
 use crate::guard::holder::{HolderKey, Holders};
+use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
 use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
 
 /// The sender of a message. Having one means that the guard let the message pass.
@@ -12,8 +16,10 @@ pub(crate) enum Requester<'a> {
     Here {
         /// The headers of the message, on a transport that has any.
         claims: Claims<'a>,
-        /// Its principal; an anonymous client has none.
-        principal: Option<&'a str>,
+        /// Its identity; an anonymous client has none.
+        identity: Option<&'a Arc<Identity>>,
+        /// Its address, if access control depends on addresses.
+        address: Option<ClientAddress>,
         /// Its holder if it is anonymous, once that was looked up.
         peer: Option<HolderKey>,
     },
@@ -22,12 +28,25 @@ pub(crate) enum Requester<'a> {
 }
 
 impl<'a> Requester<'a> {
-    /// Its principal; an anonymous client has none.
-    pub(crate) fn principal(self) -> Option<&'a str> {
+    /// Its identity; an anonymous client has none.
+    pub(crate) fn identity(self) -> Option<&'a Arc<Identity>> {
         match self {
-            Requester::Here { principal, .. } => principal,
-            Requester::Elsewhere(caller_info) => caller_info?.principal(),
+            Requester::Here { identity, .. } => identity,
+            Requester::Elsewhere(caller_info) => caller_info?.identity(),
         }
+    }
+
+    /// Its address, if access control depends on addresses.
+    pub(crate) fn address(self) -> Option<ClientAddress> {
+        match self {
+            Requester::Here { address, .. } => address,
+            Requester::Elsewhere(caller_info) => caller_info?.address(),
+        }
+    }
+
+    /// The key of its principal; an anonymous client has none.
+    pub(crate) fn principal(self) -> Option<&'a str> {
+        self.identity().map(|identity| identity.principal_key())
     }
 
     /// Its holder; none if it must be looked up first. A forwarded message holds nothing by itself:
@@ -45,11 +64,14 @@ impl<'a> Requester<'a> {
     pub(super) fn caller_info(self, exposed: &ExposedHeaders) -> Option<Box<CallerInfo>> {
         match self {
             Requester::Here {
-                claims, principal, ..
-            } => match (principal, exposed.is_empty()) {
-                (None, true) => None,
-                (_, true) => CallerInfo::of(principal, exposed, std::iter::empty()),
-                (_, false) => CallerInfo::of(principal, exposed, claims.fields()),
+                claims,
+                identity,
+                address,
+                ..
+            } => match (identity, exposed.is_empty()) {
+                (None, true) if address.is_none() => None,
+                (_, true) => CallerInfo::of((identity, address), exposed, std::iter::empty()),
+                (_, false) => CallerInfo::of((identity, address), exposed, claims.fields()),
             },
             Requester::Elsewhere(caller_info) => caller_info.cloned().map(Box::new),
         }

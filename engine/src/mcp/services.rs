@@ -21,6 +21,7 @@ use super::endings::Endings;
 use super::listening::Listening;
 use super::notifier::Notifier;
 use super::outbox::Outbox;
+use super::permissions::Permissions;
 use super::questions::Questions;
 use super::session_streams::SessionStreams;
 use super::sessions::Sessions;
@@ -37,6 +38,7 @@ use crate::catalog::Catalog;
 pub(super) struct Services {
     pub(super) context: Context,
     pub(super) catalog: Catalog,
+    pub(super) permissions: Permissions,
     pub(super) questions: Questions,
     pub(super) calls: Calls,
     pub(super) sessions: Sessions,
@@ -52,6 +54,7 @@ impl Services {
         Starter {
             context: &self.context,
             catalog: &self.catalog,
+            permissions: &mut self.permissions,
             questions: &self.questions,
             calls: &mut self.calls,
             sessions: &mut self.sessions,
@@ -112,6 +115,7 @@ impl Services {
         Listening {
             context: &self.context,
             catalog: &self.catalog,
+            permissions: &mut self.permissions,
             subscriptions: &mut self.subscriptions,
             outbox: &mut self.outbox,
         }

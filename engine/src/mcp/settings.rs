@@ -44,6 +44,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) subscriptions_per_session_max: usize,
     /// Streams one session may hold open.
     pub(crate) streams_per_session_max: usize,
+    /// Views of the catalog that are kept for classes of identities.
+    pub(crate) views_max: usize,
     /// Limits on tasks.
     pub(crate) tasks: TaskLimits,
     /// Tasks that one listen stream may name.
@@ -95,6 +97,7 @@ impl EndpointSettings {
             session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
             subscriptions_per_session_max: profile.sessions.subscriptions_max,
             streams_per_session_max: profile.streams.per_session_max,
+            views_max: profile.auth.views_max,
             tasks: TaskLimits {
                 tasks_max: profile.tasks.per_shard_max,
                 per_owner_max: profile.tasks.per_owner_max,

@@ -20,6 +20,7 @@ use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use super::inbound::Inbound;
 use super::outbox::Outbox;
+use super::permissions::{Denied, Permissions, Use};
 use super::questions::Questions;
 use super::session_id::SessionId;
 use super::sessions::Sessions;
@@ -69,6 +70,7 @@ impl HandlerRequest<'_> {
 pub(super) struct Starter<'a> {
     pub(super) context: &'a Context,
     pub(super) catalog: &'a Catalog,
+    pub(super) permissions: &'a mut Permissions,
     pub(super) questions: &'a Questions,
     pub(super) calls: &'a mut Calls,
     pub(super) sessions: &'a mut Sessions,
@@ -89,9 +91,16 @@ impl Starter<'_> {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let Some(tool) = self.catalog.tool(params.name) else {
+        let Some((place, tool)) = self.catalog.find_tool(params.name) else {
             return self.context.unknown(id, "tool", params.name, out);
         };
+        let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
+        let entry = Use::Tool(place, params.name, given);
+        match self.permit(&request, entry) {
+            Ok(()) => {}
+            Err(Denied::Hidden) => return self.context.unknown(id, "tool", params.name, out),
+            Err(denied) => return self.permissions.refuse(denied, id, out),
+        }
         if let Some(needed) = tool.parts.requires
             && !request.options.capabilities.contains(needed)
         {
@@ -112,7 +121,6 @@ impl Starter<'_> {
         {
             return self.context.refuse(Some(id), reason, out);
         }
-        let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let checked = request
             .inbound
             .check_arguments(&tool.parts, given, ToolParts::check);
@@ -131,6 +139,20 @@ impl Starter<'_> {
         let runner = Rc::clone(&tool.runner);
         request.needs_holder = runner.needs_holder();
         self.run(request, |call| runner.start(call, arguments), out)
+    }
+
+    /// Checks that the client may use an entry of the catalog.
+    ///
+    /// # Errors
+    /// Why it may not.
+    #[inline]
+    pub(super) fn permit(
+        &mut self,
+        request: &HandlerRequest<'_>,
+        entry: Use<'_>,
+    ) -> Result<(), Denied> {
+        let requester = request.inbound.requester;
+        self.permissions.check(self.catalog, requester, entry)
     }
 
     /// Runs a handler with fitting arguments.

@@ -28,5 +28,6 @@ mod streams;
 mod task_status;
 mod tasks;
 pub(crate) mod test_endpoint;
+mod test_settings;
 mod tool_limits;
 pub(crate) mod tools;

@@ -53,7 +53,7 @@ pub struct ToolCatalog {
 impl ToolCatalog {
     /// The position of the tool called `name` in the order of registration.
     pub fn place_of(&self, name: &str) -> Option<usize> {
-        self.catalog.place_of(name)
+        self.catalog.find_tool(name).map(|(place, _)| place)
     }
 
     /// Appends the first page of the tools: of all, or of those whose bits are in `selected`.

@@ -151,6 +151,7 @@ impl Value for String {}
 impl Value for CoreList {}
 impl Value for Vec<String> {}
 impl Value for Vec<PathBuf> {}
+impl Value for PathBuf {}
 
 /// Declares a section: `name: type = default, allowed;` under the reason for each knob. With
 /// `per core Override;` in front, the same keys can deviate on single cores.

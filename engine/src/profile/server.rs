@@ -90,6 +90,9 @@ knobs! {
         /// a proxy that sets the header and removes it from the requests of clients: otherwise a
         /// client could claim any name.
         principal_header: Option<String> = None, anything();
+        /// The file of access control: who may use the server, and what of it. Default none: then
+        /// everybody may use all of it. It needs the feature `auth`, which the binary has.
+        access_file: Option<PathBuf> = None, anything();
         /// Networks of proxies that begin each connection with a header of the PROXY protocol,
         /// version 1 or 2, such as "10.0.0.5" or "10.0.0.0/8", at most 64; default none. From them
         /// the header is required, and the client that it names stands for the peer where clients

@@ -48,20 +48,34 @@ impl Shard {
             return;
         };
         let source = connection.source;
-        if !source.names_peer_first() || self.handling.peers.contains_key(&key.index) {
+        let needs_addresses = self.handling.access.needs_addresses();
+        if !source.names_peer_first() && !needs_addresses {
+            return;
+        }
+        let address = match peer {
+            Some(Peer::Address(address)) if needs_addresses => Some(address),
+            _ => None,
+        };
+        if let Some(known) = self.handling.peers.get_mut(&key.index) {
+            known.address = known.address.or(address);
             return;
         }
         let known = match peer {
             Some(Peer::User(user)) if self.handling.rules.user_is_principal => {
                 KnownPeer::user(user)
             }
-            _ => KnownPeer::Anonymous(holder),
+            _ => KnownPeer {
+                address,
+                ..KnownPeer::anonymous(holder)
+            },
         };
         if source.is_unix() && peer.is_none() {
             self.warn_of_unknown_peer("the principal of its requests is not known");
         }
         self.handling.peers.insert(key.index, known);
-        self.begin_reading(key);
+        if source.names_peer_first() {
+            self.begin_reading(key);
+        }
     }
 
     /// Warns that the kernel does not name peers.

@@ -60,7 +60,7 @@ impl Shard {
         let connection = self.slots.get(key);
         if connection.is_some_and(|connection| connection.source.names_peer_first()) {
             let holder = self.handling.endpoint.holder_of(address.map(Network::from));
-            let known = KnownPeer::Anonymous(holder);
+            let known = KnownPeer::anonymous(holder);
             self.handling.peers.insert(key.index, known);
         }
     }

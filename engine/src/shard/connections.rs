@@ -173,6 +173,7 @@ impl Shard {
         self.send_forwards();
         self.send_posts();
         self.look_up_peers();
+        self.keep_rechecks();
         if let Some(ended) = input_ended {
             self.end_input(ended);
         }

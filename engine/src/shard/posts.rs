@@ -9,7 +9,6 @@ use corelane_protocol::binding::refusal::Reason;
 use super::ShardMessage;
 use super::work::Shard;
 use crate::connection::posted::PostedMessage;
-use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 use corelane_io::lanes::Tier;
 use corelane_io::slots::SlotKey;
@@ -47,7 +46,9 @@ impl Shard {
     pub(super) fn post_here(&mut self, post: PostedMessage) {
         let key = post.stream.slot;
         let client = self.handling.peers.get(&key.index);
-        let is_of_client = client.and_then(KnownPeer::principal) == post.principal.as_deref();
+        let identity = client.and_then(|client| client.identity.as_ref());
+        let principal = identity.map(|identity| identity.principal_key());
+        let is_of_client = principal == post.principal.as_deref();
         let connection = self.slots.get_mut(key);
         let connection = connection.filter(|it| it.is_stream_of(post.stream.random));
         let Some(connection) = connection.filter(|_| is_of_client) else {

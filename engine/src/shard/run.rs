@@ -82,7 +82,8 @@ impl Shard {
         self.handle_deaths();
         // The order of these steps is the order of the resources that they free: completions free
         // buffers, messages free lanes, events free calls, and only then is new work started.
-        let mut did = self.handle_completions();
+        let mut did = self.handle_rechecks();
+        did |= self.handle_completions();
         did |= self.end_lost();
         did |= self.handle_messages();
         did |= self.handle_call_events();
@@ -190,6 +191,7 @@ impl Shard {
             || self.secured.has_finished()
             || self.handling.has_broadcasts()
             || self.updates.has_changes()
+            || self.rechecks.has_work()
             || self.has_connections_to_end()
     }
 
@@ -214,7 +216,13 @@ impl Shard {
     pub(super) fn time_until_due(&mut self) -> Duration {
         let deadline_ms = self.handling.endpoint.next_deadline_ms();
         let drain_ms = self.drain.deadline_ms();
-        let due_ms = [self.wheel.next_due_hint(), deadline_ms, drain_ms];
+        let recheck_ms = self.rechecks.due_ms();
+        let due_ms = [
+            self.wheel.next_due_hint(),
+            deadline_ms,
+            drain_ms,
+            recheck_ms,
+        ];
         let due_ms = due_ms.into_iter().flatten().min().unwrap_or(u64::MAX);
         let wait = Duration::from_millis(due_ms.saturating_sub(self.now_ms).max(1));
         wait.min(PARK_MAX)

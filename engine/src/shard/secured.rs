@@ -313,7 +313,7 @@ impl Secured {
                     records: input,
                     is_ended,
                     is_resumed: established.is_resumed,
-                    principal: established.principal,
+                    client: established.client,
                 })
             }
             Some(Ok(_)) => Progress::Closed,

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::address_counts::AddressCounts;
+use super::busy_poll;
 use super::control::ShardControl;
 use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
@@ -23,6 +24,7 @@ use super::proxied::{ProxiedClients, Proxies};
 use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
+use crate::access::{AccessBoard, AccessControl};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::{BufferPool, Rules, StepEffects};
 use crate::connection::cors::Cors;
@@ -79,6 +81,8 @@ pub(crate) struct ShardPlan {
     pub(crate) origins: Vec<OriginPolicy>,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
+    /// The snapshots of access control, if it is configured.
+    pub(crate) access: Option<Arc<AccessBoard>>,
     /// Whether the user of a peer on a Unix socket is its principal.
     pub(crate) user_is_principal: bool,
     pub(crate) http: HttpSettings,
@@ -341,7 +345,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     let announcement = Announcement::new(of_server, shard, ring_fd);
     plan.control.set_waker(rings.waker());
     plan.updates.set_waker(rings.waker());
-    begin_busy_poll(&mut rings, &profile);
+    busy_poll::begin(&mut rings, &profile);
 
     let (handling, offload) = handling(&plan, rings.waker());
     let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
@@ -379,6 +383,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         held_send: None,
         leftover: Default::default(),
         stalled: Default::default(),
+        rechecks: Default::default(),
         overflow: Default::default(),
         stalled_looks: 0,
         status_looks: 0,
@@ -421,20 +426,6 @@ fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
     Ok(())
 }
 
-/// Lets the ring poll network cards, where the kernel has that; the sockets do so by themselves.
-fn begin_busy_poll(rings: &mut Rings, profile: &ShardProfile) {
-    let time_us = profile.ring.busy_poll_us;
-    if time_us > 0
-        && let Err(error) = rings.set_busy_poll(time_us)
-    {
-        tracing::warn!(
-            %error,
-            "ring.busy_poll_us = {time_us} has less effect: the ring cannot poll network cards, \
-             which it can from Linux 6.9 on"
-        );
-    }
-}
-
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
 fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let profile = &plan.profile;
@@ -442,6 +433,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
     let event_queue = EventQueue::new(Arc::clone(&wake_shard));
     let event_queue = Rc::new(event_queue.publishing_in(Arc::clone(&plan.control.activity)));
+    let wake_for_access = Arc::clone(&wake_shard);
     let offload = Rc::new(OffloadPort::new(
         plan.offload.clone(),
         wake_shard,
@@ -450,12 +442,21 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let of = (plan.shard, plan.shards);
     let connections_max = plan.rings.ring.descriptors as usize;
     let settings = EndpointSettings::new(of, plan.parts.clone(), profile, connections_max);
-    let endpoint = Endpoint::new(
+    let mut endpoint = Endpoint::new(
         settings,
         Rc::clone(&event_queue),
         Rc::clone(&offload),
         Rc::clone(&meter),
     );
+    let access = AccessControl::of_shard(
+        plan.principal.clone(),
+        plan.proxies.forwarding.clone(),
+        plan.access.clone(),
+        (&profile.auth, wake_for_access),
+    );
+    if let Some(policy) = access.policy() {
+        endpoint.handle_policy(Arc::clone(policy));
+    }
     let handling = Handling {
         endpoint,
         event_queue,
@@ -465,6 +466,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             ..BufferPool::default()
         },
         effects: StepEffects::default(),
+        access,
         peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
@@ -474,7 +476,6 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-            principal: plan.principal.clone(),
             user_is_principal: plan.user_is_principal,
             cors: Cors::new(&plan.origins, &plan.http, plan.parts.exposed.names()),
             http_settings: plan.http.clone(),

@@ -75,9 +75,11 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if let Some(principal) = first.principal {
-            let known = KnownPeer::Principal(principal);
-            self.handling.peers.insert(key.index, known);
+        if let Some(client) = first.client {
+            let certified = KnownPeer::certified(&client.subject, client.sha256);
+            let known = self.handling.peers.entry(key.index).or_default();
+            known.identity = certified.identity;
+            known.certificate = certified.certificate;
         }
         let mut context = self.handling.context(key);
         let effect = self

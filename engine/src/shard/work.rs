@@ -18,7 +18,9 @@ use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
 use super::proxied::ProxiedClients;
+use super::rechecks::{Rechecks, unix_s};
 use super::{Secured, ShardMessage};
+use crate::access::AccessControl;
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
@@ -85,6 +87,8 @@ pub(crate) struct Shard {
     pub(super) arrivals: Arrivals,
     /// The send that was begun last, with its connection.
     pub(super) held_send: Option<(SlotKey, Chunk)>,
+    /// Requests that wait for access control.
+    pub(super) rechecks: Rechecks,
     /// Connections with leftover requests from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection without capacity.
@@ -201,6 +205,7 @@ pub(crate) struct Handling {
     pub(super) pool: BufferPool,
     /// Of the present step.
     pub(super) effects: StepEffects,
+    pub(super) access: AccessControl,
     pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     pub(super) date: Date,
@@ -222,7 +227,9 @@ impl Handling {
             endpoint: &mut self.endpoint,
             pool: &mut self.pool,
             effects: &mut self.effects,
+            access: &mut self.access,
             peer: None,
+            recheck_due_ms: None,
             peers: &mut self.peers,
             meter: &self.meter,
             rules: &self.rules,
@@ -273,6 +280,9 @@ impl Shard {
         self.handling
             .endpoint
             .begin_turn(self.now_ms, has_full_lane);
+        if self.handling.access.begin_turn(unix_s) {
+            self.on_access_changed();
+        }
         let second = self.now_ms / 1000;
         if second != self.date_second {
             self.date_second = second;

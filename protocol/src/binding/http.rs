@@ -92,6 +92,8 @@ pub fn status_of(refused: Option<Category>) -> Status {
         Some(Category::NotAcceptable) => Status::NotAcceptable,
         Some(Category::UnsupportedType) => Status::UnsupportedMediaType,
         Some(Category::UpgradeRequired) => Status::UpgradeRequired,
+        Some(Category::ScopeMissing { .. }) => Status::Forbidden,
+        Some(Category::TooMany { .. }) => Status::TooManyRequests,
         Some(Category::Unavailable { .. }) => Status::ServiceUnavailable,
     }
 }

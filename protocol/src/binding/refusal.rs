@@ -48,6 +48,18 @@ pub enum Category {
     UnsupportedType,
     /// The message is served over another protocol, or another version of it.
     UpgradeRequired,
+    /// The client may use the entry with more scopes, which the message names.
+    ScopeMissing {
+        /// The number of the rule with these scopes.
+        rule: u16,
+        /// The policy that has the rule.
+        policy: u64,
+    },
+    /// The client sends more than it may; it may send again after so many seconds.
+    TooMany {
+        /// At least 1.
+        retry_after_s: u32,
+    },
     /// The server cannot serve the message now; it may be sent again after so many seconds.
     Unavailable {
         /// At least 1.

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["guard"],
     &["profile", "meter"],
     &["transport", "handler", "log"],
-    &["files"],
+    &["access", "files"],
     &["catalog"],
     &["mcp"],
     &["connection"],

@@ -1,6 +1,7 @@
 //! From the text of a policy to a checked one.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -15,6 +16,9 @@ use super::{ADDRESS_LISTS_MAX, CONDITIONS_MAX, NAMES_MAX, PATTERNS_MAX, RULES_MA
 use crate::bits::Bits256;
 use crate::identity::Method;
 use crate::network::Networks;
+
+/// The id of the next policy of this process.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Policy {
     /// Reads the policy's sections of a configuration. Other sections are for others to read.
@@ -90,6 +94,7 @@ impl Compiler<'_> {
         }
         let head = head.as_ref();
         let mut policy = Policy {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             allows_known: head.is_some_and(|it| it.default == DefaultText::Authenticated),
             warns_of_unmatched: head.is_some_and(|it| it.unmatched == UnmatchedText::Warn),
             lists_acquirable: head.is_none_or(|it| it.list_acquirable),

@@ -35,6 +35,19 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantId(pub(super) usize);
 
+impl GrantId {
+    /// The grant with this number, which [`GrantId::number`] gave.
+    pub fn new(number: u16) -> GrantId {
+        GrantId(usize::from(number))
+    }
+
+    /// Its number among the grants of the policy, which are fewer than
+    /// [`RULES_MAX`](super::RULES_MAX).
+    pub fn number(self) -> u16 {
+        self.0 as u16
+    }
+}
+
 /// An entry, in the form that patterns are compared with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target<'a> {

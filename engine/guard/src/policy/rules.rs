@@ -4,7 +4,7 @@ use super::argument::Condition;
 use super::index::Index;
 use super::pattern::{NamePattern, UriPattern};
 use crate::bits::Bits256;
-use crate::identity::{Identity, Method};
+use crate::identity::Method;
 use crate::network::Networks;
 
 /// The built-in role of requests without a credential. It has number 0.
@@ -14,6 +14,7 @@ pub(super) const ANONYMOUS_ROLE: usize = 0;
 /// A checked policy. It is immutable: a reload makes another one.
 #[derive(Debug)]
 pub struct Policy {
+    pub(super) id: u64,
     /// Everything is allowed to everyone.
     pub(super) is_open: bool,
     /// Everything is allowed, but for the denies, to each identity that is not anonymous.
@@ -97,6 +98,7 @@ impl Default for Policy {
     /// The policy without a rule, which allows nothing.
     fn default() -> Policy {
         Policy {
+            id: 0,
             is_open: false,
             allows_known: false,
             warns_of_unmatched: false,
@@ -114,6 +116,19 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// No policy has this id: an identity with it has no scopes and roles yet.
+    pub const NONE: u64 = u64::MAX;
+
+    /// The id of this policy, which no other one of this process has. It is 0 of the empty policy.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether a rule depends on the address of the peer.
+    pub fn has_addresses(&self) -> bool {
+        !self.address_lists.is_empty()
+    }
+
     /// The policy that allows everything to everyone, for a server without access control.
     ///
     /// ```
@@ -131,25 +146,9 @@ impl Policy {
         }
     }
 
-    /// An identity without token: with the roles that its method and its subject give.
-    ///
-    /// ```
-    /// use corelane_guard::identity::Method;
-    /// use corelane_guard::policy::Policy;
-    ///
-    /// let anonymous = Policy::default().identity_of(Method::Anonymous, "");
-    /// assert!(anonymous.roles.contains(0));
-    /// ```
-    pub fn identity_of(&self, method: Method, subject: &str) -> Identity {
-        let claims = Claims {
-            method,
-            subject,
-            ..Claims::default()
-        };
-        Identity {
-            roles: self.roles_of(&claims),
-            ..Identity::new(method, "", subject)
-        }
+    /// Whether everything is allowed to everyone.
+    pub fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// The scopes of a token that the policy names, with all that they imply. Others are left out.

@@ -83,8 +83,8 @@ impl TokenCache {
         TokenDigest(self.keyed.clone().chain_update(token).finalize().into())
     }
 
-    /// What is known about a token. None if nothing is, if the entry is too old, or if the token
-    /// is bound to another certificate than that of this connection.
+    /// What is known about a token. None if nothing is, or if the entry is too old. A valid token
+    /// is refused if it is bound to another certificate than that of this connection.
     pub fn find(
         &mut self,
         digest: &TokenDigest,
@@ -92,8 +92,10 @@ impl TokenCache {
     ) -> Option<Cached<'_>> {
         let now_s = circumstances.now_s;
         if let Some(verified) = self.verified.find(digest, now_s) {
-            let is_bound = verified.is_bound_to(circumstances.certificate);
-            return is_bound.then_some(Cached::Valid(&verified.identity));
+            return Some(match verified.is_bound_to(circumstances.certificate) {
+                true => Cached::Valid(&verified.identity),
+                false => Cached::Refused(TokenFault::Binding),
+            });
         }
         self.refused
             .find(digest, now_s)

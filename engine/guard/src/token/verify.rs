@@ -13,8 +13,8 @@ use super::fault::TokenFault;
 use super::jws::{Algorithm, Jws};
 use super::keys::IssuerKeys;
 use crate::api_key::{self, ApiKeys};
-use crate::identity::{Identity, Method};
-use crate::policy::{self, Policy};
+use crate::identity::{Identity, Method, Names};
+use crate::policy::Policy;
 
 /// Most tolerance between clocks, in seconds.
 pub const LEEWAY_S_MAX: u64 = 300;
@@ -364,26 +364,21 @@ impl Verifier {
             None => None,
         };
         let names = |path: &Option<Box<str>>| match path {
-            Some(path) => claims.names(path),
+            Some(path) => Ok(owned(&claims.names(path)?)),
             None => Ok(Vec::new()),
         };
-        let known = policy::Claims {
-            method,
-            subject,
-            client,
-            claim_roles: &names(&issuer.roles_claim)?,
-            groups: &names(&issuer.groups_claim)?,
-            scopes: self.policy.scopes_of(claims.scopes()?),
-            tenant,
-        };
-        Ok(Identity {
+        let identity = Identity {
             client: client.map(Box::from),
-            scopes: known.scopes,
-            roles: self.policy.roles_of(&known),
             tenant: tenant.map(Box::from),
+            names: Names {
+                scopes: owned(&claims.scopes()?),
+                roles: names(&issuer.roles_claim)?,
+                groups: names(&issuer.groups_claim)?,
+            },
             claims: claims.selected(&issuer.claims)?,
             ..Identity::new(method, &issuer.alias, subject)
-        })
+        };
+        Ok(identity.under(&self.policy))
     }
 
     fn verify_api_key(
@@ -396,29 +391,28 @@ impl Verifier {
             .api_keys
             .find(text, now_s, address)
             .ok_or(TokenFault::ApiKey)?;
-        let roles: Vec<&str> = key.roles.iter().map(|name| &**name).collect();
-        let known = policy::Claims {
-            method: Method::ApiKey,
-            subject: &key.id,
-            claim_roles: &roles,
-            scopes: self.policy.scopes_of(key.scopes.iter().map(|name| &**name)),
-            tenant: key.tenant.as_deref(),
-            ..policy::Claims::default()
-        };
         let identity = Identity {
-            scopes: known.scopes,
-            roles: self.policy.roles_of(&known),
+            names: Names {
+                scopes: key.scopes.clone(),
+                roles: key.roles.clone(),
+                groups: Vec::new(),
+            },
             tenant: key.tenant.clone(),
             expires_s: key.expires_s,
             ..Identity::new(Method::ApiKey, "", &key.id)
         };
         Ok(Verified {
-            identity: Arc::new(identity),
+            identity: Arc::new(identity.under(&self.policy)),
             until_s: key.expires_s.unwrap_or(u64::MAX),
             certificate: None,
             proof: Proof::ApiKey,
             revocations: [None, None],
         })
+    }
+
+    /// Whether the address of the client decides about a token.
+    pub fn has_addresses(&self) -> bool {
+        self.api_keys.have_addresses()
     }
 
     pub(super) fn has_revoked(&self, verified: &Verified) -> bool {
@@ -454,6 +448,10 @@ impl Verified {
     pub(super) fn is_bound_to(&self, certificate: Option<&[u8; 32]>) -> bool {
         self.certificate.is_none() || self.certificate.as_ref() == certificate
     }
+}
+
+fn owned(names: &[&str]) -> Vec<Box<str>> {
+    names.iter().map(|name| Box::from(*name)).collect()
 }
 
 /// V10: the type of the token. `application/` may be left out (RFC 7515 4.1.9).

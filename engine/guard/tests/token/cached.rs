@@ -127,7 +127,7 @@ fn a_cached_bound_token_is_of_no_use_on_another_connection() {
         certificate,
         ..now()
     };
-    let refused = (Checked::Refused(TokenFault::Binding), 1);
+    let [refused, cached] = [1, 0].map(|checks| (Checked::Refused(TokenFault::Binding), checks));
     // A thief comes first, between, and without a certificate: the holder is served.
     assert_eq!(
         check(&mut authenticator, &token, &with(Some(&[8; 32]))),
@@ -139,9 +139,9 @@ fn a_cached_bound_token_is_of_no_use_on_another_connection() {
     ));
     assert_eq!(
         check(&mut authenticator, &token, &with(Some(&[8; 32]))),
-        refused
+        cached
     );
-    assert_eq!(check(&mut authenticator, &token, &with(None)), refused);
+    assert_eq!(check(&mut authenticator, &token, &with(None)), cached);
     assert!(is_valid(
         &check(&mut authenticator, &token, &with(Some(&[7; 32]))),
         0
@@ -219,7 +219,7 @@ fn an_api_key_is_an_identity_that_is_checked_each_time() {
     let keys = Arc::new(ApiKeys::new([key]).expect("keys"));
     let mut authenticator = authenticator(verifier().with_api_keys(keys));
     for _ in 0..2 {
-        let (Checked::Valid(identity), 1) = check(&mut authenticator, &text, &now()) else {
+        let (Checked::Valid(identity), 0) = check(&mut authenticator, &text, &now()) else {
             panic!("a valid key");
         };
         assert_eq!(identity.principal_key(), "api_key::ci");
@@ -227,7 +227,7 @@ fn an_api_key_is_an_identity_that_is_checked_each_time() {
         assert_eq!(identity.roles, Bits256::from_iter([1]));
         assert_eq!(identity.method, Method::ApiKey);
     }
-    let refused = (Checked::Refused(TokenFault::ApiKey), 1);
+    let refused = (Checked::Refused(TokenFault::ApiKey), 0);
     assert_eq!(check(&mut authenticator, &text, &at(NOW_S + 5)), refused);
     let (other, _) = api_key::create("ci", &[4; 32]).expect("an id");
     assert_eq!(check(&mut authenticator, &other, &now()), refused);

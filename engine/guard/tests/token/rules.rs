@@ -120,7 +120,7 @@ fn v4_a_key_is_of_its_issuer_and_found_by_its_id() {
     let verify = |mint: &Mint, header: &str, claims: &Claims| {
         let token = mint.token_by("ec", header.as_bytes(), claims.json().as_bytes());
         both.verify(token.as_bytes(), &now())
-            .map(|verified| verified.identity.principal_key())
+            .map(|verified| verified.identity.principal_key().to_owned())
     };
     let claims = Claims::valid();
     let of_other = Claims::valid().with("iss", r#""https://other.example""#);

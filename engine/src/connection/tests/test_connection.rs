@@ -7,6 +7,7 @@ use corelane_protocol::limits::HttpLimits;
 use serde_json::{Value, json};
 
 use super::response::{Response, read_all};
+use crate::access::AccessControl;
 use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
@@ -42,6 +43,7 @@ pub(super) struct TestConnection {
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
     pub(super) peers: KnownPeers,
+    pub(super) access: AccessControl,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
@@ -71,6 +73,7 @@ impl TestConnection {
             effects: StepEffects::default(),
             peer: Some(HolderKey::ANONYMOUS),
             peers: KnownPeers::default(),
+            access: AccessControl::new(None, Default::default(), None),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
@@ -79,7 +82,6 @@ impl TestConnection {
                 origins: vec![OriginPolicy::new(listen, none, none).expect("a bound address")],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-                principal: None,
                 user_is_principal: true,
                 http_settings: HttpSettings::of(&Server::default()),
                 cors: Cors::default(),
@@ -136,7 +138,9 @@ impl TestConnection {
             endpoint: &mut self.harness.endpoint,
             pool: &mut self.pool,
             effects: &mut self.effects,
+            access: &mut self.access,
             peer: self.peer,
+            recheck_due_ms: None,
             peers: &mut self.peers,
             meter: &self.harness.meter,
             rules: &self.rules,

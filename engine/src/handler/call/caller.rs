@@ -1,10 +1,15 @@
 //! The principal and the exposed headers of a call.
 
+use std::sync::Arc;
+
 use super::Call;
+use crate::guard::identity::Identity;
 
 impl Call {
-    /// The principal, which the proxy in front named in the header `server.principal_header` of the
-    /// profile. Nothing if the profile names no header, or the request has none.
+    /// The name of the principal: the subject of an access token, the id of an API key, the user
+    /// of a process on this host, a name in a certificate, or the name that the proxy in front put
+    /// into the header `server.principal_header`. Nothing for an anonymous client. Different
+    /// issuers may have one name for two people: see [`Call::identity`].
     ///
     /// ```
     /// # use corelane::{Call, CallError};
@@ -14,7 +19,28 @@ impl Call {
     /// }
     /// ```
     pub fn principal(&self) -> Option<String> {
-        self.with_caller_info(|it| it.principal().map(str::to_owned))
+        self.with_caller_info(|it| it.identity().map(|identity| identity.subject.to_string()))
+    }
+
+    /// The identity behind the request: how it is known, its issuer, scopes and roles. No byte of
+    /// the credential is in it. Nothing for an anonymous client.
+    ///
+    /// ```
+    /// # use corelane::Call;
+    /// fn owner(call: &Call) -> Option<String> {
+    ///     Some(call.identity()?.principal_key().to_owned())
+    /// }
+    /// ```
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.with_caller_info(|it| it.identity().cloned())
+    }
+
+    /// The key of the principal, which owns what the call makes.
+    pub(crate) fn principal_key(&self) -> Option<Box<str>> {
+        self.with_caller_info(|it| {
+            it.identity()
+                .map(|identity| identity.principal_key().into())
+        })
     }
 
     /// The value of a header that the server exposes, see

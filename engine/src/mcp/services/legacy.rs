@@ -21,6 +21,8 @@ use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::handler_kind::HandlerKind;
 use crate::mcp::inbound::Inbound;
+use crate::mcp::permissions::{Denied, Use};
+use crate::mcp::requester::Requester;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::sessions::OpenStream;
 use crate::mcp::start::HandlerRequest;
@@ -173,8 +175,8 @@ impl Services {
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
-            | Method::PromptsList => self.list(revision, id, (method, params), out),
-            Method::Subscribe => self.subscribe(session, id, params, out),
+            | Method::PromptsList => self.list((revision, inbound), id, (method, params), out),
+            Method::Subscribe => self.subscribe((session, inbound.requester), id, params, out),
             Method::Unsubscribe => self.unsubscribe(session, id, params, out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 if self.calls.shedding.refuses() {
@@ -249,7 +251,7 @@ impl Services {
     /// `resources/subscribe`.
     fn subscribe(
         &mut self,
-        session: SessionId,
+        (session, requester): (SessionId, &Requester<'_>),
         id: Id<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
@@ -258,9 +260,15 @@ impl Services {
             Ok(uri) => uri,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        if !self.catalog.has_resource(uri) {
-            resources::write_not_found(out, Era::Legacy, id, uri);
-            return Disposition::ok();
+        let entry = Use::Resource(uri);
+        let permitted = self.permissions.check(&self.catalog, requester, entry);
+        match permitted {
+            Ok(()) if self.catalog.has_resource(uri) => {}
+            Ok(()) | Err(Denied::Hidden) => {
+                resources::write_not_found(out, Era::Legacy, id, uri);
+                return Disposition::ok();
+            }
+            Err(denied) => return self.permissions.refuse(denied, id, out),
         }
         let Some(session) = self.sessions.find(session) else {
             return self.context.refuse(Some(id), Reason::SessionUnknown, out);

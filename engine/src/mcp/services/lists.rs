@@ -7,9 +7,11 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
 use crate::catalog::List;
+use crate::guard::policy::EntryKind;
 use crate::mcp::context::invalid_params;
-use crate::mcp::cursor::{NO_SUCH_CURSOR, cursor_of};
+use crate::mcp::cursor::{NO_SUCH_CURSOR, SealedCursor, cursor_of};
 use crate::mcp::disposition::Disposition;
+use crate::mcp::inbound::Inbound;
 
 impl Services {
     /// Whether the server has the feature that a method belongs to.
@@ -28,31 +30,48 @@ impl Services {
         }
     }
 
-    /// A list: a page that was encoded when the catalog was built.
+    /// A list: a page that was encoded when the catalog was built, or the entries of it that the
+    /// requester may see.
     pub(super) fn list(
-        &self,
-        revision: Revision,
+        &mut self,
+        (revision, inbound): (Revision, Inbound<'_>),
         id: Id<'_>,
         (method, params): (Method, Option<Value<'_>>),
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let list = match method {
-            Method::ResourcesList => List::Resources,
-            Method::TemplatesList => List::Templates,
-            Method::PromptsList => List::Prompts,
-            _ => List::Tools,
+        let (list, kind) = match method {
+            Method::ResourcesList => (List::Resources, EntryKind::Resource),
+            Method::TemplatesList => (List::Templates, EntryKind::Template),
+            Method::PromptsList => (List::Prompts, EntryKind::Prompt),
+            _ => (List::Tools, EntryKind::Tool),
         };
         let pages = self.catalog.pages(list, revision);
         let cursor = match cursor_of(params) {
             Ok(cursor) => cursor,
             Err(text) => return invalid_params(id, text, out),
         };
-        let Some(page) = pages.find(cursor) else {
+        let view = self.permissions.view(&self.catalog, inbound.requester);
+        let sealed = SealedCursor {
+            questions: &self.questions,
+            principal: inbound.principal(),
+            method,
+        };
+        let page = match (&view, cursor) {
+            (Some(_), Some(cursor)) => sealed.open(cursor).and_then(|it| pages.find_number(it)),
+            _ => pages.find(cursor),
+        };
+        let Some(page) = page else {
             return invalid_params(id, NO_SUCH_CURSOR, out);
         };
         encode::begin_result(out, id);
         out.push(b'{');
-        pages.write(page, out);
+        match &view {
+            None => pages.write(page, out),
+            Some(view) => {
+                let seal = |_: &str, number: u64| sealed.seal(number);
+                pages.write_selected(page, view.listed(kind), seal, out);
+            }
+        }
         let trailer = &self.context.trailer;
         trailer.finish(out, revision.era(), Caching::Revalidate);
         Disposition::ok()

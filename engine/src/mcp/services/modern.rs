@@ -48,7 +48,10 @@ impl Services {
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
-            | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
+            | Method::PromptsList => {
+                let query = (request.method, request.params);
+                self.list((revision, inbound), id, query, out)
+            }
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let kind = HandlerKind::by(request.method);
                 let rounds = match self.questions.rounds(kind, request, inbound) {
@@ -82,13 +85,7 @@ impl Services {
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
                 self.modern_task(inbound, request, out)
             }
-            Method::Initialize
-            | Method::Ping
-            | Method::SetLevel
-            | Method::Subscribe
-            | Method::Unsubscribe
-            | Method::TasksResult
-            | Method::TasksList => {
+            _ => {
                 unreachable!("the method table has no such method in the modern era")
             }
         }

@@ -119,11 +119,11 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
     super::test_endpoint::with_head("POST", &session, |head| {
         let exchange = harness.post("", "{}").exchange;
         let body = request(1, "tools/list", json!({}));
-        let principal = None;
         let claims = corelane_protocol::binding::claims::Claims::of_head(head);
         let requester = &crate::mcp::Requester::Here {
             claims,
-            principal,
+            identity: None,
+            address: None,
             peer: None,
         };
         let inbound = crate::mcp::Inbound::new(requester, exchange);

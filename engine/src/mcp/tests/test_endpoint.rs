@@ -8,7 +8,6 @@ use std::time::Duration;
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::http::{Route, route, status_of};
 use corelane_protocol::framing::http1::{Framer, RequestHead, Step};
-use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::request_state::Sealer;
@@ -17,15 +16,13 @@ use serde_json::{Value, json};
 pub(crate) use super::messages::{
     claim, error, failure, initialize, notification, progress, request, result, text, with_trailer,
 };
+use super::test_settings::settings;
 use super::tools::{self, Gate};
-use crate::catalog::guarded::ToolLimits;
 use crate::guard::holder::HolderKey;
+use crate::guard::identity::{Identity, Method};
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
-use crate::mcp::call_table::CallLimits;
-use crate::mcp::event_store::EventLimits;
 use crate::mcp::large_message::LargeMessage;
-use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{
     Decoded, Delivery, Disposition, Endpoint, EndpointSettings, Exchange, Inbound, Output, Part,
     Requester, ServerParts, SessionId, TaskWatchMessage,
@@ -109,46 +106,7 @@ impl TestEndpoint {
         change: impl FnOnce(&mut EndpointSettings),
     ) -> TestEndpoint {
         let gate = Gate::default();
-        let mut settings = EndpointSettings {
-            shard: 0,
-            shards: 1,
-            parts: parts(&gate),
-            answer_timeout_ms: 1000,
-            json: JsonLimits::default(),
-            inline_bytes_max: 1 << 16,
-            batch_max: 4,
-            batch_bytes_max: 100_000,
-            calls: CallLimits {
-                calls_max: 100,
-                per_session_max: 100,
-                bytes_max: 1_000_000,
-                timeout_ms: 1000,
-                events_max: 16,
-            },
-            tools: ToolLimits::NONE,
-            connections_max: 100,
-            sessions_max: 100,
-            sessions_per_principal_max: 100,
-            session_idle_timeout_ms: 10_000,
-            subscriptions_per_session_max: 2,
-            streams_per_session_max: 2,
-            tasks: TaskLimits {
-                tasks_max: 4,
-                per_owner_max: 3,
-                ttl_default_ms: 5000,
-                ttl_max_ms: 60_000,
-                result_bytes_max: 10_000,
-                bytes_max: 1_000_000,
-                poll_interval_ms: 100,
-            },
-            tasks_per_listen_max: 3,
-            events: EventLimits {
-                bytes_max: 1_000_000,
-                bytes_per_session_max: 100_000,
-                events_per_stream_max: 100,
-                streams_per_session_max: 10,
-            },
-        };
+        let mut settings = settings(parts(&gate));
         change(&mut settings);
         let shard = settings.shard;
         let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
@@ -203,7 +161,8 @@ impl TestEndpoint {
         exchange.takes_events |= headers.contains("text/event-stream");
         let mut out = Vec::new();
         let disposition = with_head("POST", headers, |head| {
-            let requester = &self.requester(head);
+            let identity = self.identity();
+            let requester = &self.requester(head, identity.as_ref());
             let inbound = Inbound::new(requester, exchange);
             handle(&mut self.endpoint, inbound, &mut out)
         });
@@ -215,7 +174,8 @@ impl TestEndpoint {
         let exchange = self.next_exchange();
         let mut out = Vec::new();
         let disposition = with_head(verb, headers, |head| {
-            let requester = &self.requester(head);
+            let identity = self.identity();
+            let requester = &self.requester(head, identity.as_ref());
             let endpoint = &mut self.endpoint;
             let inbound = Inbound::new(requester, exchange);
             match route(head, &["/mcp"]) {
@@ -354,12 +314,22 @@ impl TestEndpoint {
         self.meter.value(counter)
     }
 
-    fn requester<'a>(&self, head: &'a RequestHead<'a>) -> Requester<'a> {
-        let (principal, peer) = (self.principal, self.peer);
+    /// The identity of the principal.
+    fn identity(&self) -> Option<Arc<Identity>> {
+        let named = |name| Identity::new(Method::ProxyHeader, "", name);
+        self.principal.map(|name| Arc::new(named(name)))
+    }
+
+    fn requester<'a>(
+        &self,
+        head: &'a RequestHead<'a>,
+        identity: Option<&'a Arc<Identity>>,
+    ) -> Requester<'a> {
         Requester::Here {
             claims: Claims::of_head(head),
-            principal,
-            peer,
+            identity,
+            address: None,
+            peer: self.peer,
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) fn server(server: Server) -> Server {
         preflight_max_age_s: server.preflight_max_age_s,
         sse_endpoint: Some("/sse".to_owned()),
         probes: server.probes,
+        access_file: Some("/etc/corelane/corelane.toml".into()),
         principal_header: Some("x-forwarded-user".to_owned()),
         state_key_files: vec!["/etc/corelane/state.key".into()],
         proxy_protocol_from: vec!["10.0.0.5".to_owned()],

@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 
 use crate::handler::wakers::WakeShard;
 use crate::transport::tls::handshake::{Handshake, HandshakeError, Step};
+use crate::transport::tls::identity::ClientCertificate;
 use corelane_io::slots::SlotKey;
 
 /// A step that is over.
@@ -26,7 +27,7 @@ pub(in crate::shard) struct FirstRecords {
     /// The byte stream has ended behind them.
     pub(in crate::shard) is_ended: bool,
     pub(in crate::shard) is_resumed: bool,
-    pub(in crate::shard) principal: Option<Box<str>>,
+    pub(in crate::shard) client: Option<ClientCertificate>,
 }
 
 /// A step to do. Its result is reported when it is dropped, so also after a panic; one that was

@@ -179,6 +179,7 @@ impl TestShard {
                 intake: Intake::Listeners(places, setup.backlog),
                 origins: addresses.iter().map(policy).collect(),
                 principal: None,
+                access: None,
                 user_is_principal: true,
                 http: HttpSettings::of(&Server {
                     sse_endpoint: Some("/old/sse".to_owned()),

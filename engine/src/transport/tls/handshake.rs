@@ -12,7 +12,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
 use super::fault::Fault;
-use super::identity::{self, IdentityError};
+use super::identity::{ClientCertificate, IdentityError};
 use super::record::{HEADER_BYTES, PLAINTEXT_BYTES_MAX, RECORD_BYTES_MAX};
 use super::session::Session;
 
@@ -48,7 +48,7 @@ pub(crate) enum Step {
 pub(crate) struct Established {
     pub(crate) session: Session,
     /// The principal that the certificate of the client names.
-    pub(crate) principal: Option<Box<str>>,
+    pub(crate) client: Option<ClientCertificate>,
     /// The keys are those of an earlier connection.
     pub(crate) is_resumed: bool,
 }
@@ -168,15 +168,17 @@ impl Handshake {
         let connection = self.connection;
         let is_resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        let principal = certificate.map(|it| identity::principal_of(it)).transpose();
+        let client = certificate
+            .map(|it| ClientCertificate::read(it))
+            .transpose();
         let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
         let mut session = Session::new(secrets, keys);
-        let principal = principal.inspect_err(|_| {
+        let client = client.inspect_err(|_| {
             session.fail(IdentityError::FAULT, out);
         })?;
         Ok(Step::Established(Box::new(Established {
             session,
-            principal,
+            client,
             is_resumed,
         })))
     }

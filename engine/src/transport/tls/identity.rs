@@ -38,6 +38,29 @@ impl IdentityError {
     );
 }
 
+/// The verified certificate of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    /// The name of the principal.
+    pub(crate) subject: Box<str>,
+    /// SHA-256 of the certificate (RFC 8705 3.1).
+    pub(crate) sha256: [u8; 32],
+}
+
+impl ClientCertificate {
+    /// Reads a certificate in DER.
+    ///
+    /// # Errors
+    /// It names no principal.
+    pub(super) fn read(certificate: &[u8]) -> Result<ClientCertificate, IdentityError> {
+        let subject = principal_of(certificate)?;
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest.as_ref());
+        Ok(ClientCertificate { subject, sha256 })
+    }
+}
+
 /// The object identifiers id-ce-subjectAltName and id-at-commonName (RFC 5280 4.2.1.6, A.1).
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 const COMMON_NAME: &str = "2.5.4.3";
@@ -45,7 +68,7 @@ const COMMON_NAME: &str = "2.5.4.3";
 /// The principal that a verified certificate names: the first of its alternative names that is a
 /// URI, such as a SPIFFE id, else an e-mail address, else a DNS name; else the common name of the
 /// subject. White space, control characters and `%` are percent-encoded.
-pub(super) fn principal_of(certificate: &[u8]) -> Result<Box<str>, IdentityError> {
+fn principal_of(certificate: &[u8]) -> Result<Box<str>, IdentityError> {
     let certificate = Certificate::from_der(certificate).map_err(|_| IdentityError::Malformed)?;
     let names = alternative_names(&certificate)?;
     let first = |kind: Kind| {

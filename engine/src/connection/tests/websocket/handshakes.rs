@@ -4,9 +4,11 @@ use serde_json::json;
 
 use super::super::test_connection::{echo as echo_over_http, post};
 use super::{TestConnection, check, echo, handshake, messages, opened, text_frame};
+use crate::access::AccessControl;
 use crate::connection::http::{Connection, Phase};
 use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
+use crate::guard::network::Networks;
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::tests::test_endpoint::{initialize, request, text, with_trailer};
 use crate::meter::Counter;
@@ -166,7 +168,8 @@ fn an_anonymous_client_is_upgraded_when_its_address_is_known() {
 #[test]
 fn all_messages_are_those_of_the_principal_of_the_handshake() {
     let mut line = TestConnection::new();
-    line.rules.principal = Some(PrincipalHeader::new("x-user"));
+    let header = Some(PrincipalHeader::new("x-user"));
+    line.access = AccessControl::new(header, Networks::default(), None);
     line.peer = None;
     line.receive(handshake("X-User: ann, bob\r\n").as_bytes());
     assert_eq!(line.response().status, 400);

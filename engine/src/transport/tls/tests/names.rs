@@ -76,8 +76,8 @@ fn principal(common_name: Option<&str>, names: Vec<SanType>) -> Result<Option<Bo
     let first = shake_hands(&mut Client::new(&config, NAME), &server)?;
     let second = shake_hands(&mut Client::new(&config, NAME), &server)?;
     assert!(second.is_resumed && !first.is_resumed);
-    assert_eq!(first.principal, second.principal);
-    Ok(first.principal)
+    assert_eq!(first.client, second.client);
+    Ok(first.client.map(|client| client.subject))
 }
 
 #[test]
@@ -132,7 +132,10 @@ fn certificates_of_clients_are_verified() {
         let server = server_config(&tls(kind));
         let outcome = shake_hands(&mut Client::new(&config, NAME), &server);
         match expected {
-            Ok(name) => assert_eq!(outcome.unwrap().principal.as_deref(), name),
+            Ok(name) => assert_eq!(
+                outcome.unwrap().client.map(|it| it.subject).as_deref(),
+                name
+            ),
             Err(expected) => {
                 let error = outcome.err().unwrap();
                 assert!(error.contains(expected), "{error}");
@@ -155,7 +158,7 @@ fn chains_of_clients_are_verified() {
     let principal = |chain| {
         let config = authority.client_config_of(chain);
         let outcome = shake_hands(&mut Client::new(&config, NAME), &server);
-        outcome.map(|established| established.principal)
+        outcome.map(|established| established.client.map(|client| client.subject))
     };
     let name = Some("tls:cn=agent".into());
     for intermediates in [0, 1, 3] {

@@ -1,0 +1,275 @@
+//! Access control of one shard: from a request to the identity behind it, or its refusal.
+//!
+//! Without a configuration of access control, the header of a proxy names the principal, or the
+//! connection does, or the client is anonymous. With one, a credential is required or optional, and
+//! a credential that is present and bad is always refused.
+//!
+//! It deliberately lacks entries of the catalog, which `mcp` decides about, and the path of an
+//! answer.
+
+#[cfg(feature = "auth")]
+mod board;
+mod identified;
+#[cfg(feature = "auth")]
+mod tokens;
+#[cfg(not(feature = "auth"))]
+mod without_tokens;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use corelane_protocol::binding::refusal::Category;
+use corelane_protocol::framing::http1::RequestHead;
+
+#[cfg(feature = "auth")]
+pub(crate) use board::AccessBoard;
+pub(crate) use identified::{Identified, Recheck};
+#[cfg(feature = "auth")]
+pub(crate) use tokens::{TokenLimits, Tokens};
+#[cfg(not(feature = "auth"))]
+pub(crate) use without_tokens::{AccessBoard, TokenLimits, Tokens};
+
+use crate::guard::forwarded;
+use crate::guard::identity::{Identity, Method};
+use crate::guard::network::{ClientAddress, Networks};
+use crate::guard::peer::KnownPeer;
+use crate::guard::policy::Policy;
+use crate::guard::principal::{PrincipalHeader, PrincipalRefusal};
+use crate::guard::refusal::{Answer, Challenge, Refusal};
+use crate::handler::wakers::WakeShard;
+use crate::profile::Auth;
+
+/// The names of principals in headers whose identities are kept: all are forgotten when there are
+/// more.
+const NAMED_MAX: usize = 4096;
+
+/// Access control of one shard.
+pub(crate) struct AccessControl {
+    /// The header that names the principal, if there is one.
+    header: Option<PrincipalHeader>,
+    named: HashMap<Box<str>, Arc<Identity>, foldhash::fast::RandomState>,
+    /// The proxies that name the address of a client in a header.
+    forwarding: Networks,
+    /// None without a configuration of access control.
+    tokens: Option<Tokens>,
+}
+
+impl AccessControl {
+    /// Access control of a shard that takes its snapshots from `board`, if it is configured, and is
+    /// woken by `wake` when a result has come.
+    pub(crate) fn of_shard(
+        header: Option<PrincipalHeader>,
+        forwarding: Networks,
+        board: Option<Arc<AccessBoard>>,
+        (limits, wake): (&Auth, WakeShard),
+    ) -> AccessControl {
+        let limits = TokenLimits::of(limits);
+        let tokens = board.map(|board| Tokens::new(board, limits, wake));
+        AccessControl::new(header, forwarding, tokens)
+    }
+
+    /// Access control with this header, these proxies and, if it is configured, tokens.
+    pub(crate) fn new(
+        header: Option<PrincipalHeader>,
+        forwarding: Networks,
+        tokens: Option<Tokens>,
+    ) -> AccessControl {
+        AccessControl {
+            header,
+            named: HashMap::default(),
+            forwarding,
+            tokens,
+        }
+    }
+
+    /// Begins a turn at this time, in seconds since 1970. Returns whether there is another
+    /// snapshot.
+    pub(crate) fn begin_turn(&mut self, now_s: impl FnOnce() -> u64) -> bool {
+        let Some(tokens) = &mut self.tokens else {
+            return false;
+        };
+        let is_new = tokens.begin_turn(now_s());
+        if is_new {
+            self.named.clear();
+        }
+        is_new
+    }
+
+    /// Whether access control is configured.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// Whether the peers of all connections must be known, because addresses decide something.
+    pub(crate) fn needs_addresses(&self) -> bool {
+        self.tokens.as_ref().is_some_and(Tokens::needs_addresses)
+    }
+
+    /// The identity behind a request on a connection with this peer, if that is known. A request
+    /// that was kept until then `has_waited` for a snapshot long enough.
+    pub(crate) fn identify(
+        &mut self,
+        head: &RequestHead<'_>,
+        known: Option<&KnownPeer>,
+        has_waited: bool,
+    ) -> Identified {
+        let Some(tokens) = &mut self.tokens else {
+            return match self.named_in_header(head) {
+                Err(refusal) => Identified::Malformed(refusal),
+                Ok(named) => {
+                    let of_connection = || known.and_then(|peer| peer.identity.clone());
+                    Identified::Known(named.or_else(of_connection))
+                }
+            };
+        };
+        if known.is_none() && tokens.needs_addresses() {
+            return Identified::Later(Recheck::PeerKnown);
+        }
+        if let Some(identified) = tokens.identify(head, known, has_waited) {
+            return identified;
+        }
+        self.identify_without_token(head, known)
+    }
+
+    /// The identity that a proxy or the connection itself gives.
+    fn identify_without_token(
+        &mut self,
+        head: &RequestHead<'_>,
+        known: Option<&KnownPeer>,
+    ) -> Identified {
+        let named = match self.named_in_header(head) {
+            Err(refusal) => return Identified::Malformed(refusal),
+            Ok(named) => named,
+        };
+        let Some(tokens) = &mut self.tokens else {
+            return Identified::Known(named);
+        };
+        if named.is_some() && !tokens.may_name_principal(known) {
+            return Identified::Refused(Refusal::UntrustedProxy);
+        }
+        let identity = named.or_else(|| known.and_then(|peer| peer.identity.clone()));
+        match identity.map(|identity| tokens.refreshed(identity)) {
+            None if tokens.requires_credential() => Identified::Refused(Refusal::NoCredential),
+            identity => Identified::Known(identity),
+        }
+    }
+
+    /// The identity of a channel's peer under the present snapshot, or the refusal of its messages.
+    pub(crate) fn identity_of(
+        &mut self,
+        known: Option<&KnownPeer>,
+    ) -> Result<Option<Arc<Identity>>, Refusal> {
+        let identity = known.and_then(|peer| peer.identity.clone());
+        let Some(tokens) = &mut self.tokens else {
+            return Ok(identity);
+        };
+        match identity.map(|identity| tokens.refreshed(identity)) {
+            None if tokens.requires_credential() => Err(Refusal::NoCredential),
+            identity => Ok(identity),
+        }
+    }
+
+    /// Whether a request has neither a credential nor a principal, as far as its head shows.
+    pub(crate) fn is_anonymous(&self, head: &RequestHead<'_>) -> bool {
+        let has_credential = self.is_configured()
+            && head
+                .headers()
+                .any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let header = self.header.as_ref();
+        !has_credential && header.is_none_or(|header| header.read(head.headers()) == Ok(None))
+    }
+
+    /// The address of the client of a request from this peer, if access control depends on it.
+    pub(crate) fn client_address(
+        &self,
+        head: &RequestHead<'_>,
+        known: &KnownPeer,
+    ) -> Option<ClientAddress> {
+        let peer = known.address.filter(|_| self.needs_addresses())?;
+        Some(forwarded::client_of(peer, head.headers(), &self.forwarding))
+    }
+
+    /// The refusal of a request to the endpoint with this path for the scopes of its identity.
+    pub(crate) fn refusal_at(&self, path: &str, identity: Option<&Identity>) -> Option<Refusal> {
+        self.tokens.as_ref()?.refusal_at(path, identity)
+    }
+
+    /// The answer to a refused request to the endpoint with this path.
+    pub(crate) fn answer(&self, refusal: &Refusal, path: &str) -> Answer {
+        match &self.tokens {
+            Some(tokens) => tokens.answer(refusal, path),
+            None => refusal.answer(&Challenge::default(), None),
+        }
+    }
+
+    /// The challenge of an answer, if it is a refusal that has one.
+    #[inline]
+    pub(crate) fn challenge_of(&self, refused: Option<Category>) -> Option<String> {
+        match refused {
+            Some(Category::ScopeMissing { rule, policy }) => {
+                self.tokens.as_ref()?.scope_challenge(rule, policy)
+            }
+            _ => None,
+        }
+    }
+
+    /// The number of the metadata document at a path.
+    #[inline]
+    pub(crate) fn metadata_at(&self, path: &str) -> Option<usize> {
+        self.tokens.as_ref()?.metadata_at(path)
+    }
+
+    /// The metadata document with a number that [`AccessControl::metadata_at`] gave in this step.
+    pub(crate) fn metadata(&self, document: usize) -> Vec<u8> {
+        let tokens = self.tokens.as_ref();
+        tokens.map_or_else(Vec::new, |tokens| tokens.metadata(document))
+    }
+
+    /// The policy, if there is one.
+    pub(crate) fn policy(&self) -> Option<&Arc<Policy>> {
+        self.tokens.as_ref().map(Tokens::policy)
+    }
+
+    /// How many requests may wait for the keys of their tokens.
+    pub(crate) fn key_waits_max(&self) -> usize {
+        let tokens = self.tokens.as_ref();
+        tokens.map_or(0, |tokens| tokens.limits().key_waits_max)
+    }
+
+    /// How long a request waits for the key of its token, in milliseconds.
+    pub(crate) fn key_wait_ms(&self) -> u64 {
+        let tokens = self.tokens.as_ref();
+        tokens.map_or(0, |tokens| tokens.limits().key_wait_ms)
+    }
+
+    /// Whether another token may be verified in this turn.
+    pub(crate) fn has_checks_left(&self) -> bool {
+        self.tokens.as_ref().is_some_and(Tokens::has_checks_left)
+    }
+
+    /// The identity of the principal that the header names.
+    fn named_in_header(
+        &mut self,
+        head: &RequestHead<'_>,
+    ) -> Result<Option<Arc<Identity>>, PrincipalRefusal> {
+        let Some(header) = &self.header else {
+            return Ok(None);
+        };
+        let Some(name) = header.read(head.headers())? else {
+            return Ok(None);
+        };
+        if let Some(identity) = self.named.get(name) {
+            return Ok(Some(Arc::clone(identity)));
+        }
+        if self.named.len() >= NAMED_MAX {
+            self.named.clear();
+        }
+        let identity = Identity::new(Method::ProxyHeader, "", name);
+        let identity = match &self.tokens {
+            Some(tokens) => tokens.refreshed(Arc::new(identity)),
+            None => Arc::new(identity),
+        };
+        self.named.insert(name.into(), Arc::clone(&identity));
+        Ok(Some(identity))
+    }
+}

@@ -1,0 +1,31 @@
+//! The results of looking for the identity behind a request.
+
+use std::sync::Arc;
+
+use crate::guard::identity::Identity;
+use crate::guard::principal::PrincipalRefusal;
+use crate::guard::refusal::Refusal;
+
+/// The result of looking for the identity behind a request.
+#[derive(Debug)]
+pub(crate) enum Identified {
+    /// A client with an identity, or an anonymous one.
+    Known(Option<Arc<Identity>>),
+    /// The header that names the principal is malformed.
+    Malformed(PrincipalRefusal),
+    /// The request is refused.
+    Refused(Refusal),
+    /// The request is to be handled again.
+    Later(Recheck),
+}
+
+/// When a request is to be handled again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recheck {
+    /// In the next turn: this one has verified as many tokens as it may.
+    NextTurn,
+    /// With the next snapshot of access control, which may have the key of the token.
+    NextSnapshot,
+    /// When the peer of the connection is known.
+    PeerKnown,
+}

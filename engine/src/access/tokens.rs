@@ -1,0 +1,301 @@
+//! Tokens and API keys, with the snapshot of access control that a shard has.
+
+use std::sync::Arc;
+
+use corelane_protocol::framing::http1::RequestHead;
+use crossbeam::queue::SegQueue;
+
+use super::board::AccessBoard;
+use super::identified::{Identified, Recheck};
+use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
+use crate::guard::credential::{self, Bearer};
+use crate::guard::identity::Identity;
+use crate::guard::peer::KnownPeer;
+use crate::guard::policy::{GrantId, Policy};
+use crate::guard::refusal::{Answer, Challenge, Refusal};
+use crate::guard::token::cache::{CacheLimits, TokenCache};
+use crate::guard::token::fault::TokenFault;
+use crate::guard::token::verify::{Circumstances, Verified};
+use crate::guard::token::{Authenticator, Checked};
+use crate::handler::wakers::WakeShard;
+use crate::profile::Auth;
+
+/// The start of the paths of metadata documents (RFC 9728 3).
+const METADATA_PREFIX: &str = "/.well-known/oauth-protected-resource";
+
+/// The limits of the profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TokenLimits {
+    /// Limits of the cache.
+    pub(crate) cache: CacheLimits,
+    /// Tokens that one turn verifies; at least 1.
+    pub(crate) checks_per_turn: u32,
+    /// The longest token, in bytes.
+    pub(crate) token_bytes_max: usize,
+    /// How long a request waits for the key of its token, in milliseconds.
+    pub(crate) key_wait_ms: u64,
+    /// Requests that wait at once.
+    pub(crate) key_waits_max: usize,
+}
+
+impl TokenLimits {
+    /// The limits of a profile.
+    pub(crate) fn of(auth: &Auth) -> TokenLimits {
+        TokenLimits {
+            cache: CacheLimits {
+                entries_max: auth.cache_entries_max,
+                refused_max: auth.refused_entries_max,
+                ttl_s: auth.cache_ttl_ms / 1000,
+                ..CacheLimits::default()
+            },
+            checks_per_turn: auth.signature_checks_per_turn,
+            token_bytes_max: auth.token_bytes_max,
+            key_wait_ms: auth.key_wait_ms,
+            key_waits_max: auth.key_waits_max,
+        }
+    }
+}
+
+/// Tokens, as one shard verifies them.
+pub(crate) struct Tokens {
+    board: Arc<AccessBoard>,
+    access: Arc<Access>,
+    authenticator: Authenticator,
+    limits: TokenLimits,
+    /// Whether a rule, an API key or a header depends on the address of the peer.
+    needs_addresses: bool,
+    /// Results of introspection that have come, at most `key_waits_max`.
+    introspected: Arc<SegQueue<Introspected>>,
+    wake: WakeShard,
+    checks_left: u32,
+    now_s: u64,
+}
+
+/// A token with the result of its introspection.
+type Introspected = (Box<[u8]>, Result<Verified, TokenFault>);
+
+impl Tokens {
+    /// With the snapshot of `board`.
+    ///
+    /// # Panics
+    /// If the operating system has no random bits: there is no safe way to continue.
+    pub(crate) fn new(board: Arc<AccessBoard>, limits: TokenLimits, wake: WakeShard) -> Tokens {
+        let access = board.present();
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).expect("the operating system has random bits");
+        let cache = TokenCache::new(limits.cache, &secret);
+        Tokens {
+            authenticator: Authenticator::new(access.verifier.clone(), cache),
+            needs_addresses: needs_addresses(&access),
+            board,
+            access,
+            limits,
+            introspected: Arc::default(),
+            wake,
+            checks_left: limits.checks_per_turn,
+            now_s: 0,
+        }
+    }
+
+    /// Begins a turn. Returns whether there is another snapshot, or a result of introspection.
+    pub(crate) fn begin_turn(&mut self, now_s: u64) -> bool {
+        self.now_s = now_s;
+        self.checks_left = self.limits.checks_per_turn;
+        let mut has_results = false;
+        while let Some((token, result)) = self.introspected.pop() {
+            self.authenticator.keep_introspected(&token, result, now_s);
+            has_results = true;
+        }
+        let Some(access) = self.board.after(self.access.generation) else {
+            return has_results;
+        };
+        let keeps = access.configuration == self.access.configuration;
+        self.authenticator.update(access.verifier.clone(), keeps);
+        self.needs_addresses = needs_addresses(&access);
+        self.access = access;
+        true
+    }
+
+    /// Whether the peers of all connections must be known.
+    pub(crate) fn needs_addresses(&self) -> bool {
+        self.needs_addresses
+    }
+
+    /// The result for a request with a credential in its field `Authorization`; None without one.
+    pub(super) fn identify(
+        &mut self,
+        head: &RequestHead<'_>,
+        known: Option<&KnownPeer>,
+        has_waited: bool,
+    ) -> Option<Identified> {
+        let query = head.query.unwrap_or_default().as_bytes();
+        match credential::read(head.headers(), query, self.limits.token_bytes_max) {
+            Err(fault) => Some(Identified::Refused(Refusal::Request(fault))),
+            Ok(Some(token)) => Some(self.check(token, known, has_waited)),
+            Ok(None) => None,
+        }
+    }
+
+    fn check(
+        &mut self,
+        token: Bearer<'_>,
+        known: Option<&KnownPeer>,
+        has_waited: bool,
+    ) -> Identified {
+        let circumstances = Circumstances {
+            now_s: self.now_s,
+            certificate: known.and_then(|peer| peer.certificate.as_deref()),
+            address: known.and_then(|peer| peer.address),
+        };
+        let checked = self
+            .authenticator
+            .check(token, &circumstances, &mut self.checks_left);
+        match checked {
+            Checked::Valid(identity) => Identified::Known(Some(identity)),
+            Checked::Later => Identified::Later(Recheck::NextTurn),
+            Checked::Refused(TokenFault::UnknownKey)
+                if !has_waited && self.requests_key_of(token) =>
+            {
+                Identified::Later(Recheck::NextSnapshot)
+            }
+            Checked::Refused(TokenFault::NotIntrospected)
+                if !has_waited && self.introspects(token) =>
+            {
+                Identified::Later(Recheck::NextSnapshot)
+            }
+            Checked::Refused(fault) => Identified::Refused(fault.refusal()),
+        }
+    }
+
+    /// Requests the key of a token. Returns whether it may come.
+    fn requests_key_of(&self, token: Bearer<'_>) -> bool {
+        let verifier = self.authenticator.verifier();
+        let Some((issuer, kid)) = verifier.unknown_key_of(token.as_bytes()) else {
+            return false;
+        };
+        let issuer = issuer.alias.clone();
+        let request = IssuerRequest::Key { issuer, kid };
+        self.board.request(request) == RequestState::Pending
+    }
+
+    /// Requests the introspection of a token. Returns whether its result comes.
+    fn introspects(&self, token: Bearer<'_>) -> bool {
+        let verifier = self.authenticator.verifier();
+        let Some(issuer) = verifier.opaque_issuer() else {
+            return false;
+        };
+        let token: Box<[u8]> = token.as_bytes().into();
+        let (results, wake) = (Arc::clone(&self.introspected), Arc::clone(&self.wake));
+        let of = token.clone();
+        let request = IssuerRequest::Introspect {
+            issuer: issuer.alias.clone(),
+            token,
+            reply: Box::new(move |result| {
+                results.push((of, result));
+                wake();
+            }),
+        };
+        self.board.request(request) == RequestState::Pending
+    }
+
+    /// Whether a peer may name the principal of its requests in a header.
+    pub(super) fn may_name_principal(&self, known: Option<&KnownPeer>) -> bool {
+        let Some(proxies) = &self.access.trusted_proxies else {
+            return true;
+        };
+        let address = known.and_then(|peer| peer.address);
+        address.is_some_and(|address| proxies.contain(address))
+    }
+
+    /// An identity with the roles and scopes of the present policy.
+    pub(super) fn refreshed(&self, identity: Arc<Identity>) -> Arc<Identity> {
+        let policy = &self.access.policy;
+        match identity.policy == policy.id() {
+            true => identity,
+            false => Arc::new(Identity::clone(&identity).under(policy)),
+        }
+    }
+
+    /// The refusal of a request to the endpoint with this path for the scopes of its identity.
+    pub(super) fn refusal_at(&self, path: &str, identity: Option<&Identity>) -> Option<Refusal> {
+        let endpoint = self.endpoint(path)?;
+        if endpoint.scopes.is_empty() {
+            return None;
+        }
+        let scopes = identity.map(|identity| identity.scopes).unwrap_or_default();
+        let has_all = endpoint.scope_bits.is_subset_of(&scopes);
+        (!has_all).then(|| Refusal::InsufficientScope(endpoint.scopes.join(" ").into()))
+    }
+
+    /// The answer to a refused request to the endpoint with this path.
+    pub(super) fn answer(&self, refusal: &Refusal, path: &str) -> Answer {
+        match self.endpoint(path) {
+            Some(endpoint) => refusal.answer(&endpoint.challenge, None),
+            None => refusal.answer(&Challenge::default(), None),
+        }
+    }
+
+    /// The challenge for the scopes of a grant of this policy.
+    pub(super) fn scope_challenge(&self, rule: u16, of: u64) -> Option<String> {
+        let policy = &self.access.policy;
+        let endpoint = self.access.endpoints.first();
+        let endpoint = endpoint.filter(|_| policy.id() == of)?;
+        let scopes: Vec<&str> = policy.scope_names(GrantId::new(rule)).collect();
+        let refusal = Refusal::InsufficientScope(scopes.join(" ").into());
+        refusal.answer(&endpoint.challenge, None).www_authenticate
+    }
+
+    /// The parts of the endpoint with this path; a slash at the end makes no difference. Targets of
+    /// other transports have those of the first endpoint.
+    fn endpoint(&self, path: &str) -> Option<&EndpointAccess> {
+        let bare = |path: &'_ str| path.len() - usize::from(path.ends_with('/'));
+        let is_it = |it: &&EndpointAccess| it.path[..bare(&it.path)] == path[..bare(path)];
+        let endpoints = &self.access.endpoints;
+        endpoints.iter().find(is_it).or_else(|| endpoints.first())
+    }
+
+    /// The number of the metadata document at a path.
+    pub(super) fn metadata_at(&self, path: &str) -> Option<usize> {
+        if !path.starts_with(METADATA_PREFIX) {
+            return None;
+        }
+        self.access.endpoints.iter().position(|endpoint| {
+            let metadata = endpoint.metadata.as_ref();
+            metadata.is_some_and(|it| it.paths.iter().any(|it| **it == *path))
+        })
+    }
+
+    /// A metadata document.
+    pub(super) fn metadata(&self, document: usize) -> Vec<u8> {
+        let endpoint = self.access.endpoints.get(document);
+        let metadata = endpoint.and_then(|endpoint| endpoint.metadata.as_ref());
+        metadata.map_or_else(Vec::new, |metadata| metadata.body.to_vec())
+    }
+
+    /// The policy.
+    pub(super) fn policy(&self) -> &Arc<Policy> {
+        &self.access.policy
+    }
+
+    /// The limits of the profile.
+    pub(super) fn limits(&self) -> &TokenLimits {
+        &self.limits
+    }
+
+    /// Whether another token may be verified in this turn.
+    pub(super) fn has_checks_left(&self) -> bool {
+        self.checks_left > 0
+    }
+
+    /// Whether a request without a credential is refused.
+    pub(super) fn requires_credential(&self) -> bool {
+        self.access.requires_credential
+    }
+}
+
+fn needs_addresses(access: &Access) -> bool {
+    let Access {
+        policy, verifier, ..
+    } = access;
+    policy.has_addresses() || verifier.has_addresses() || access.trusted_proxies.is_some()
+}

@@ -1,0 +1,101 @@
+//! In place of tokens, in a library without the feature `auth`: access control is never configured.
+
+use std::sync::Arc;
+
+use corelane_protocol::framing::http1::RequestHead;
+
+use super::identified::Identified;
+use crate::guard::identity::Identity;
+use crate::guard::peer::KnownPeer;
+use crate::guard::policy::Policy;
+use crate::guard::refusal::{Answer, Refusal};
+use crate::handler::wakers::WakeShard;
+use crate::profile::Auth;
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) enum Tokens {}
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) enum AccessBoard {}
+
+/// The limits of the profile, which are of no use.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TokenLimits {
+    pub(crate) key_wait_ms: u64,
+    pub(crate) key_waits_max: usize,
+}
+
+impl TokenLimits {
+    pub(crate) fn of(_: &Auth) -> TokenLimits {
+        TokenLimits::default()
+    }
+}
+
+impl Tokens {
+    pub(crate) fn new(board: Arc<AccessBoard>, _: TokenLimits, _: WakeShard) -> Tokens {
+        match *board {}
+    }
+
+    pub(super) fn limits(&self) -> &TokenLimits {
+        match *self {}
+    }
+
+    pub(crate) fn begin_turn(&mut self, _: u64) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn needs_addresses(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn identify(
+        &mut self,
+        _: &RequestHead<'_>,
+        _: Option<&KnownPeer>,
+        _: bool,
+    ) -> Option<Identified> {
+        match *self {}
+    }
+
+    pub(super) fn may_name_principal(&self, _: Option<&KnownPeer>) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn refreshed(&self, _: Arc<Identity>) -> Arc<Identity> {
+        match *self {}
+    }
+
+    pub(super) fn requires_credential(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn refusal_at(&self, _: &str, _: Option<&Identity>) -> Option<Refusal> {
+        match *self {}
+    }
+
+    pub(super) fn answer(&self, _: &Refusal, _: &str) -> Answer {
+        match *self {}
+    }
+
+    pub(super) fn scope_challenge(&self, _: u16, _: u64) -> Option<String> {
+        match *self {}
+    }
+
+    pub(super) fn metadata_at(&self, _: &str) -> Option<usize> {
+        match *self {}
+    }
+
+    pub(super) fn metadata(&self, _: usize) -> Vec<u8> {
+        match *self {}
+    }
+
+    pub(super) fn policy(&self) -> &Arc<Policy> {
+        match *self {}
+    }
+
+    pub(super) fn has_checks_left(&self) -> bool {
+        match *self {}
+    }
+}
