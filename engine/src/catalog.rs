@@ -192,20 +192,6 @@ impl Catalog {
         self.prompts.find_with_place(name)
     }
 
-    /// The name, URI or URI template of the entry of a kind at a place.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub(crate) fn name_of(&self, kind: EntryKind, place: usize) -> &str {
-        let lists = &self.plan.lists;
-        match kind {
-            EntryKind::Tool => &lists.tools.at(place).definition.name,
-            EntryKind::Resource => &lists.resources.at(place).definition.uri,
-            EntryKind::Template => &lists.templates.at(place).definition.uri_template,
-            EntryKind::Prompt => &lists.prompts.at(place).definition.name,
-        }
-    }
-
     /// Whether a resource of this URI exists, as far as its template shows.
     pub(crate) fn has_resource(&self, uri: &str) -> bool {
         self.resource(uri).is_some()
@@ -236,9 +222,9 @@ impl Catalog {
     }
 }
 
-impl policy::Entries for Catalog {
+impl policy::Entries for Plan {
     fn count(&self, kind: EntryKind) -> usize {
-        let lists = &self.plan.lists;
+        let lists = &self.lists;
         match kind {
             EntryKind::Tool => lists.tools.len(),
             EntryKind::Resource => lists.resources.len(),
@@ -248,7 +234,13 @@ impl policy::Entries for Catalog {
     }
 
     fn name(&self, kind: EntryKind, place: usize) -> &str {
-        self.name_of(kind, place)
+        let lists = &self.lists;
+        match kind {
+            EntryKind::Tool => &lists.tools.at(place).definition.name,
+            EntryKind::Resource => &lists.resources.at(place).definition.uri,
+            EntryKind::Template => &lists.templates.at(place).definition.uri_template,
+            EntryKind::Prompt => &lists.prompts.at(place).definition.name,
+        }
     }
 }
 

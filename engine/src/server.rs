@@ -29,6 +29,8 @@ use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::Mesh;
 
+#[cfg(feature = "auth")]
+mod access;
 mod addresses;
 mod affinity;
 mod capacity;
@@ -46,9 +48,13 @@ mod state_keys;
 mod stdio;
 mod supervisor;
 mod test_client;
+#[cfg(not(feature = "auth"))]
+mod without_auth;
 #[cfg(not(feature = "tls"))]
 mod without_tls;
 
+#[cfg(feature = "auth")]
+use access::ServerAccess;
 use addresses::origin_policies;
 use affinity::Confined;
 use capacity::{allowed_descriptors, connections_per_shard};
@@ -62,6 +68,8 @@ pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
+#[cfg(not(feature = "auth"))]
+use without_auth::ServerAccess;
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -368,10 +376,10 @@ impl Server {
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
         let proxies = Proxies::new(&profile.server)?;
-        let principal = principal_header(&profile);
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
+        let access = ServerAccess::start(&profile, &addresses, &parts.plan, &controls)?;
         let memory = MemoryBudget::of_shards(shard_profiles, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
@@ -394,8 +402,8 @@ impl Server {
                 rings: shard_profile.rings(allowed),
                 intake,
                 origins: origins.clone(),
-                principal: principal.clone(),
-                access: None,
+                principal: principal_header(&profile),
+                access: access.as_ref().map(ServerAccess::board),
                 user_is_principal: profile.unix.user_is_principal,
                 http: HttpSettings::of(&profile.server),
                 proxies: proxies.clone(),
@@ -414,7 +422,7 @@ impl Server {
         }
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
-        running.keep_certificates(certificates);
+        running.keep_reloading(certificates, access);
         for directory in directories {
             running.keep(directory.watch(handle.clone())?);
         }

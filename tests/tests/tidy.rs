@@ -47,6 +47,7 @@ fn imports_have_no_circles() {
         "engine/src/",
         "engine/io/src/",
         "engine/cli/src/",
+        "engine/control/src/",
         "engine/macros/src/",
         "bench/src/",
         "tests/src/",

@@ -50,7 +50,10 @@ pub struct ApiKey {
 
 /// The keys of a configuration.
 #[derive(Clone, Debug, Default)]
-pub struct ApiKeys(HashMap<Box<str>, Vec<ApiKey>, foldhash::fast::RandomState>);
+pub struct ApiKeys {
+    by_id: HashMap<Box<str>, Vec<ApiKey>, foldhash::fast::RandomState>,
+    count: usize,
+}
 
 /// A configuration of keys that is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +72,7 @@ pub enum ApiKeyError {
 impl ApiKeys {
     /// Whether a key is limited to addresses.
     pub fn have_addresses(&self) -> bool {
-        let mut keys = self.0.values().flatten();
+        let mut keys = self.by_id.values().flatten();
         keys.any(|key| !key.addresses.is_empty())
     }
 
@@ -78,28 +81,38 @@ impl ApiKeys {
     /// # Errors
     /// An id is malformed, or there are too many.
     pub fn new(keys: impl IntoIterator<Item = ApiKey>) -> Result<ApiKeys, ApiKeyError> {
-        let mut by_id = ApiKeys::default();
-        for (count, key) in keys.into_iter().enumerate() {
-            if count >= API_KEYS_MAX {
-                return Err(ApiKeyError::TooMany);
-            }
-            if !is_id(&key.id) {
-                return Err(ApiKeyError::Id(key.id));
-            }
-            let of_id = by_id.0.entry(key.id.clone()).or_default();
-            if of_id.len() >= KEYS_PER_ID_MAX {
-                return Err(ApiKeyError::TooManyOfId(key.id));
-            }
-            of_id.push(key);
+        let mut all = ApiKeys::default();
+        for key in keys {
+            all.insert(key)?;
         }
-        Ok(by_id)
+        Ok(all)
+    }
+
+    /// Adds a key.
+    ///
+    /// # Errors
+    /// Its id is malformed, or there are too many.
+    pub fn insert(&mut self, key: ApiKey) -> Result<(), ApiKeyError> {
+        if self.count >= API_KEYS_MAX {
+            return Err(ApiKeyError::TooMany);
+        }
+        if !is_id(&key.id) {
+            return Err(ApiKeyError::Id(key.id));
+        }
+        let of_id = self.by_id.entry(key.id.clone()).or_default();
+        if of_id.len() >= KEYS_PER_ID_MAX {
+            return Err(ApiKeyError::TooManyOfId(key.id));
+        }
+        of_id.push(key);
+        self.count += 1;
+        Ok(())
     }
 
     /// The configured key that this text is, if it is valid now and at this address.
     pub fn find(&self, text: &[u8], now_s: u64, address: Option<IpAddr>) -> Option<&ApiKey> {
         let (id, secret) = parse(text)?;
         let digest = hash(secret);
-        let of_id = self.0.get(id).map_or(&[][..], |keys| &keys[..]);
+        let of_id = self.by_id.get(id).map_or(&[][..], |keys| &keys[..]);
         let found = of_id
             .iter()
             .find(|key| bool::from(key.sha256.ct_eq(&digest)))?;

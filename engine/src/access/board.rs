@@ -14,10 +14,6 @@ pub(crate) struct AccessBoard {
     issuers: OnceLock<Arc<dyn Issuers>>,
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the control thread publishes snapshots")
-)]
 impl AccessBoard {
     /// Sets the recipient of requests to issuers.
     pub(crate) fn set_issuers(&self, issuers: Arc<dyn Issuers>) {
@@ -44,7 +40,7 @@ impl AccessBoard {
     ///
     /// # Panics
     /// If there was none yet: a server that cannot make one does not start.
-    pub(super) fn present(&self) -> Arc<Access> {
+    pub(crate) fn present(&self) -> Arc<Access> {
         let access = self.lock().clone();
         access.expect("the first snapshot comes before the shards")
     }

@@ -16,8 +16,8 @@ use super::requester::Requester;
 use crate::catalog::Catalog;
 use crate::guard::identity::{Identity, Method};
 use crate::guard::policy::{
-    Argument, Claims, Class, Decision, EntryKind, GrantId, Policy, Subject, View, ViewBuilder,
-    Views,
+    Argument, Claims, Class, Decision, Entries, EntryKind, GrantId, Policy, Subject, View,
+    ViewBuilder, Views,
 };
 use crate::guard::refusal::{Challenge, Refusal};
 
@@ -130,7 +130,7 @@ impl Permissions {
         if !view.is_acquirable(kind, place) {
             return Err(Denied::Hidden);
         }
-        permitted(policy.decide(&class, kind, catalog.name_of(kind, place)))
+        permitted(policy.decide(&class, kind, catalog.plan().name(kind, place)))
     }
 
     fn view_of(&mut self, policy: &Policy, catalog: &Catalog, class: Class) -> Rc<View> {
@@ -138,7 +138,7 @@ impl Permissions {
             return view;
         }
         let mut builder = ViewBuilder::new(class);
-        let is_complete = builder.step(policy, catalog, usize::MAX);
+        let is_complete = builder.step(policy, &**catalog.plan(), usize::MAX);
         debug_assert!(is_complete, "there is no bound on the entries of the step");
         self.views.insert(class, builder.finish())
     }

@@ -36,6 +36,12 @@ pub enum Error {
         /// The option.
         option: &'static str,
     },
+    /// The file of access control is not usable.
+    #[error("{0}")]
+    Access(String),
+    /// The policy is about entries that the catalog does not have.
+    #[error("{0}")]
+    Policy(String),
     /// The cores are not there.
     #[error(transparent)]
     Cores(#[from] CoreError),

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::Certificates;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
+use super::{Certificates, ServerAccess};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -53,6 +53,8 @@ pub struct RunningServer {
     watches: Vec<Watch>,
     /// The certificates of listeners with TLS.
     certificates: Option<Certificates>,
+    /// Access control, if it is configured.
+    access: Option<ServerAccess>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
@@ -79,6 +81,7 @@ impl RunningServer {
             drain_notice: Duration::from_millis(profile.server.drain_notice_ms),
             watches: Vec::new(),
             certificates: None,
+            access: None,
             socket_files: Vec::new(),
             runtime: None,
         }
@@ -100,9 +103,14 @@ impl RunningServer {
         Ok(supervisor.start(plan, ready)?)
     }
 
-    /// Reads these certificates again, when they change, for as long as the server runs.
-    pub(super) fn keep_certificates(&mut self, certificates: Option<Certificates>) {
+    /// Reads these files again, when they change, for as long as the server runs.
+    pub(super) fn keep_reloading(
+        &mut self,
+        certificates: Option<Certificates>,
+        access: Option<ServerAccess>,
+    ) {
         self.certificates = certificates;
+        self.access = access;
     }
 
     /// Where the server listens: its first address of TCP.
@@ -147,23 +155,27 @@ impl RunningServer {
     }
 
     /// Turns SIGTERM and SIGINT into events. Once `is_ending` is set, as by the first of them, a
-    /// signal ends the process at once. SIGHUP, of which other servers load their settings again,
-    /// changes nothing.
+    /// signal ends the process at once. SIGHUP reads the file of access control again.
     pub(super) fn forward_signals(
         &self,
         mut signals: Signals,
         is_ending: Arc<AtomicBool>,
     ) -> Result<()> {
         let events = self.events.clone();
+        let reload = self.access.as_ref().map(ServerAccess::reload);
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
                 for signal in signals.forever() {
                     if signal == SIGHUP {
-                        tracing::warn!(
-                            "SIGHUP changes nothing: certificates are loaded again when their \
-                             files change, and other settings at a start"
-                        );
+                        match &reload {
+                            Some(reload) => reload.request(),
+                            None => tracing::warn!(
+                                "SIGHUP changes nothing without server.access_file: certificates \
+                                 are loaded again when their files change, and other settings at a \
+                                 start"
+                            ),
+                        }
                         continue;
                     }
                     if is_ending.swap(true, Ordering::Relaxed) {

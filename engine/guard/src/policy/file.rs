@@ -135,6 +135,12 @@ pub(super) enum Value {
     Text(String),
 }
 
+/// The line, from 1, of a place in a text.
+pub fn line_of(text: &str, place: usize) -> usize {
+    let before = &text.as_bytes()[..place.min(text.len())];
+    before.iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
 /// The lines of a text.
 #[derive(Debug)]
 pub(super) struct Lines<'a>(pub(super) &'a str);
@@ -142,7 +148,6 @@ pub(super) struct Lines<'a>(pub(super) &'a str);
 impl Lines<'_> {
     /// The line, from 1, of a part of the text.
     pub(super) fn of(&self, span: Range<usize>) -> usize {
-        let before = &self.0.as_bytes()[..span.start.min(self.0.len())];
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
+        line_of(self.0, span.start)
     }
 }

@@ -66,6 +66,11 @@ impl Algorithm {
         Algorithm::Rs256,
     ];
 
+    /// Every algorithm, by its name.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ALGORITHMS.iter().map(|(_, name, _)| *name)
+    }
+
     /// The algorithm with this name, in the exact case.
     pub fn from_name(name: &str) -> Option<Algorithm> {
         let (algorithm, ..) = ALGORITHMS.iter().find(|(_, own, _)| *own == name)?;

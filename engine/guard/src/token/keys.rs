@@ -160,6 +160,11 @@ impl IssuerKeys {
         self.keys.is_empty()
     }
 
+    /// Whether a usable key has this id.
+    pub fn has_id(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
+    }
+
     /// The places of the keys that were skipped, and why.
     pub fn skipped(&self) -> &[(usize, Skipped)] {
         &self.skipped

@@ -1,0 +1,235 @@
+//! `corelane.toml`: the sections that say who may use a server, parsed once into values.
+//!
+//! A configuration is used as a whole or not at all. All faults are found in one go, each with its
+//! line and its remedy. Secrets stand in files or in the environment, and each list has a bound.
+//! Sizes, times and rates are not here: they are knobs of the profile, and come as [`Limits`].
+
+mod auth;
+mod fault;
+mod issuers;
+mod keys;
+mod reader;
+mod text;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use corelane_guard::access::EndpointAccess;
+use corelane_guard::api_key::{API_KEYS_MAX, ApiKeys};
+use corelane_guard::credential::TOKEN_BYTES_MAX;
+use corelane_guard::network::Networks;
+use corelane_guard::policy::Policy;
+use corelane_guard::token::claims::Resource;
+use corelane_guard::token::keys::IssuerKeys;
+use corelane_guard::token::verify::{DenyList, Issuer, Verifier};
+
+pub use fault::{ConfigError, Fault, Finding, IssuerFault, UrlDefect};
+
+use crate::fetch::Target;
+use crate::secret::Secret;
+
+/// Longest configuration, in bytes: it has space for the most API keys and revocations.
+pub const CONFIG_BYTES_MAX: usize = 16 << 20;
+/// Most issuers, unless the profile has another number.
+pub const ISSUERS_MAX: usize = 16;
+
+/// The properties of the server that its configuration depends on: they are those of its profile.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// The paths of the endpoints, in the order of the profile. At least one.
+    pub endpoint_paths: Vec<String>,
+    /// The scheme, host and port of a server on loopback, such as `http://127.0.0.1:8080`, for a
+    /// configuration without a resource.
+    pub loopback_origin: Option<String>,
+    /// Whether connections may have client certificates, which tokens can be bound to.
+    pub has_client_certificates: bool,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// Sizes, times and rates of the profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most issuers.
+    pub issuers_max: usize,
+    /// Most API keys; at most [`API_KEYS_MAX`].
+    pub api_keys_max: usize,
+    /// Longest token, in bytes.
+    pub token_bytes_max: usize,
+    /// Tolerance between clocks, in seconds, 0 to 300.
+    pub leeway_s: u64,
+    /// How long keys are used after the last fetch that succeeded.
+    pub keys_age_max: Duration,
+    /// The least time between two fetches of an issuer's keys for tokens with unknown keys.
+    pub refresh_interval_min: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            issuers_max: ISSUERS_MAX,
+            api_keys_max: API_KEYS_MAX,
+            token_bytes_max: TOKEN_BYTES_MAX,
+            leeway_s: 60,
+            keys_age_max: Duration::from_secs(24 * 3600),
+            refresh_interval_min: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Whether a request without a credential is refused.
+    pub requires_credential: bool,
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// By the paths of the endpoints.
+    pub endpoints: Arc<[EndpointAccess]>,
+    /// The resources of the endpoints.
+    pub resources: Vec<Resource>,
+    /// The issuers, in order.
+    pub issuers: Vec<IssuerConfig>,
+    /// The API keys.
+    pub api_keys: Arc<ApiKeys>,
+    /// The revoked tokens and subjects.
+    pub denied: Arc<DenyList>,
+    /// The peers from which a header may name the principal; None if every peer may.
+    pub trusted_proxies: Option<Networks>,
+    /// Certificates in PEM of authorities that issuers have, besides those of the system.
+    pub authorities: Vec<Box<[u8]>>,
+}
+
+/// An issuer and the source of its keys.
+#[derive(Clone, Debug)]
+pub struct IssuerConfig {
+    /// The rules for its tokens.
+    pub issuer: Arc<Issuer>,
+    /// The source of its keys.
+    pub source: KeySource,
+}
+
+/// The source of the keys of an issuer.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// Its metadata name the URL of its keys (RFC 8414, OpenID Connect Discovery).
+    Discovery {
+        /// The URL of the issuer.
+        issuer: Target,
+        /// Whether the metadata may name a host in a private network.
+        allows_private: bool,
+    },
+    /// The URL of its keys.
+    Uri(Target),
+    /// Keys from a file.
+    Local(Arc<IssuerKeys>),
+    /// It has no keys: it introspects its tokens (RFC 7662).
+    Introspection(Arc<Introspection>),
+}
+
+impl KeySource {
+    /// Whether keys that were fetched from one of the two may be used for the other.
+    pub(crate) fn is_fetched_as(&self, other: &KeySource) -> bool {
+        match (self, other) {
+            (KeySource::Uri(own), KeySource::Uri(other)) => own == other,
+            (
+                KeySource::Discovery {
+                    issuer,
+                    allows_private,
+                },
+                KeySource::Discovery {
+                    issuer: other,
+                    allows_private: other_allows,
+                },
+            ) => issuer == other && allows_private == other_allows,
+            _ => false,
+        }
+    }
+
+    /// Whether requests are made for it.
+    pub(crate) fn is_remote(&self) -> bool {
+        !matches!(self, KeySource::Local(_))
+    }
+}
+
+/// The endpoint of an issuer that introspects tokens.
+#[derive(Debug)]
+pub struct Introspection {
+    /// Its URL.
+    pub endpoint: Target,
+    /// The id of this server at the issuer.
+    pub client_id: Box<str>,
+    /// The secret of this server at the issuer.
+    pub client_secret: Secret,
+}
+
+impl Config {
+    /// Reads the file at `path` and the files that it names. Adds all of them to `files`, also if
+    /// there are faults.
+    ///
+    /// # Errors
+    /// All the faults that were found.
+    pub fn read(
+        path: &Path,
+        server: &ServerFacts,
+        files: &mut Vec<PathBuf>,
+    ) -> Result<Config, ConfigError> {
+        files.push(path.to_owned());
+        let failed = |findings| ConfigError {
+            path: path.to_owned(),
+            findings,
+        };
+        let text = read_text(path).map_err(|fault| failed(vec![Finding { line: 1, fault }]))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Config::parse(&text, base, server, files).map_err(failed)
+    }
+
+    /// Parses the text of a configuration. Files that it names are relative to `base`.
+    ///
+    /// # Errors
+    /// All the faults that were found, by line.
+    pub fn parse(
+        text: &str,
+        base: &Path,
+        server: &ServerFacts,
+        files: &mut Vec<PathBuf>,
+    ) -> Result<Config, Vec<Finding>> {
+        reader::Reader::new(text, base, server, files).config()
+    }
+}
+
+impl Config {
+    /// A verifier with these keys of issuers.
+    pub(crate) fn verifier(
+        &self,
+        limits: &Limits,
+        keys: impl Iterator<Item = (Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
+    ) -> Verifier {
+        let mut verifier = Verifier::new(Arc::clone(&self.policy))
+            .with_api_keys(Arc::clone(&self.api_keys))
+            .with_deny_list(Arc::clone(&self.denied))
+            .with_token_bytes_max(limits.token_bytes_max);
+        for resource in &self.resources {
+            verifier = verifier.with_resource(resource.clone());
+        }
+        for (issuer, keys) in keys {
+            verifier = verifier.with_issuer(issuer, keys);
+        }
+        verifier
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Fault> {
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(Fault::Unreadable)?;
+    let read = file
+        .take(CONFIG_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut text);
+    if read.map_err(Fault::Unreadable)? > CONFIG_BYTES_MAX {
+        return Err(Fault::TooLong);
+    }
+    String::from_utf8(text).map_err(|_| Fault::NotUtf8)
+}

@@ -1,0 +1,199 @@
+//! From the text of a configuration to its values: the sections, and the checks that all share.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use corelane_guard::network::Networks;
+use corelane_guard::policy::{self, Policy, PolicyError};
+use corelane_guard::refusal::Challenge;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::text::{AuthText, Document, ModeText};
+use super::{Config, Fault, Finding, ServerFacts};
+
+/// Most names in a list of scopes, roles or audiences.
+const NAMES_MAX: usize = 256;
+/// Most faults that are reported.
+const FINDINGS_MAX: usize = 100;
+/// Most networks of a list.
+const NETWORKS_MAX: usize = 256;
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    pub(super) base: &'a Path,
+    pub(super) server: &'a ServerFacts,
+    pub(super) files: &'a mut Vec<PathBuf>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        text: &'a str,
+        base: &'a Path,
+        server: &'a ServerFacts,
+        files: &'a mut Vec<PathBuf>,
+    ) -> Reader<'a> {
+        Reader {
+            text,
+            base,
+            server,
+            files,
+            findings: Vec::new(),
+        }
+    }
+
+    pub(super) fn config(mut self) -> Result<Config, Vec<Finding>> {
+        let policy = Policy::parse(self.text);
+        let document = toml::Deserializer::parse(self.text).and_then(Document::deserialize);
+        let auth = match document {
+            Ok(document) => document.auth,
+            Err(error) => {
+                let fault = Fault::Syntax(error.message().to_owned());
+                self.find(error.span().unwrap_or_default(), fault);
+                None
+            }
+        };
+        let is_open = auth
+            .as_ref()
+            .is_some_and(|auth| auth.mode == ModeText::None);
+        let policy = Arc::new(self.policy(policy, is_open));
+        let config = self.auth(auth.unwrap_or_default(), policy);
+        if self.findings.is_empty() {
+            return Ok(config);
+        }
+        self.findings.sort_by_key(|finding| finding.line);
+        // Both readers find that a text is not TOML.
+        self.findings.dedup_by(|one, other| {
+            let same = one.fault.to_string() == other.fault.to_string();
+            one.line == other.line && same
+        });
+        Err(self.findings)
+    }
+
+    /// The policy; without one, everything is allowed to all if nothing is authenticated.
+    fn policy(&mut self, policy: Result<Policy, PolicyError>, is_open: bool) -> Policy {
+        let error = match policy {
+            Ok(policy) => return policy,
+            Err(error) => error,
+        };
+        let is_absent = |finding: &policy::Finding| finding.fault == policy::Fault::Absent;
+        if is_open && error.0.iter().all(is_absent) {
+            return Policy::open();
+        }
+        let findings = error.0.into_iter().map(|finding| Finding {
+            line: finding.line,
+            fault: finding.fault.into(),
+        });
+        self.findings.extend(findings);
+        Policy::default()
+    }
+
+    fn auth(&mut self, auth: AuthText, policy: Arc<Policy>) -> Config {
+        if auth.mode == ModeText::None {
+            self.refuse_unused(&auth);
+        }
+        let issuers = self.issuers(&auth.issuer);
+        let denied = self.denied(&auth.revoked, &issuers);
+        let api_keys = self.api_keys(&auth.api_key);
+        let authorities = self.authorities(&auth.ca_files);
+        let trusted_proxies = auth.trusted_proxies.as_ref();
+        let trusted_proxies = trusted_proxies.and_then(|it| self.networks("trusted_proxies", it));
+        let (endpoints, resources) = self.endpoints(&auth, &policy, &issuers);
+        Config {
+            requires_credential: auth.mode == ModeText::Required,
+            policy,
+            endpoints,
+            resources,
+            issuers,
+            api_keys: Arc::new(api_keys),
+            denied: Arc::new(denied),
+            trusted_proxies,
+            authorities,
+        }
+    }
+
+    fn refuse_unused(&mut self, auth: &AuthText) {
+        if let Some(issuer) = auth.issuer.first() {
+            self.find(issuer.alias.span(), Fault::NotUsed("[[auth.issuer]]"));
+        }
+        if let Some(key) = auth.api_key.first() {
+            self.find(key.id.span(), Fault::NotUsed("[[auth.api_key]]"));
+        }
+        if let Some(scopes) = &auth.scopes_required {
+            self.find(scopes.span(), Fault::NotUsed("scopes_required"));
+        }
+    }
+
+    /// Notes a fault at a place in the text, unless there are many already.
+    pub(super) fn find(&mut self, span: Range<usize>, fault: impl Into<Fault>) {
+        if self.findings.len() >= FINDINGS_MAX {
+            return;
+        }
+        self.findings.push(Finding {
+            line: policy::line_of(self.text, span.start),
+            fault: fault.into(),
+        });
+    }
+
+    /// Notes that a list has more elements than its bound.
+    pub(super) fn check_count(
+        &mut self,
+        span: Range<usize>,
+        of: &'static str,
+        count: usize,
+        max: usize,
+    ) {
+        if count > max {
+            self.find(span, Fault::TooMany { of, count, max });
+        }
+    }
+
+    /// Notes that a text that people or programs see is empty, too long or not printable.
+    pub(super) fn check_text(
+        &mut self,
+        span: Range<usize>,
+        key: &'static str,
+        text: &str,
+        bytes_max: usize,
+    ) {
+        let fits = (1..=bytes_max).contains(&text.len()) && !text.chars().any(char::is_control);
+        if !fits {
+            self.find(span, Fault::Text { key, bytes_max });
+        }
+    }
+
+    /// Networks that a key names.
+    pub(super) fn networks(
+        &mut self,
+        key: &'static str,
+        list: &Spanned<Vec<String>>,
+    ) -> Option<Networks> {
+        let entries = list.get_ref();
+        self.check_count(list.span(), "networks", entries.len(), NETWORKS_MAX);
+        let networks = Networks::new(key, entries);
+        networks.map_err(|fault| self.find(list.span(), fault)).ok()
+    }
+
+    /// Scopes that a key names, each of which can stand in a challenge.
+    pub(super) fn scopes<'t>(&mut self, list: Option<&'t Spanned<Vec<String>>>) -> Vec<&'t str> {
+        let names = self.required_scopes(list);
+        if let (Some(list), Err(fault)) = (list, Challenge::new(None, &names)) {
+            self.find(list.span(), fault);
+        }
+        names
+    }
+
+    /// Scopes that a key requires. The reader of the policy checks each of them.
+    pub(super) fn required_scopes<'t>(
+        &mut self,
+        list: Option<&'t Spanned<Vec<String>>>,
+    ) -> Vec<&'t str> {
+        let Some(list) = list else {
+            return Vec::new();
+        };
+        self.check_count(list.span(), "scopes", list.get_ref().len(), NAMES_MAX);
+        list.get_ref().iter().map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,36 @@
+//! The control side of access: the configuration, the keys of issuers, and introspections.
+//!
+//! | module | part |
+//! |---|---|
+//! | [`config`] | `corelane.toml`, checked as a whole |
+//! | [`secret`] | secrets from files and the environment |
+//! | [`control`] | the thread that does all of the following, and its snapshots |
+//! | [`schedule`] | when the keys of an issuer are fetched and dropped, without clock and network |
+//! | [`gate`] | the answers to shards that request keys |
+//! | [`introspection`] | opaque tokens in flight, and their results |
+//! | [`discovery`] | the metadata of an issuer |
+//! | [`requests`] | the requests to an issuer |
+//! | [`fetch`] | requests without redirects, to checked addresses, with bounds |
+//! | [`address`] | the addresses that requests may go to |
+//! | [`looks`] | notices changed files |
+//! | [`counters`] | counts for metrics |
+//!
+//! It knows the guard and nothing of the engine: it makes snapshots of
+//! [`Access`](corelane_guard::access::Access), and takes requests of shards.
+
+pub mod address;
+pub mod config;
+pub mod control;
+pub mod counters;
+pub mod discovery;
+pub mod fetch;
+pub mod gate;
+pub mod introspection;
+mod issuer;
+pub mod looks;
+pub mod requests;
+pub mod schedule;
+pub mod secret;
+mod shared;
+
+pub use control::{Control, ControlError};

@@ -1,0 +1,125 @@
+//! The state that shards and the control thread share: the requests of shards, the gates of
+//! issuers, and the counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::Instant;
+
+use corelane_guard::access::{IssuerRequest, Issuers, RequestState};
+use tokio::sync::mpsc::Sender;
+
+use crate::counters::Counters;
+use crate::gate::Gate;
+
+/// The value of an age if there are no keys.
+const NO_KEYS: u64 = u64::MAX;
+
+/// A message to the control thread.
+pub(crate) enum Message {
+    /// Of a shard.
+    Request(IssuerRequest),
+    /// Read the configuration again.
+    Reload,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// The clock of schedules begins here.
+    started: Instant,
+    pub(crate) counters: Counters,
+    issuers: RwLock<Vec<Arc<SharedIssuer>>>,
+    messages: Sender<Message>,
+}
+
+/// The part of an issuer that shards see.
+#[derive(Debug)]
+pub(crate) struct SharedIssuer {
+    pub(crate) alias: Box<str>,
+    pub(crate) gate: Gate,
+    /// When its keys were fetched, in milliseconds of the clock.
+    fetched_ms: AtomicU64,
+}
+
+impl SharedIssuer {
+    pub(crate) fn new(alias: &str) -> Arc<SharedIssuer> {
+        Arc::new(SharedIssuer {
+            alias: alias.into(),
+            gate: Gate::default(),
+            fetched_ms: AtomicU64::new(NO_KEYS),
+        })
+    }
+
+    pub(crate) fn set_fetched(&self, at_ms: Option<u64>) {
+        self.fetched_ms
+            .store(at_ms.unwrap_or(NO_KEYS), Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(messages: Sender<Message>) -> Shared {
+        Shared {
+            started: Instant::now(),
+            counters: Counters::default(),
+            issuers: RwLock::default(),
+            messages,
+        }
+    }
+
+    /// Milliseconds since the start.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn set_issuers(&self, issuers: Vec<Arc<SharedIssuer>>) {
+        *self
+            .issuers
+            .write()
+            .unwrap_or_else(|error| error.into_inner()) = issuers;
+    }
+
+    /// The ages of the fetched keys of each issuer, in milliseconds.
+    pub(crate) fn key_ages(&self) -> Vec<(Box<str>, Option<u64>)> {
+        let now_ms = self.now_ms();
+        let issuers = self
+            .issuers
+            .read()
+            .unwrap_or_else(|error| error.into_inner());
+        let age = |issuer: &Arc<SharedIssuer>| {
+            let fetched = issuer.fetched_ms.load(Ordering::Relaxed);
+            let age = (fetched != NO_KEYS).then(|| now_ms.saturating_sub(fetched));
+            (issuer.alias.clone(), age)
+        };
+        issuers.iter().map(age).collect()
+    }
+
+    pub(crate) fn reload(&self) {
+        // A full queue has another message after which the files are looked at.
+        let _ = self.messages.try_send(Message::Reload);
+    }
+
+    fn may_fetch(&self, alias: &str, kid: Option<&str>) -> bool {
+        // The lock is held for a write only while a reload puts a list in place of another. Then
+        // the request is refused as if its fetch had failed: waiting would hold up a shard.
+        let Ok(issuers) = self.issuers.try_read() else {
+            return false;
+        };
+        let mut issuers = issuers.iter();
+        let found = issuers.find(|issuer| *issuer.alias == *alias);
+        found.is_some_and(|issuer| issuer.gate.is_open(kid, self.now_ms()))
+    }
+}
+
+impl Issuers for Shared {
+    fn request(&self, request: IssuerRequest) -> RequestState {
+        if let IssuerRequest::Key { issuer, kid } = &request
+            && !self.may_fetch(issuer, kid.as_deref())
+        {
+            self.counters.key_requests_refused.add_one();
+            return RequestState::Refused;
+        }
+        match self.messages.try_send(Message::Request(request)) {
+            Ok(()) => RequestState::Pending,
+            Err(_) => RequestState::Refused,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Access control of a server: the control thread makes snapshots, and the shards take them.
+
+use std::sync::{Arc, Weak};
+
+use corelane_control::config::{Limits, ServerFacts};
+use corelane_control::{Control, ControlError};
+
+use super::error::{Error, Result};
+use crate::access::AccessBoard;
+use crate::catalog::Plan;
+use crate::profile::{Binding, ListenAddress, Profile};
+use crate::shard::ShardControl;
+
+/// Access control of a server, until this is dropped.
+#[derive(Debug)]
+pub(super) struct ServerAccess {
+    board: Arc<AccessBoard>,
+    control: Arc<Control>,
+}
+
+/// Makes a server read its access file again.
+#[derive(Debug)]
+pub(super) struct Reload(Weak<Control>);
+
+impl ServerAccess {
+    /// Reads the access file of the profile, if it names one, and starts the thread.
+    ///
+    /// # Errors
+    /// The file has faults, or names entries that the catalog does not have.
+    pub(super) fn start(
+        profile: &Profile,
+        addresses: &[ListenAddress],
+        plan: &Plan,
+        shards: &[Arc<ShardControl>],
+    ) -> Result<Option<ServerAccess>> {
+        let Some(path) = &profile.server.access_file else {
+            return Ok(None);
+        };
+        let facts = ServerFacts {
+            endpoint_paths: profile.server.endpoint.as_slice().to_vec(),
+            loopback_origin: loopback_origin(addresses),
+            has_client_certificates: !profile.tls.client_ca_files.is_empty(),
+            limits: Limits {
+                token_bytes_max: profile.auth.token_bytes_max,
+                ..Limits::default()
+            },
+        };
+        let board = Arc::new(AccessBoard::default());
+        let (of_thread, woken) = (Arc::clone(&board), shards.to_vec());
+        let control = Control::start(path, facts, move |access| {
+            of_thread.publish(access);
+            for shard in &woken {
+                shard.wake();
+            }
+        })?;
+        board.set_issuers(control.issuers());
+        let findings = board.present().policy.findings(plan);
+        let (warnings, faults): (Vec<_>, Vec<_>) =
+            findings.into_iter().partition(|finding| finding.is_warning);
+        for finding in warnings {
+            tracing::warn!(file = %path.display(), "{finding}");
+        }
+        if !faults.is_empty() {
+            let faults: Vec<String> = faults
+                .iter()
+                .map(|fault| format!("{}: {fault}", path.display()))
+                .collect();
+            return Err(Error::Policy(faults.join("\n")));
+        }
+        let control = Arc::new(control);
+        Ok(Some(ServerAccess { board, control }))
+    }
+
+    /// The place of the snapshots.
+    pub(super) fn board(&self) -> Arc<AccessBoard> {
+        Arc::clone(&self.board)
+    }
+
+    /// Makes the server read its file again, as long as it runs.
+    pub(super) fn reload(&self) -> Reload {
+        Reload(Arc::downgrade(&self.control))
+    }
+}
+
+impl Reload {
+    /// Reads the file again, soon. If it has faults, they are logged and that of before stays in
+    /// use.
+    pub(super) fn request(&self) {
+        if let Some(control) = self.0.upgrade() {
+            control.reload();
+        }
+    }
+}
+
+impl From<ControlError> for Error {
+    fn from(error: ControlError) -> Error {
+        Error::Access(error.to_string())
+    }
+}
+
+/// The origin of the first address of HTTP on loopback.
+fn loopback_origin(addresses: &[ListenAddress]) -> Option<String> {
+    let mut of_http = addresses.iter().filter(|it| it.binding == Binding::Http);
+    of_http.find_map(|address| {
+        let socket = address.socket_addr()?;
+        let scheme = if address.tls { "https" } else { "http" };
+        let is_loopback = socket.ip().to_canonical().is_loopback();
+        is_loopback.then(|| format!("{scheme}://{socket}"))
+    })
+}

@@ -1,0 +1,49 @@
+//! Access control of a library without the feature `auth`: there is none.
+
+use std::sync::Arc;
+
+use super::error::{Error, Result};
+use crate::access::AccessBoard;
+use crate::catalog::Plan;
+use crate::profile::{ListenAddress, Profile};
+use crate::shard::ShardControl;
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum ServerAccess {}
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum Reload {}
+
+impl ServerAccess {
+    pub(super) fn start(
+        profile: &Profile,
+        _: &[ListenAddress],
+        _: &Plan,
+        _: &[Arc<ShardControl>],
+    ) -> Result<Option<ServerAccess>> {
+        match &profile.server.access_file {
+            None => Ok(None),
+            Some(path) => Err(Error::Access(format!(
+                "server.access_file is {}, and this program was built without the feature `auth` \
+                 of corelane: build it with that feature",
+                path.display()
+            ))),
+        }
+    }
+
+    pub(super) fn board(&self) -> Arc<AccessBoard> {
+        match *self {}
+    }
+
+    pub(super) fn reload(&self) -> Reload {
+        match *self {}
+    }
+}
+
+impl Reload {
+    pub(super) fn request(&self) {
+        match *self {}
+    }
+}
