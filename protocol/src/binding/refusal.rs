@@ -183,14 +183,6 @@ pub enum Reason<'a> {
     /// A legacy version header that names no served revision.
     #[error("header MCP-Protocol-Version names no revision of this session's era")]
     VersionHeader,
-    /// The client sends more than a limit allows: nothing was started.
-    #[error("rate limit exceeded: {limit}")]
-    RateLimited {
-        /// The name of the limit, in characters that JSON does not escape.
-        limit: &'static str,
-        /// When another try may pass, in milliseconds: at least 1.
-        retry_after_ms: u64,
-    },
     /// Too much is going on: nothing was started.
     #[error("overloaded: {0}; try again later")]
     Overloaded(&'a str),
@@ -228,9 +220,6 @@ impl Reason<'_> {
             }
             Reason::Verb(_) => Category::NotAllowed,
             Reason::UpgradeRequired(_) => Category::UpgradeRequired,
-            Reason::RateLimited { retry_after_ms, .. } => Category::TooMany {
-                retry_after_s: retry_after_s(*retry_after_ms),
-            },
             Reason::Overloaded(_) | Reason::Draining => Category::Unavailable {
                 retry_after_s: RETRY_AFTER_S,
             },
@@ -274,9 +263,7 @@ impl Reason<'_> {
             Reason::MethodNotFound(_) => error_code::METHOD_NOT_FOUND,
             Reason::MissingCapability(_) => error_code::MISSING_CLIENT_CAPABILITY,
             Reason::SessionUnknown => error_code::SESSION,
-            Reason::RateLimited { .. } | Reason::Overloaded(_) | Reason::Draining => {
-                error_code::INTERNAL_ERROR
-            }
+            Reason::Overloaded(_) | Reason::Draining => error_code::INTERNAL_ERROR,
         }
     }
 
@@ -310,15 +297,6 @@ impl Reason<'_> {
                 out.extend_from_slice(capability.required_object().as_bytes());
                 out.push(b'}');
             }
-            Reason::RateLimited {
-                limit,
-                retry_after_ms,
-            } => {
-                let data = format!(
-                    r#"{{"error":"rate_limited","limit":"{limit}","retryAfterMs":{retry_after_ms}}}"#
-                );
-                out.extend_from_slice(data.as_bytes());
-            }
             _ => {}
         }
     }
@@ -326,17 +304,9 @@ impl Reason<'_> {
     fn has_data(&self) -> bool {
         matches!(
             self,
-            Reason::UnsupportedVersion(_)
-                | Reason::MissingCapability(_)
-                | Reason::RateLimited { .. }
+            Reason::UnsupportedVersion(_) | Reason::MissingCapability(_)
         )
     }
-}
-
-/// Whole seconds that are no shorter (RFC 9110 10.2.3), at least 1.
-fn retry_after_s(retry_after_ms: u64) -> u32 {
-    let seconds = retry_after_ms.div_ceil(1000).max(1);
-    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 impl Refusal<'_> {
@@ -349,24 +319,6 @@ impl Refusal<'_> {
             encode::write_error_with_data(out, self.id, code, message, data);
         } else {
             encode::write_error(out, self.id, code, message);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Category, Reason};
-
-    #[test]
-    fn a_limited_request_may_be_sent_again_after_whole_seconds() {
-        for (retry_after_ms, retry_after_s) in [(1, 1), (1000, 1), (1001, 2), (u64::MAX, u32::MAX)]
-        {
-            let limit = "principal";
-            let reason = Reason::RateLimited {
-                limit,
-                retry_after_ms,
-            };
-            assert_eq!(reason.category(), Category::TooMany { retry_after_s });
         }
     }
 }

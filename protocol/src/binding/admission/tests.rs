@@ -438,15 +438,4 @@ fn refusals_are_errors_of_the_schema() {
             r#""data":{"requiredCapabilities":{"sampling":{}}}}}"#
         ),
     );
-    check(
-        Reason::RateLimited {
-            limit: "tool",
-            retry_after_ms: 1200,
-        },
-        concat!(
-            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32603,"#,
-            r#""message":"rate limit exceeded: tool","#,
-            r#""data":{"error":"rate_limited","limit":"tool","retryAfterMs":1200}}}"#
-        ),
-    );
 }
