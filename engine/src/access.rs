@@ -43,6 +43,10 @@ use crate::profile::Auth;
 /// more.
 const NAMED_MAX: usize = 4096;
 
+/// How long a stream outlives its credential, in seconds: clients renew a token some time before
+/// it expires, and open the stream again with the new one.
+const STREAM_GRACE_S: u64 = 60;
+
 /// Access control of one shard.
 pub(crate) struct AccessControl {
     /// The header that names the principal, if there is one.
@@ -240,6 +244,12 @@ impl AccessControl {
     pub(crate) fn key_wait_ms(&self) -> u64 {
         let tokens = self.tokens.as_ref();
         tokens.map_or(0, |tokens| tokens.limits().key_wait_ms)
+    }
+
+    /// Whether a stream that was opened with a credential that expires then must have ended.
+    pub(crate) fn is_past(&self, expires_s: u64) -> bool {
+        let tokens = self.tokens.as_ref();
+        tokens.is_some_and(|tokens| expires_s.saturating_add(STREAM_GRACE_S) <= tokens.now_s())
     }
 
     /// Whether another token may be verified in this turn.

@@ -130,10 +130,14 @@ mod test_client;
 mod tls;
 #[path = "integration/tls_attacks.rs"]
 mod tls_attacks;
+#[path = "integration/tls_floods.rs"]
+mod tls_floods;
 #[path = "integration/tokio_inside.rs"]
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]
 mod tool_list;
+#[path = "integration/unfinished.rs"]
+mod unfinished;
 #[path = "integration/version_headers.rs"]
 mod version_headers;
 #[path = "integration/websocket.rs"]

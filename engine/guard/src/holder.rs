@@ -16,6 +16,13 @@ pub struct HolderKey(u64);
 impl HolderKey {
     /// All anonymous peers without a known address, together.
     pub const ANONYMOUS: HolderKey = HolderKey(0);
+
+    /// A second key of the same holder, for work that continues what it has begun: in a queue that
+    /// is fair to holders, that work does not wait behind the new work of its own holder.
+    #[must_use]
+    pub const fn continued(self) -> HolderKey {
+        HolderKey(!self.0)
+    }
 }
 
 /// Makes the keys of holders.
@@ -77,6 +84,8 @@ mod tests {
             network("192.0.2.1"),
             network("192.0.2.2"),
             network("2001:db8::1"),
+            HolderKey::ANONYMOUS.continued(),
+            holders.of_principal("ann").continued(),
         ];
         for (at, key) in keys.iter().enumerate() {
             assert!(!keys[..at].contains(key), "{at}");

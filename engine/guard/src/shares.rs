@@ -327,6 +327,30 @@ mod tests {
         assert!(!shares.is_at_share(others[0]), "a small holder is never");
     }
 
+    /// The greedy one comes first each time that something becomes free.
+    #[test]
+    fn what_a_greedy_holder_gives_back_goes_to_those_with_less() {
+        let keys = keys(2);
+        let (greedy, newcomer) = (keys[0], keys[1]);
+        for max in [64, 640, 6400] {
+            let mut shares = Shares::new(max);
+            fill(&mut shares, &[greedy]);
+            fill(&mut shares, &[newcomer]);
+            let at_first = shares.held_by(newcomer);
+            assert!(at_first >= max / 18, "{at_first} of {max}");
+            for _ in 0..max {
+                shares.give_back(greedy, 1);
+                fill(&mut shares, &[greedy]);
+                fill(&mut shares, &[newcomer]);
+            }
+            let (more, less) = (shares.held_by(greedy), shares.held_by(newcomer));
+            assert!(
+                more.abs_diff(less) <= max / 16,
+                "{more} and {less} of {max}"
+            );
+        }
+    }
+
     #[test]
     fn a_share_is_never_nothing() {
         assert_eq!(share_of(0, 0), 8);

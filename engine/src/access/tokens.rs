@@ -277,6 +277,11 @@ impl Tokens {
         &self.access.policy
     }
 
+    /// The time of this turn, in seconds since 1970.
+    pub(super) fn now_s(&self) -> u64 {
+        self.now_s
+    }
+
     /// The limits of the profile.
     pub(super) fn limits(&self) -> &TokenLimits {
         &self.limits

@@ -38,6 +38,10 @@ impl Tokens {
         match *board {}
     }
 
+    pub(super) fn now_s(&self) -> u64 {
+        match *self {}
+    }
+
     pub(super) fn limits(&self) -> &TokenLimits {
         match *self {}
     }

@@ -15,6 +15,10 @@ use crate::meter::Counter;
 impl Connection {
     /// A part of the answer to the request numbered `sequence`, which is awaited.
     pub(crate) fn deliver_to(&mut self, sequence: u32, part: Part, context: &mut Context<'_>) {
+        if matches!(part, Part::Event { .. } | Part::Change { .. }) && self.end_if_expired(context)
+        {
+            return;
+        }
         match self.has_channel() {
             true => self.deliver_on_channel(sequence, part, context),
             false => self.deliver(part, context),
@@ -108,6 +112,9 @@ impl Connection {
 
     /// Sends bytes without a meaning, so that no proxy on the way takes the connection for dead.
     pub(crate) fn keep_alive(&mut self, context: &mut Context<'_>) {
+        if self.end_if_expired(context) {
+            return;
+        }
         if let Some(outgoing) = self.channel().and_then(MessageChannel::outgoing) {
             return response::write_keep_alive(context.out(), &outgoing.reply);
         }
@@ -256,7 +263,7 @@ impl Connection {
     }
 
     /// Ends the open stream and sends the time after which the client should resume it.
-    fn pause_stream(&mut self, retry_ms: u64, context: &mut Context<'_>) {
+    pub(super) fn pause_stream(&mut self, retry_ms: u64, context: &mut Context<'_>) {
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
             self.begin_stream(context);
             response::write_retry(context.out(), &reply, retry_ms);

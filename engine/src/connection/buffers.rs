@@ -81,6 +81,8 @@ pub(crate) struct WaitingRequest {
     pub(crate) stream: Option<StreamOwner>,
     /// The responses of a batch so far; a stream that waits has none, and there are many of those.
     pub(crate) batch: Option<Box<BatchResponses>>,
+    /// When its credential expires, in seconds since 1970; 0 without an end.
+    pub(crate) expires_s: u32,
 }
 
 impl WaitingRequest {

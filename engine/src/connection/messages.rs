@@ -85,6 +85,9 @@ impl Connection {
 
     /// Handles the message that has the present number.
     pub(super) fn handle_body(&mut self, body: RequestBody<'_>, context: &mut Context<'_>) {
+        if self.end_if_expired(context) {
+            return;
+        }
         let channel = self.channel();
         let overload = overload(channel, context);
         let on_channel = Channel {

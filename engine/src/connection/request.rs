@@ -130,6 +130,7 @@ impl Connection {
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
         let endpoint = &mut *context.endpoint;
         let field = checked.as_ref().err().and_then(Reason::field);
+        let mut expires_s = None;
         let disposition = match checked {
             Err(reason) => {
                 warn_of_refused_hosts(&reason, context.rules, endpoint.now_ms());
@@ -146,6 +147,7 @@ impl Connection {
                 return None;
             }
             Ok((route, client)) => {
+                expires_s = client.identity.as_ref().and_then(|it| it.expires_s);
                 let requester = &Requester::Here {
                     claims: Claims::of_head(head),
                     identity: client.identity.as_ref(),
@@ -161,6 +163,9 @@ impl Connection {
             self.postpone(Recheck::PeerKnown, request, reply, context);
         } else {
             self.settle(disposition, (reply, field), &scratch, context);
+            if let Some(expires_s) = expires_s {
+                self.note_expiry(expires_s);
+            }
         }
         context.pool.scratch = scratch;
         None
@@ -317,6 +322,7 @@ impl Connection {
             home: None,
             stream: None,
             batch: None,
+            expires_s: 0,
         })
     }
 }

@@ -186,6 +186,9 @@ impl Connection {
 
     /// Sends a ping to a client that has been silent.
     pub(crate) fn ping(&mut self, context: &mut Context<'_>) {
+        if self.end_if_expired(context) {
+            return;
+        }
         write_frame(context.out(), Opcode::Ping, &[], None);
         if let Some(socket) = self.websocket_mut() {
             socket.awaits_pong = true;

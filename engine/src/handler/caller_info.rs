@@ -13,6 +13,15 @@ use crate::guard::network::ClientAddress;
 /// Headers that one server exposes at most; each field of a request is compared with all of them.
 pub const EXPOSED_HEADERS_MAX: usize = 32;
 
+/// Headers that carry credentials (RFC 9110 11.6, RFC 6265 4.2).
+const CREDENTIAL_HEADERS: [&str; 5] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+];
+
 /// Names of the headers that handlers may see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ExposedHeaders(Vec<Box<str>>);
@@ -23,6 +32,15 @@ pub enum ExposedHeaderError {
     /// No request could ever have such a header.
     #[error("exposed header {name:?} is not a header name")]
     Name {
+        /// The name.
+        name: String,
+    },
+    /// It carries a credential, which no handler may see.
+    #[error(
+        "exposed header {name:?} carries a credential, which handlers must not see: use \
+         call.identity() for the client behind it"
+    )]
+    Credential {
         /// The name.
         name: String,
     },
@@ -53,6 +71,12 @@ impl ExposedHeaders {
         for name in names {
             if !corelane_protocol::framing::http1::is_field_name(name) {
                 return Err(ExposedHeaderError::Name { name: name.clone() });
+            }
+            if CREDENTIAL_HEADERS
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(name))
+            {
+                return Err(ExposedHeaderError::Credential { name: name.clone() });
             }
             if !exposed.iter().any(|it| it.eq_ignore_ascii_case(name)) {
                 exposed.push(name.as_str().into());
@@ -195,6 +219,19 @@ mod tests {
         assert_eq!(of(None, &[], fields), None);
         assert_eq!(of(None, &["x-b"], fields), None);
         assert!(of(Some("p"), &[], fields).is_some());
+    }
+
+    #[test]
+    fn refuses_headers_with_credentials() {
+        for name in [
+            "Authorization",
+            "cookie",
+            "Proxy-Authorization",
+            "X-API-Key",
+        ] {
+            let refused = exposed(&["x-a", name]).expect_err(name).to_string();
+            assert!(refused.contains("carries a credential"), "{refused}");
+        }
     }
 
     #[test]

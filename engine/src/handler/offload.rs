@@ -229,19 +229,19 @@ impl OffloadPort {
         self.pool.0.handler.has_waiting() || self.pool.0.file_read.has_waiting()
     }
 
-    /// Hands over `work` that no future waits for, and that wakes the shard itself when it has
-    /// something for it. Its holder is not known.
+    /// Hands over `work` of `holder` that no future waits for, and that wakes the shard itself when
+    /// it has something for it.
     ///
     /// # Errors
     /// [`QueueFull`] when the queue of `kind` is full.
     pub(crate) fn submit(
         &self,
-        kind: WorkKind,
+        (kind, holder): (WorkKind, HolderKey),
         work: impl FnOnce(&WakeShard) + Send + 'static,
     ) -> Result<JobId, QueueFull> {
         let wake = Arc::clone(&self.wake);
         let job: Job = Box::new(move || work(&wake));
-        self.pool.queue(kind).push(HolderKey::ANONYMOUS, job)
+        self.pool.queue(kind).push(holder, job)
     }
 
     /// Takes back submitted work, unless it has started; returns whether it was taken back.

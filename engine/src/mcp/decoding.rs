@@ -14,6 +14,7 @@ use crossbeam::queue::SegQueue;
 use super::exchange::Exchange;
 use super::large_message::LargeMessage;
 use crate::catalog::Plan;
+use crate::guard::holder::HolderKey;
 use crate::handler::offload::{JobId, OffloadPort, QueueFull, WorkKind};
 
 /// The bodies of one endpoint that are decoded elsewhere.
@@ -103,7 +104,8 @@ impl Decoding {
         let (decode, decoded) = (self.decoder(plan), Arc::clone(&self.decoded));
         let request = Arc::new(request);
         let refused = Arc::clone(&request);
-        let begun = self.offload.submit(WorkKind::Decode, move |wake| {
+        let of_anyone = (WorkKind::Decode, HolderKey::ANONYMOUS);
+        let begun = self.offload.submit(of_anyone, move |wake| {
             let message = catch_unwind(AssertUnwindSafe(|| decode(request.body()))).ok();
             let is_refused = matches!(message, Some(Err(_)));
             decoded.push(Decoded {

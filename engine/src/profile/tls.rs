@@ -33,8 +33,8 @@ knobs! {
         /// round trips of a bad network.
         handshake_timeout_ms: u64 = 5000, within(100..=600_000);
         /// Handshakes of a shard under way at once, some 30 KiB each and up to 80 KiB more for a
-        /// client that sends the longest first message. A client that begins one more ends the one
-        /// that has waited longest for its peer.
+        /// client that sends the longest first message. One more ends the oldest one of the address
+        /// with the most: a client that finishes none of its handshakes ends its own.
         handshakes_max: usize = 1024, within(1..=65_536);
         /// Threads that do the handshakes of all shards; default one for two shards: each does some
         /// 5000 a second, or 2500 with RSA keys of 2048 bits.

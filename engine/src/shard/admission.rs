@@ -34,7 +34,9 @@ impl Shard {
         }
         let key = self.insert(index, Connection::from(source));
         self.note_connections();
-        if source.names_peer_first() || self.profile.overload.connections_per_address_max > 0 {
+        // The look-up is over before the first bytes of the client are received.
+        let is_counted = self.profile.overload.connections_per_address_max > 0;
+        if source.names_peer_first() || source.is_tls() || is_counted {
             self.look_up_peer(key);
         }
         if !source.names_peer_first() {

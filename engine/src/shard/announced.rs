@@ -57,9 +57,13 @@ impl Shard {
     /// Counts a connection for the address of its client, for which it holds what it takes.
     fn note_client(&mut self, key: SlotKey, address: Option<IpAddr>) {
         self.admit_address(key, address);
-        let connection = self.slots.get(key);
-        if connection.is_some_and(|connection| connection.source.names_peer_first()) {
-            let holder = self.handling.endpoint.holder_of(address.map(Network::from));
+        let Some(connection) = self.slots.get(key) else {
+            return;
+        };
+        let source = connection.source;
+        let holder = self.handling.endpoint.holder_of(address.map(Network::from));
+        self.secured.identify(key, holder);
+        if source.names_peer_first() {
             let known = KnownPeer::anonymous(holder);
             self.handling.peers.insert(key.index, known);
         }

@@ -222,6 +222,7 @@ impl Shard {
         };
         let client = address.map(named).map(Network::from);
         let holder = self.handling.endpoint.holder_of(client);
+        self.secured.identify(key, holder);
         self.open_for(key, peer, holder);
         let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
             return;

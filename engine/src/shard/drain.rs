@@ -5,7 +5,8 @@
 //! of an idle connection. So the shard accepts the connections that wait, and receives from each
 //! connection once more before it ends it: a connection that has no request then shuts its sending
 //! side down and lingers, so that no reset destroys an answer on its way. A request that comes
-//! after that is lost, as it may be with every persistent connection (RFC 9112 9.3.1 and 9.5).
+//! after that is lost, as it may be with every persistent connection (RFC 9112 9.3.1 and 9.5), and
+//! so is one whose head is not whole then. A request with a part of its body is read to its end.
 //!
 //! Calls get `server.drain_timeout_ms` to end. After that each of them is answered with an error,
 //! and the shard ends when its output was taken, or after [`LAST_OUTPUT_MS`].
@@ -161,8 +162,11 @@ impl Shard {
         match connection.phase {
             // A received request is answered; its answer announces the end of the connection.
             Phase::Idle if connection.has_requests_left_over() => {}
-            // A request may wait in the socket. If none does, the connection ends.
-            Phase::Idle => self.rings.of(key).receive(key),
+            // Its peer is being looked up; then it is received from.
+            _ if self.clients.is_peer_needed(key.index) => {}
+            // A request, or the rest of its head, may wait in the socket. If it does not, the
+            // connection ends.
+            Phase::Idle | Phase::ReadingHead => self.rings.of(key).receive(key),
             // It has sent no request.
             Phase::Handshaking => self.close(key),
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
@@ -171,7 +175,8 @@ impl Shard {
                 let out = context.out.take();
                 self.finish_step(key, out);
             }
-            // A partial request is read to its end and answered, or reaches its deadline.
+            // A request with a part of its body is read to its end and answered, or reaches its
+            // deadline.
             _ => {}
         }
     }
@@ -197,7 +202,9 @@ impl Shard {
             let out = context.out.take();
             return self.finish_step(key, out);
         }
-        if connection.phase == Phase::Idle && !connection.has_requests_left_over() {
+        let has_request = !matches!(connection.phase, Phase::Idle | Phase::ReadingHead);
+        if !has_request && !connection.has_requests_left_over() {
+            connection.drop_input(&mut self.handling.context(key));
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);
         }

@@ -4,18 +4,20 @@
 //! New --first bytes--> OnPool <--> Blocked        OnPool --> Established or Over
 //! ```
 //!
-//! A handshake takes up to milliseconds, so its steps run on threads of the offload pool. Records
-//! are opened and sealed on the shard, in the buffers that are there anyway.
+//! A handshake takes up to milliseconds, so its steps run on threads of the offload pool, where the
+//! clients take turns. Past the limit one of them ends, which `begun` chooses. Records are opened
+//! and sealed on the shard, in the buffers that are there anyway.
 
+mod begun;
 mod records;
 mod step;
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam::queue::SegQueue;
 
+use self::begun::{Age, Begun};
 pub(super) use self::records::Effect;
 use self::records::Records;
 use self::step::Task;
@@ -23,6 +25,7 @@ pub(super) use self::step::{Finished, FirstRecords};
 use crate::connection::context::Context;
 use crate::connection::foreign::ForeignProtocol;
 use crate::connection::http::Connection;
+use crate::guard::holder::HolderKey;
 use crate::handler::offload::{JobId, OffloadPort, WorkKind};
 use crate::meter::throttle::Throttle;
 pub(crate) use crate::transport::tls::config::TlsSource;
@@ -35,7 +38,8 @@ use corelane_io::slots::SlotKey;
 
 /// With so many bytes behind those of a step of a handshake that runs, reading stops.
 const LATER_BYTES_MAX: usize = 16 << 10;
-/// Memory of one handshake under way, and of one established connection, as they were measured.
+/// Memory of one handshake that has begun, and of one established connection, as they were
+/// measured.
 const HANDSHAKE_BYTES: usize = 32 << 10;
 const ESTABLISHED_BYTES: usize = 1536;
 /// Between two warnings of handshakes that failed.
@@ -56,32 +60,51 @@ pub(crate) struct Secured {
     view: Option<TlsView>,
     offload: Rc<OffloadPort>,
     states: hashbrown::HashMap<u32, State, foldhash::fast::RandomState>,
-    /// Handshakes that began to wait for their peers, the oldest first; some have gone on since.
-    blocked: VecDeque<SlotKey>,
-    handshakes: usize,
-    handshakes_max: usize,
-    /// Bytes that those that wait for their peers have received and not used.
-    blocked_input_bytes: usize,
+    /// Handshakes whose first step is over: before that, one is no more than its input.
+    begun: Begun,
+    /// Bytes that handshakes have received and not used.
+    input_bytes: usize,
     warnings: Throttle,
     /// Steps that ran on the pool: at most one for each handshake under way, or closed meanwhile.
     finished: Arc<SegQueue<Finished>>,
 }
 
+/// Small: most connections are established and idle.
 enum State {
-    /// Nothing was received.
-    New,
-    /// A step of the handshake is on the pool; these bytes came meanwhile.
-    OnPool {
-        job: JobId,
-        later: Vec<u8>,
-        /// And then the end of the byte stream.
-        is_ended: bool,
-    },
-    /// The handshake waits for its peer; these bytes were not used yet.
-    Blocked(Box<Handshake>, Vec<u8>),
+    /// Nothing was received of the client, which holds what it takes in this name.
+    New(HolderKey),
+    OnPool(Box<OnPool>),
+    Blocked(Box<Blocked>),
     Established(Box<Records>),
     /// There was no handshake: nothing is sealed.
     Over,
+}
+
+/// A step of a handshake is on the pool.
+struct OnPool {
+    job: JobId,
+    place: Place,
+    /// Bytes of memory of its input.
+    input_bytes: usize,
+    /// Bytes that came meanwhile.
+    later: Vec<u8>,
+    /// And then the end of the byte stream.
+    is_ended: bool,
+}
+
+/// A handshake waits for its peer.
+struct Blocked {
+    handshake: Box<Handshake>,
+    place: Place,
+    /// Bytes that were not used yet.
+    input: Vec<u8>,
+}
+
+/// The holder of a handshake, and its age once its first step is over.
+#[derive(Clone, Copy)]
+struct Place {
+    holder: HolderKey,
+    age: Option<Age>,
 }
 
 /// The effect of a step on its handshake.
@@ -118,10 +141,8 @@ impl Secured {
             view: source.map(TlsSource::view),
             offload,
             states: Default::default(),
-            blocked: VecDeque::new(),
-            handshakes: 0,
-            handshakes_max,
-            blocked_input_bytes: 0,
+            begun: Begun::new(handshakes_max),
+            input_bytes: 0,
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             finished: Arc::default(),
         }
@@ -129,8 +150,8 @@ impl Secured {
 
     /// Bytes of memory that all of them hold, without those that count as input.
     pub(super) fn held_bytes(&self) -> usize {
-        let others = self.states.len() - self.handshakes;
-        let handshakes = self.handshakes * HANDSHAKE_BYTES + self.blocked_input_bytes;
+        let others = self.states.len() - self.begun.len();
+        let handshakes = self.begun.len() * HANDSHAKE_BYTES + self.input_bytes;
         handshakes + others * ESTABLISHED_BYTES
     }
 
@@ -142,7 +163,15 @@ impl Secured {
 
     /// Adds a connection that was just accepted.
     pub(super) fn insert(&mut self, key: SlotKey) {
-        self.states.insert(key.index, State::New);
+        let new = State::New(HolderKey::ANONYMOUS);
+        self.states.insert(key.index, new);
+    }
+
+    /// The client of a connection is known, before it sent anything.
+    pub(super) fn identify(&mut self, key: SlotKey, client: HolderKey) {
+        if let Some(State::New(holder)) = self.states.get_mut(&key.index) {
+            *holder = client;
+        }
     }
 
     /// Removes a connection that is closed, and the memory of its input.
@@ -150,13 +179,26 @@ impl Secured {
         let Some(state) = self.states.remove(&key.index) else {
             return;
         };
-        self.handshakes -= usize::from(state.is_handshake());
         match state {
             State::Established(records) => *input_bytes -= records.held_bytes(),
-            // Its result finds no connection, if it has started.
-            State::OnPool { job, .. } => _ = self.offload.withdraw(WorkKind::Handshake, job),
-            State::Blocked(_, input) => self.blocked_input_bytes -= input.capacity(),
-            State::New | State::Over => {}
+            State::OnPool(on_pool) => {
+                // Its result finds no connection, if it has started.
+                self.offload.withdraw(WorkKind::Handshake, on_pool.job);
+                self.input_bytes -= on_pool.held_bytes();
+                self.leave(on_pool.place);
+            }
+            State::Blocked(blocked) => {
+                self.input_bytes -= blocked.input.capacity();
+                self.leave(blocked.place);
+            }
+            State::New(_) | State::Over => {}
+        }
+    }
+
+    /// A handshake is over.
+    fn leave(&mut self, place: Place) {
+        if let Some(age) = place.age {
+            self.begun.remove(place.holder, age);
         }
     }
 
@@ -173,9 +215,11 @@ impl Secured {
         };
         match state {
             State::Established(records) => records.received(connection, bytes, context),
-            State::OnPool { later, .. } => {
-                later.extend_from_slice(bytes);
-                if later.len() >= LATER_BYTES_MAX {
+            State::OnPool(on_pool) => {
+                let before = on_pool.held_bytes();
+                on_pool.later.extend_from_slice(bytes);
+                self.input_bytes += on_pool.held_bytes() - before;
+                if on_pool.later.len() >= LATER_BYTES_MAX {
                     connection.pause_handshake(context);
                 }
                 Effect::None
@@ -184,48 +228,46 @@ impl Secured {
                 connection.received(bytes, context);
                 Effect::None
             }
-            State::New if METHODS.iter().any(|it| bytes.starts_with(it)) => {
+            State::New(_) if METHODS.iter().any(|it| bytes.starts_with(it)) => {
                 *state = State::Over;
                 Effect::Refuse(PLAIN_HTTP_ANSWER)
             }
-            State::New if ForeignProtocol::of(bytes) == Some(ForeignProtocol::Proxy) => {
+            State::New(_) if ForeignProtocol::of(bytes) == Some(ForeignProtocol::Proxy) => {
                 *state = State::Over;
                 ForeignProtocol::Proxy.warn(&context.rules.foreign, context.endpoint.now_ms());
                 Effect::Close
             }
-            State::New => {
-                self.handshakes += 1;
+            State::New(holder) => {
+                let (holder, age) = (*holder, None);
                 *state = State::Over;
-                self.submit(key, None, bytes.to_vec())
+                self.submit((key, Place { holder, age }), None, bytes.to_vec())
             }
-            State::Blocked(..) => {
-                let State::Blocked(handshake, mut input) = std::mem::replace(state, State::Over)
-                else {
+            State::Blocked(_) => {
+                let State::Blocked(blocked) = std::mem::replace(state, State::Over) else {
                     return Effect::Close;
                 };
-                self.blocked_input_bytes -= input.capacity();
+                let Blocked {
+                    handshake,
+                    place,
+                    mut input,
+                } = *blocked;
+                self.input_bytes -= input.capacity();
                 input.extend_from_slice(bytes);
-                self.submit(key, Some(handshake), input)
+                self.submit((key, place), Some(handshake), input)
             }
         }
     }
 
-    /// The handshake that has waited longest for its peer, if there are more than there may be.
-    pub(super) fn poll_excess(&mut self) -> Option<SlotKey> {
-        if self.handshakes <= self.handshakes_max {
-            return None;
-        }
-        let states = &self.states;
-        let mut blocked = self.blocked.drain(..);
-        let oldest = blocked.find(|key| is_blocked(states, *key));
-        self.blocked = blocked.collect();
-        oldest
+    /// A handshake to end, if more have begun than may be under way.
+    pub(super) fn excess(&self) -> Option<SlotKey> {
+        self.begun.excess()
     }
 
-    /// Lets the pool do the next step of a handshake, or the first one.
+    /// Lets the pool do the next step of a handshake, or the first one. The clients take turns, and
+    /// later steps do not wait behind first ones of the same client.
     fn submit(
         &mut self,
-        key: SlotKey,
+        (key, place): (SlotKey, Place),
         handshake: Option<Box<Handshake>>,
         input: Vec<u8>,
     ) -> Effect {
@@ -233,21 +275,28 @@ impl Secured {
             return Effect::Close;
         };
         let config = view.current();
+        let input_bytes = input.capacity();
+        let holder = match handshake {
+            Some(_) => place.holder.continued(),
+            None => place.holder,
+        };
         let mut task = Task::new(key, Arc::clone(&self.finished));
         let work = move |wake: &_| task.run(handshake, config, input, wake);
-        match self.offload.submit(WorkKind::Handshake, work) {
+        match self.offload.submit((WorkKind::Handshake, holder), work) {
             Ok(job) => {
-                let (later, is_ended) = (Vec::new(), false);
-                let on_pool = State::OnPool {
+                let on_pool = Box::new(OnPool {
                     job,
-                    later,
-                    is_ended,
-                };
-                self.states.insert(key.index, on_pool);
+                    place,
+                    input_bytes,
+                    later: Vec::new(),
+                    is_ended: false,
+                });
+                self.input_bytes += input_bytes;
+                self.states.insert(key.index, State::OnPool(on_pool));
                 Effect::None
             }
             Err(_) => {
-                self.handshakes -= 1;
+                self.leave(place);
                 Effect::Close
             }
         }
@@ -273,42 +322,38 @@ impl Secured {
         let Some(state) = self.states.get_mut(&key.index) else {
             return Progress::Closed;
         };
-        let on_pool = std::mem::replace(state, State::Over);
-        let State::OnPool {
-            later, is_ended, ..
-        } = on_pool
-        else {
+        let State::OnPool(on_pool) = std::mem::replace(state, State::Over) else {
             return Progress::Closed;
         };
+        self.input_bytes -= on_pool.held_bytes();
+        let OnPool {
+            mut place,
+            later,
+            is_ended,
+            ..
+        } = *on_pool;
         input.extend_from_slice(&later);
-        match step {
+        let step = match step {
             Some(Ok(Step::Blocked(_))) if later.is_empty() && is_ended => {
-                self.handshakes -= 1;
+                self.leave(place);
                 return Progress::Closed;
             }
-            Some(Ok(Step::Blocked(handshake))) if later.is_empty() => {
-                input.shrink_to_fit();
-                self.blocked_input_bytes += input.capacity();
-                *state = State::Blocked(handshake, input);
-                self.note_blocked(key);
-                return Progress::None;
-            }
             Some(Ok(Step::Blocked(handshake))) => {
-                let effect = self.submit(key, Some(handshake), input);
-                if is_ended {
-                    self.ended(key);
-                }
-                return match effect {
-                    Effect::None => Progress::None,
-                    _ => Progress::Closed,
+                let begun = &mut self.begun;
+                place.age = place.age.or_else(|| Some(begun.insert(place.holder, key)));
+                return match later.is_empty() {
+                    true => self.block((key, place), handshake, input),
+                    false => self.resubmit((key, place), handshake, (input, is_ended)),
                 };
             }
-            _ => self.handshakes -= 1,
-        }
+            step => step,
+        };
+        self.leave(place);
         match step {
             Some(Ok(Step::Established(established))) => {
                 let established = *established;
-                *state = State::Established(Box::new(Records::new(established.session)));
+                let records = Box::new(Records::new(established.session));
+                self.states.insert(key.index, State::Established(records));
                 Progress::Established(FirstRecords {
                     records: input,
                     is_ended,
@@ -322,13 +367,39 @@ impl Secured {
         }
     }
 
-    fn note_blocked(&mut self, key: SlotKey) {
-        // Those that went on are removed before there are as many as handshakes.
-        if self.blocked.len() > 2 * self.handshakes_max {
-            let states = &self.states;
-            self.blocked.retain(|key| is_blocked(states, *key));
+    /// Lets a handshake wait for its peer.
+    fn block(
+        &mut self,
+        (key, place): (SlotKey, Place),
+        handshake: Box<Handshake>,
+        mut input: Vec<u8>,
+    ) -> Progress {
+        input.shrink_to_fit();
+        self.input_bytes += input.capacity();
+        let blocked = Box::new(Blocked {
+            handshake,
+            place,
+            input,
+        });
+        self.states.insert(key.index, State::Blocked(blocked));
+        Progress::None
+    }
+
+    /// Goes on with a handshake whose peer sent more while a step was on the pool.
+    fn resubmit(
+        &mut self,
+        place: (SlotKey, Place),
+        handshake: Box<Handshake>,
+        (input, is_ended): (Vec<u8>, bool),
+    ) -> Progress {
+        let effect = self.submit(place, Some(handshake), input);
+        if is_ended {
+            self.ended(place.0);
         }
-        self.blocked.push_back(key);
+        match effect {
+            Effect::None => Progress::None,
+            _ => Progress::Closed,
+        }
     }
 
     /// Seals the output of a step. A connection that is not established has none.
@@ -381,8 +452,8 @@ impl Secured {
     /// The byte stream of a connection has ended.
     pub(super) fn ended(&mut self, key: SlotKey) -> Ending {
         match self.states.get_mut(&key.index) {
-            Some(State::OnPool { is_ended, .. }) => {
-                *is_ended = true;
+            Some(State::OnPool(on_pool)) => {
+                on_pool.is_ended = true;
                 Ending::Later
             }
             Some(State::Established(records)) if !records.session.is_read_closed() => {
@@ -415,15 +486,9 @@ impl Secured {
     }
 }
 
-impl State {
-    fn is_handshake(&self) -> bool {
-        matches!(self, State::OnPool { .. } | State::Blocked(..))
+impl OnPool {
+    /// Bytes of memory of its input.
+    fn held_bytes(&self) -> usize {
+        self.input_bytes + self.later.capacity()
     }
-}
-
-fn is_blocked(
-    states: &hashbrown::HashMap<u32, State, foldhash::fast::RandomState>,
-    key: SlotKey,
-) -> bool {
-    matches!(states.get(&key.index), Some(State::Blocked(..)))
 }

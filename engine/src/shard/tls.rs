@@ -32,11 +32,11 @@ impl Shard {
         count > 0
     }
 
-    /// Ends the handshakes that have waited longest for their peers, if there are too many.
+    /// Ends handshakes of the clients with the most, if there are too many.
     fn end_excess(&mut self) {
-        while let Some(oldest) = self.secured.poll_excess() {
+        while let Some(key) = self.secured.excess() {
             self.handling.meter.count(Counter::TlsHandshakesEvicted);
-            self.close(oldest);
+            self.close(key);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::connection::context::Context;
 use crate::connection::http::Connection;
+use crate::guard::holder::HolderKey;
 use crate::handler::offload::OffloadPort;
 use corelane_io::slots::SlotKey;
 
@@ -25,6 +26,8 @@ impl Secured {
     }
 
     pub(super) fn insert(&mut self, _: SlotKey) {}
+
+    pub(super) fn identify(&mut self, _: SlotKey, _: HolderKey) {}
 
     pub(super) fn received(
         &mut self,

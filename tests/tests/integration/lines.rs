@@ -1,5 +1,7 @@
 //! The same messages over every transport, and lines on sockets.
 
+#[path = "lines/departures.rs"]
+mod departures;
 #[path = "lines/eras.rs"]
 pub(crate) mod eras;
 #[path = "lines/random.rs"]

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use super::response::Response;
 use super::test_connection::{TestConnection, call, post, text_of};
+use super::websocket::handshake;
 use crate::access::{AccessBoard, AccessControl, TokenLimits, Tokens};
+use crate::connection::http::{Connection, Phase};
 use crate::guard::access::{
     Access, EndpointAccess, IssuerRequest, Issuers, Metadata, RequestState,
 };
@@ -59,6 +61,9 @@ impl Issuers for NoIssuers {
     }
 }
 
+/// A second before which the key is valid.
+const EXPIRES_S: u64 = 1_000;
+
 /// A connection with access control, and a key of the role "reader".
 fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, String) {
     let (key, sha256) = api_key::create("reader", &[7; 32]).expect("an id");
@@ -67,6 +72,7 @@ fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, String) {
         sha256,
         roles: vec!["reader".into()],
         scopes: vec!["mcp:read".into()],
+        expires_s: Some(EXPIRES_S),
         ..ApiKey::default()
     }]);
     let policy = Arc::new(Policy::parse(POLICY).expect("valid"));
@@ -304,4 +310,60 @@ fn only_a_trusted_proxy_names_principals() {
     line.receive(echo("X-User: ann\r\n").as_bytes());
     assert!(line.take_sent().is_empty());
     assert_eq!(line.effects.postponed.len(), 1);
+}
+
+/// The texts that the server sent on a stream.
+fn sent_text(line: &mut TestConnection) -> String {
+    String::from_utf8_lossy(&line.take_sent()).into_owned()
+}
+
+#[test]
+fn streams_end_a_while_after_their_credential() {
+    let (mut line, key) = guarded(|_| {});
+    let started = send(&mut line, &post(&key, &initialize("2025-11-25")));
+    let session = started
+        .field("mcp-session-id")
+        .expect("a session")
+        .to_owned();
+    let get = format!(
+        "GET /mcp HTTP/1.1\r\nHost: localhost\r\n{key}MCP-Session-Id: {session}\r\n\
+         Accept: text/event-stream\r\n\r\n"
+    );
+    line.receive(get.as_bytes());
+    assert!(sent_text(&mut line).starts_with("HTTP/1.1 200 "));
+    for now_s in [EXPIRES_S - 1, EXPIRES_S, EXPIRES_S + 59] {
+        line.access.begin_turn(|| now_s);
+        line.step(Connection::keep_alive);
+        assert!(sent_text(&mut line).contains(": keep-alive"), "{now_s}");
+        assert_eq!(line.connection.phase, Phase::Streaming);
+    }
+    line.access.begin_turn(|| EXPIRES_S + 60);
+    line.step(Connection::keep_alive);
+    let end = sent_text(&mut line);
+    assert!(
+        end.contains("retry: 1000") && end.ends_with("0\r\n\r\n"),
+        "{end}"
+    );
+    assert_eq!(line.connection.phase, Phase::Idle);
+    // The key itself is refused from its end on.
+    assert_eq!(send(&mut line, &get).status, 401);
+}
+
+#[test]
+fn a_websocket_is_closed_a_while_after_the_credential_of_its_handshake() {
+    let (mut line, key) = guarded(|_| {});
+    line.receive(handshake(&key).as_bytes());
+    assert!(sent_text(&mut line).starts_with("HTTP/1.1 101 "));
+    line.access.begin_turn(|| EXPIRES_S + 59);
+    line.step(Connection::ping);
+    assert_eq!(line.take_sent(), b"\x89\0");
+    line.access.begin_turn(|| EXPIRES_S + 60);
+    line.step(Connection::ping);
+    let closed = line.take_sent();
+    // A close frame with code 1008.
+    assert!(
+        closed.starts_with(b"\x88") && closed[2..4] == 1008u16.to_be_bytes(),
+        "{closed:?}"
+    );
+    assert_eq!(line.connection.phase, Phase::Flushing { lingers: true });
 }
