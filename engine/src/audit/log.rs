@@ -12,6 +12,7 @@ use rtrb::Consumer;
 use crate::guard::audit::{AuditSettings, PACKED_BYTES_MAX, Record};
 
 /// Records of the process that wait for the writer: reloads and the like, which are rare.
+#[cfg(feature = "auth")]
 const RECORDS_MAX: usize = 256;
 
 /// The audit log of a running server. Cheap to clone; used from any thread.
@@ -25,6 +26,10 @@ pub struct AuditLog {
 /// The records of a shard that the writer takes: frames of a length in two bytes and a packed
 /// record.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "auth"),
+    expect(dead_code, reason = "only the writer reads them")
+)]
 pub(super) struct ShardRecords {
     /// The frames.
     pub(super) ring: Consumer<u8>,
@@ -34,6 +39,10 @@ pub(super) struct ShardRecords {
 
 /// The state that the writer shares with the other threads.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "auth"),
+    expect(dead_code, reason = "only the writer reads them")
+)]
 pub(super) struct Shared {
     /// Whether the last attempt to write succeeded.
     pub(super) is_well: AtomicBool,

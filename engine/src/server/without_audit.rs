@@ -6,7 +6,7 @@ use crate::profile::Profile;
 
 /// The settings of an audit log: none.
 #[derive(Debug, Default)]
-pub(super) struct Audited;
+pub(super) struct Audited {}
 
 /// The writer of an audit log: none.
 #[derive(Debug)]

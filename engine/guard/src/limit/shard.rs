@@ -1,9 +1,9 @@
 //! All limits of one shard, in the order in which a request meets them.
 //!
 //! A server calls [`ShardLimits::blocked_ms`] before it reads a credential,
-//! [`ShardLimits::admit_request`] once the client is known, and [`ShardLimits::admit_call`] when the
-//! policy permits a call. It sends the messages of [`ShardLimits::poll_message`] after each of these
-//! and after [`ShardLimits::handle_time`].
+//! [`ShardLimits::admit_request`] once the client is known, and [`ShardLimits::admit_call`] when
+//! the policy permits a call. It sends the messages of [`ShardLimits::poll_message`] after each of
+//! these and after [`ShardLimits::handle_time`].
 //!
 //! A request that a limit refuses takes nothing from the limits before it.
 
@@ -123,8 +123,8 @@ impl ShardLimits {
         self.failures.blocked_ms(Failures::key(source), now_ns)
     }
 
-    /// Records a credential that failed: a signature, a key or an API key. Returns whether it blocks
-    /// the source.
+    /// Records a credential that failed: a signature, a key or an API key. Returns whether it
+    /// blocks the source.
     pub fn record_failure(&mut self, source: HolderKey, now_ns: u64) -> bool {
         let source = Failures::key(source);
         for shard in (0..self.shards).filter(|shard| *shard != self.shard) {
