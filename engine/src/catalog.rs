@@ -6,15 +6,21 @@
 
 pub(crate) mod breaker;
 pub(crate) mod completer;
+mod defect;
 pub(crate) mod guarded;
+mod legible;
+mod lists;
 mod ordered_registry;
 pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod pending_updates;
+#[cfg(feature = "auth")]
+pub(crate) mod pinned;
 pub(crate) mod plan;
 pub(crate) mod prompt;
 pub(crate) mod resource;
 mod rollout;
+mod rules;
 pub(crate) mod schema;
 pub(crate) mod schema_bounds;
 mod schema_defect;
@@ -31,10 +37,10 @@ use crate::guard::policy::{self, EntryKind};
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use crate::meter::ShardMeter;
 use completer::ShardCompleters;
+pub use defect::CatalogError;
 use guarded::{Guarded, ToolLimits};
 use ordered_registry::OrderedRegistry;
 use page::Pages;
-pub use plan::CatalogError;
 pub(crate) use plan::{Entries, List, Plan};
 use prompt::PromptParts;
 use resource::TemplateParts;
@@ -359,12 +365,17 @@ mod tests {
     }
 
     #[test]
-    fn two_tools_of_one_name_are_refused_and_names_have_case() {
+    fn two_tools_of_one_name_are_refused_and_names_are_found_in_their_case() {
         let twice = vec![tool("a", ANY), tool("b", ANY), tool("a", ANY)];
         check(twice, "tool \"a\" is registered twice");
-        let plan = plan(vec![tool("a", ANY), tool("A", ANY)], 10).unwrap();
+        let cases = vec![tool("a", ANY), tool("A", ANY)];
+        check(
+            cases,
+            "tool \"A\" looks like \"a\": choose a name that differs more",
+        );
+        let plan = plan(vec![tool("a", ANY), tool("B", ANY)], 10).unwrap();
         let catalog = catalog_of(Arc::new(plan));
-        for (name, is_there) in [("a", true), ("A", true), ("b", false), ("", false)] {
+        for (name, is_there) in [("a", true), ("B", true), ("A", false), ("b", false)] {
             let found = catalog.tool(name).map(|tool| &*tool.parts.definition.name);
             assert_eq!(found, is_there.then_some(name));
         }

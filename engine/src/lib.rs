@@ -67,7 +67,7 @@
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | the interface for tool authors, and the execution of handlers |
 //! | `transport` | listeners; standard input and output |
-//! | [`profile`], [`meter`], [`log`] | tuning; counters; logs |
+//! | [`profile`], [`meter`], [`log`], [`audit`] | tuning; counters; logs; the audit log |
 //! | [`guard`], a crate | access checks |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
@@ -76,6 +76,7 @@
 mod access;
 #[cfg(feature = "cli")]
 mod arguments;
+pub mod audit;
 mod catalog;
 mod connection;
 mod files;
@@ -84,9 +85,11 @@ pub mod guard {
     #[cfg(all(test, feature = "auth"))]
     pub(crate) use corelane_guard::api_key;
     #[cfg(feature = "auth")]
+    pub use corelane_guard::pins;
+    #[cfg(feature = "auth")]
     pub(crate) use corelane_guard::{access, credential, token};
-    pub use corelane_guard::{bits, identity, network, origin, policy, principal};
-    pub(crate) use corelane_guard::{forwarded, holder, peer, refusal, shares};
+    pub use corelane_guard::{audit, bits, identity, network, origin, policy, principal};
+    pub(crate) use corelane_guard::{forwarded, hidden, holder, lookalike, peer, refusal, shares};
 }
 mod handler;
 pub mod log;

@@ -19,6 +19,7 @@
 
 mod age_list;
 mod ahead;
+mod audit;
 mod batches;
 mod broadcasting;
 mod call_admission;

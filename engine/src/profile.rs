@@ -8,6 +8,7 @@
 //! It deliberately lacks command-line arguments, environment variables, reloading, and everything
 //! that is not tuning (tools, upstream servers, secrets).
 
+mod audit;
 mod auth;
 mod check;
 pub mod cores;
@@ -20,6 +21,7 @@ pub(crate) mod memory;
 mod overload;
 mod probe;
 mod reference;
+mod relations;
 mod role;
 mod roles;
 mod sections;
@@ -37,6 +39,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use audit::Audit;
 pub use auth::Auth;
 pub use cores::CoreList;
 pub use error::ProfileError;
@@ -62,55 +65,13 @@ pub use unix::{FileMode, FileModeError, Unix};
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
 use cores::CoreError;
 use knobs::Section;
+use relations::RELATIONS;
 
 /// Longest profile file that is read, in bytes. The complete production profile is some 8 KiB.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Most `[[core]]` sections in one profile.
 pub const CORE_SECTIONS_MAX: usize = cores::CORE_ID_MAX + 1;
-
-/// So many times the first knob is at most the second one.
-const RELATIONS: &[(u64, &str, &str)] = &[
-    // Some output of one connection must fit beside that of another.
-    (
-        2,
-        "connection.output_bytes_max",
-        "connection.output_bytes_per_shard_max",
-    ),
-    // The target is part of the head: a larger bound could never be reached.
-    (1, "http.target_bytes_max", "http.head_bytes_max"),
-    (
-        1,
-        "streams.kept_bytes_per_session_max",
-        "streams.kept_bytes_max",
-    ),
-    (1, "tasks.per_owner_max", "tasks.per_shard_max"),
-    (1, "tasks.ttl_default_ms", "tasks.ttl_max_ms"),
-    (1, "tasks.result_bytes_max", "tasks.bytes_max"),
-    // Each accepted request comes back as one reply.
-    (1, "lanes.request", "lanes.reply"),
-    // A shard drains its connections one linger each; a longer one would outlive the drain.
-    (1, "connection.linger_timeout_ms", "server.drain_timeout_ms"),
-    // All calls together have no more places.
-    (1, "tools.in_flight_max", "calls.in_flight_max"),
-    // Two of the largest requests must fit, or none of them ever would beside another.
-    (2, "http.body_bytes_max", "connection.input_bytes_max"),
-    (2, "lines.message_bytes_max", "connection.input_bytes_max"),
-    (
-        2,
-        "websocket.message_bytes_max",
-        "connection.input_bytes_max",
-    ),
-    // The arguments of one call must fit beside those of another.
-    (2, "http.body_bytes_max", "calls.bytes_max"),
-    (2, "lines.message_bytes_max", "calls.bytes_max"),
-    (2, "websocket.message_bytes_max", "calls.bytes_max"),
-    // A pipelined head must fit whole, or a connection could wait for itself.
-    (1, "http.head_bytes_max", "connection.pipelined_bytes_max"),
-    // The keep-alives of a stream show that an idle stream's peer is alive.
-    (1, "streams.keep_alive_ms", "connection.idle_timeout_ms"),
-    (1, "streams.keep_alive_ms", "sessions.idle_timeout_ms"),
-];
 
 /// Every knob of one process.
 ///
@@ -162,6 +123,8 @@ pub struct Profile {
     pub catalog: Catalog,
     /// Restarts of shards that fail, and stalls.
     pub supervision: Supervision,
+    /// The audit log.
+    pub audit: Audit,
     /// The log of the process.
     pub log: Log,
     /// Different values on single cores.
@@ -359,7 +322,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 23] {
+    fn sections(&self) -> [&dyn Section; 24] {
         [
             &self.server,
             &self.unix,
@@ -383,6 +346,7 @@ impl Profile {
             &self.offload,
             &self.catalog,
             &self.supervision,
+            &self.audit,
             &self.log,
         ]
     }
@@ -410,7 +374,7 @@ impl Profile {
         Some((section, at))
     }
 
-    /// See [`RELATIONS`].
+    /// The values keep the relations between knobs.
     fn check_relations(&self) -> Result<(), ProfileError> {
         for &(times, key, other) in RELATIONS {
             if let (Some(value), Some(other_value)) = (self.number(key), self.number(other)) {

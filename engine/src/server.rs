@@ -33,6 +33,8 @@ use corelane_io::lanes::Mesh;
 mod access;
 mod addresses;
 mod affinity;
+#[cfg(feature = "auth")]
+mod audited;
 mod capacity;
 #[cfg(feature = "tls")]
 mod certificates;
@@ -42,12 +44,16 @@ mod error;
 mod event;
 mod handle;
 mod huge_pages;
+#[cfg(feature = "auth")]
+mod recorded;
 mod running;
 mod stalls;
 mod state_keys;
 mod stdio;
 mod supervisor;
 mod test_client;
+#[cfg(not(feature = "auth"))]
+mod without_audit;
 #[cfg(not(feature = "auth"))]
 mod without_auth;
 #[cfg(not(feature = "tls"))]
@@ -57,6 +63,8 @@ mod without_tls;
 use access::ServerAccess;
 use addresses::origin_policies;
 use affinity::Confined;
+#[cfg(feature = "auth")]
+use audited::{AuditThread, Audited, log_of};
 use capacity::{allowed_descriptors, connections_per_shard};
 #[cfg(feature = "tls")]
 use certificates::Certificates;
@@ -68,6 +76,8 @@ pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
+#[cfg(not(feature = "auth"))]
+use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
 use without_auth::ServerAccess;
 #[cfg(not(feature = "tls"))]
@@ -83,6 +93,7 @@ pub struct Server {
     directories: Vec<ServedDirectory>,
     exposed_headers: Vec<String>,
     states: Vec<StateMaker>,
+    audited: Audited,
 }
 
 impl Server {
@@ -99,6 +110,7 @@ impl Server {
             directories: Vec::new(),
             exposed_headers: Vec::new(),
             states: Vec::new(),
+            audited: Audited::default(),
         }
     }
 
@@ -167,6 +179,15 @@ impl Server {
     #[must_use]
     pub fn with_prompt(mut self, prompt: Prompt) -> Server {
         self.entries.prompts.push(prompt);
+        self
+    }
+
+    /// Allows hidden characters in names, titles and descriptions, such as marks for text from
+    /// right to left. Without this, a server with such a text does not start: a person would review
+    /// another text than the model reads.
+    #[must_use]
+    pub fn allow_hidden_characters(mut self) -> Server {
+        self.entries.allows_hidden = true;
         self
     }
 
@@ -308,7 +329,16 @@ impl Server {
     }
 
     /// The parts that all its shards share, checked and encoded.
-    pub(crate) fn into_parts(mut self, profile: &Profile) -> Result<ServerParts> {
+    #[cfg(any(test, feature = "measure"))]
+    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+        self.into_audited_parts(profile).map(|(parts, _)| parts)
+    }
+
+    /// The same, and the writer of its audit log.
+    fn into_audited_parts(
+        mut self,
+        profile: &Profile,
+    ) -> Result<(ServerParts, Option<AuditThread>)> {
         let mut files = Vec::new();
         for directory in &self.directories {
             directory.check_apart(&[], &self.entries.resources)?;
@@ -319,14 +349,22 @@ impl Server {
             let (kind, name) = ("state of type", name.to_owned());
             return Err(CatalogError::Duplicate { kind, name }.into());
         }
+        let thread = self.audited.start(profile)?;
+        let audit = log_of(thread.as_ref());
+        #[cfg(feature = "auth")]
+        if let Some(pinned) = &mut self.entries.pinned {
+            pinned.log.clone_from(&audit);
+        }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        Ok(ServerParts {
+        let parts = ServerParts {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
             sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
             states: self.states.into(),
-        })
+            audit,
+        };
+        Ok((parts, thread))
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -369,7 +407,7 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let parts = self.into_parts(&profile)?;
+        let (parts, audit) = self.into_audited_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
         let certificates = Certificates::for_listeners(&addresses, &profile.tls)?;
@@ -383,13 +421,13 @@ impl Server {
         let memory = MemoryBudget::of_shards(shard_profiles, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
-
         let lives = Arc::new(Lives::new(shard_count));
         let server = (handle.clone(), events.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
         let capacity = (connections_per_shard(shard_profiles, allowed), memory);
         let events = (events, event_receiver);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
+        running.audit = audit;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);

@@ -1,8 +1,10 @@
 //! The `corelane` binary: an allocator and the commands, one file for each.
 
+mod audit;
 mod check;
 mod demo;
 mod memory;
+mod pins;
 mod policy;
 mod profile;
 mod serve;
@@ -47,16 +49,36 @@ enum Command {
     /// Check a policy, or explain its decision about an entry.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Verify the files of an audit log, or print its head or its key.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Write the pins of a catalog, or check a catalog against them.
+    #[command(subcommand)]
+    Pins(pins::PinsCommand),
 }
 
 fn main() -> ExitCode {
     memory::give_back_when_freed();
-    match Cli::parse().command {
+    match parse().command {
         Command::Serve(arguments) => corelane::exit_code("corelane", serve::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Profile(command) => profile::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Audit(command) => audit::run(&command),
+        Command::Pins(command) => pins::run(&command),
     }
+}
+
+/// Wrong arguments of `corelane audit` have an exit code of their own: 2 says that a log is cut.
+fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let is_audit = std::env::args_os().nth(1).is_some_and(|it| it == "audit");
+        if is_audit && error.use_stderr() {
+            let _ = error.print();
+            std::process::exit(audit::CANNOT_RUN.into());
+        }
+        error.exit()
+    })
 }

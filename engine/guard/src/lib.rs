@@ -1,5 +1,5 @@
-//! Access checks: the host and origin of a request, its principal, and the share of each client in
-//! tables and budgets.
+//! Access checks: the host and origin of a request, its principal, the share of each client in
+//! tables and budgets, and the records of the audit log.
 //!
 //! A guard decides; it never answers, closes or logs. It deliberately lacks the transport of a
 //! peer, and the protocol.
@@ -8,17 +8,22 @@
 pub mod access;
 #[cfg(feature = "auth")]
 pub mod api_key;
+pub mod audit;
 pub mod bits;
 pub mod credential;
 pub mod forwarded;
+pub mod hidden;
 pub mod holder;
 pub mod identity;
 pub mod limit;
+pub mod lookalike;
 #[cfg(feature = "auth")]
 pub mod metadata;
 pub mod network;
 pub mod origin;
 pub mod peer;
+#[cfg(feature = "auth")]
+pub mod pins;
 pub mod policy;
 pub mod principal;
 pub mod refusal;

@@ -12,6 +12,7 @@ pub mod failures;
 pub mod file;
 pub mod lease;
 pub mod quota;
+pub mod shard;
 mod table;
 
 use std::hash::{BuildHasher, Hash};

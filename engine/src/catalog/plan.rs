@@ -8,48 +8,15 @@ use std::sync::Arc;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
-use super::ordered_registry::OrderedRegistry;
+use super::defect::CatalogError;
+use super::lists::Lists;
 use super::page::Pages;
-use super::prompt::{self, Prompt, PromptParts};
-use super::resource::{self, Resource, ResourceParts, ResourceTemplate, TemplateParts};
-use super::tool::{self, Tool, ToolParts};
-
-/// Why a catalog cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// Two entries of one kind have one name.
-    #[error("{kind} {name:?} is registered twice")]
-    Duplicate {
-        /// The kind of the entries.
-        kind: &'static str,
-        /// Their name, URI or template.
-        name: String,
-    },
-    /// A tool is not usable.
-    #[error("tool {name:?}: {reason}")]
-    Tool {
-        /// The tool's name.
-        name: String,
-        /// The fault of the tool.
-        reason: tool::ToolDefect,
-    },
-    /// A resource or a template is not usable.
-    #[error("resource {uri:?}: {reason}")]
-    Resource {
-        /// Its URI or template.
-        uri: String,
-        /// The fault of the resource.
-        reason: resource::ResourceDefect,
-    },
-    /// A prompt is not usable.
-    #[error("prompt {name:?}: {reason}")]
-    Prompt {
-        /// The prompt's name.
-        name: String,
-        /// The fault of the prompt.
-        reason: prompt::PromptDefect,
-    },
-}
+#[cfg(feature = "auth")]
+use super::pinned::{self, PinnedEntries};
+use super::prompt::{Prompt, PromptParts};
+use super::resource::{Resource, ResourceParts, ResourceTemplate};
+use super::rules::Rules;
+use super::tool::{Tool, ToolParts};
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -67,6 +34,11 @@ pub(crate) struct Entries {
     pub(crate) prompts: Vec<Prompt>,
     /// Features that are offered without an entry.
     pub(crate) offer: Offer,
+    /// Texts may have hidden characters.
+    pub(crate) allows_hidden: bool,
+    /// The pins that entries are compared with.
+    #[cfg(feature = "auth")]
+    pub(crate) pinned: Option<PinnedEntries>,
 }
 
 impl From<Vec<Tool>> for Entries {
@@ -83,17 +55,8 @@ pub(crate) struct Plan {
     pub(super) lists: Lists,
     /// By list and revision. Revisions with the same encoding of a list share its pages.
     pub(super) pages: [[Arc<Pages>; Revision::ALL.len()]; 4],
-    page_entries_max: usize,
     offer: Offer,
-}
-
-/// The checked entries of each kind, in the order of registration.
-#[derive(Clone)]
-pub(super) struct Lists {
-    pub(super) tools: OrderedRegistry<ToolParts>,
-    pub(super) resources: OrderedRegistry<ResourceParts>,
-    pub(super) templates: OrderedRegistry<TemplateParts>,
-    pub(super) prompts: OrderedRegistry<PromptParts>,
+    rules: Rules,
 }
 
 /// A list of the catalog.
@@ -122,18 +85,42 @@ impl Plan {
             template.into_parts().map(Arc::new).map_err(wrong)
         })?;
         let prompts = checked(entries.prompts, "prompt", Prompt::name, checked_prompt)?;
-        let lists = Lists {
+        let rules = Rules {
+            page_entries_max,
+            allows_hidden: entries.allows_hidden,
+            #[cfg(feature = "auth")]
+            pinned: entries.pinned.map(Arc::new),
+        };
+        #[cfg_attr(
+            not(feature = "auth"),
+            expect(unused_mut, reason = "pins remove entries")
+        )]
+        let mut lists = Lists {
             tools: tools.into_iter().collect(),
             resources: resources.into_iter().collect(),
             templates: templates.into_iter().collect(),
             prompts: prompts.into_iter().collect(),
         };
-        Ok(Plan::of(lists, page_entries_max, entries.offer))
+        rules.check(&lists)?;
+        #[cfg(feature = "auth")]
+        if let Some(pinned) = &rules.pinned {
+            pinned.apply(&mut lists)?;
+        }
+        Ok(Plan::of(lists, rules, entries.offer))
+    }
+
+    /// The pins of the entries.
+    ///
+    /// # Errors
+    /// A definition cannot be pinned.
+    #[cfg(feature = "auth")]
+    pub(crate) fn pins(&self) -> Result<crate::guard::pins::Pins, CatalogError> {
+        Ok(pinned::pins_of(&self.lists)?)
     }
 
     /// Encodes the lists of checked entries, which are offered besides `declared`.
-    fn of(lists: Lists, page_entries_max: usize, declared: Offer) -> Plan {
-        let max = page_entries_max;
+    fn of(lists: Lists, rules: Rules, declared: Offer) -> Plan {
+        let max = rules.page_entries_max;
         let pages = [
             in_all_revisions(|revision| {
                 Pages::new("tools", max, &lists.tools, |it, out| {
@@ -160,7 +147,7 @@ impl Plan {
             offer: declared.union(lists.offer()),
             lists,
             pages,
-            page_entries_max,
+            rules,
         }
     }
 
@@ -181,12 +168,13 @@ impl Plan {
     /// 2025-11-25 basic/lifecycle, "Operation").
     fn edited(&self, edit: impl FnOnce(&mut Lists) -> bool) -> Option<Plan> {
         let mut lists = self.lists.clone();
-        edit(&mut lists).then(|| Plan::of(lists, self.page_entries_max, self.offer))
+        edit(&mut lists).then(|| Plan::of(lists, self.rules.clone(), self.offer))
     }
 
     /// The same catalog with `tool`, which replaces a tool of its name.
     pub(crate) fn with_tool(&self, tool: Tool) -> Result<Option<Plan>, CatalogError> {
         let part = checked_tool(tool)?;
+        self.rules.check_tool(&part, &self.lists)?;
         let is_it = |it: &ToolParts| it.definition.name == part.definition.name;
         Ok(self.edited(|lists| {
             lists.tools.put(is_it, Arc::clone(&part));
@@ -243,6 +231,7 @@ impl Plan {
     /// The same catalog with `prompt`, which replaces a prompt of its name.
     pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
         let part = checked_prompt(prompt)?;
+        self.rules.check_prompt(&part, &self.lists)?;
         let is_it = |it: &PromptParts| it.definition.name == part.definition.name;
         Ok(self.edited(|lists| {
             lists.prompts.put(is_it, Arc::clone(&part));
@@ -268,22 +257,6 @@ impl Plan {
     /// Which features there are, or were.
     pub(crate) fn offer(&self) -> Offer {
         self.offer
-    }
-}
-
-impl Lists {
-    /// The features that have an entry.
-    fn offer(&self) -> Offer {
-        Offer {
-            resources: !self.resources.is_empty() || !self.templates.is_empty(),
-            prompts: !self.prompts.is_empty(),
-            tasks: self
-                .tools
-                .iter()
-                .any(|it| it.definition.task_support.is_some()),
-            completions: self.prompts.iter().any(|it| !it.completers.is_empty())
-                || self.templates.iter().any(|it| !it.completers.is_empty()),
-        }
     }
 }
 

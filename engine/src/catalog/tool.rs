@@ -35,6 +35,7 @@ pub struct Tool {
     task_support: Option<TaskSupport>,
     in_flight_max: Option<usize>,
     timeout: Option<Duration>,
+    is_audited: bool,
     handler: ArgumentsHandler,
 }
 
@@ -134,6 +135,7 @@ impl Tool {
             task_support: None,
             in_flight_max: None,
             timeout: None,
+            is_audited: false,
         }
     }
 
@@ -225,6 +227,14 @@ impl Tool {
         self
     }
 
+    /// Marks the tool for the audit log: its calls are recorded with `calls = "marked"`, as those
+    /// of tools that may destroy something are.
+    #[must_use]
+    pub fn with_audit(mut self) -> Tool {
+        self.is_audited = true;
+        self
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -261,6 +271,7 @@ impl Tool {
             requires: self.requires,
             in_flight_max: self.in_flight_max,
             timeout: self.timeout,
+            is_audited: self.is_audited,
             handler: match promise {
                 Some(promise) => promise.hold(self.handler),
                 None => self.handler,
@@ -287,11 +298,18 @@ pub(crate) struct ToolParts {
     pub(crate) in_flight_max: Option<usize>,
     /// How long a call may wait, if it has a limit of its own.
     pub(crate) timeout: Option<Duration>,
+    /// Whether the tool is marked for the audit log.
+    is_audited: bool,
     /// Handles calls.
     pub(crate) handler: ArgumentsHandler,
 }
 
 impl ToolParts {
+    /// Whether calls are recorded among those of marked tools.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.is_audited || self.definition.annotations.destructive == Some(true)
+    }
+
     /// Whether `arguments` fit the schema.
     ///
     /// # Errors

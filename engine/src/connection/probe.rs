@@ -54,6 +54,7 @@ fn conditions(context: &Context<'_>) -> Vec<&'static str> {
         (shards_down > 0, "\"shard_down\""),
         (endpoint.is_out_of_memory(), "\"out_of_memory\""),
         (endpoint.sheds_calls(), "\"throttled\""),
+        (endpoint.is_audit_failing(), "\"audit_unavailable\""),
         (
             context.pool.output_bytes >= output_bytes_max,
             "\"output_full\"",

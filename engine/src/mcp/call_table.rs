@@ -7,6 +7,7 @@ use corelane_protocol::mcp::era::Era;
 use slab::Slab;
 
 use super::age_list::{Links, LinksOf};
+use super::audit::KeptFacts;
 use super::call_shares::{CallShares, CallsFull};
 use super::event_store::StreamId;
 use super::exchange::Exchange;
@@ -46,6 +47,8 @@ pub(crate) struct InFlight {
     pub(crate) session: Option<SessionId>,
     /// The stream that keeps the events of a legacy call, once it has any.
     pub(crate) stream: Option<StreamId>,
+    /// Its facts, if it is recorded in the audit log.
+    pub(crate) facts: Option<Box<KeptFacts>>,
     /// Whether its client can resume the stream, for any loss of it.
     pub(crate) is_primed: bool,
     /// The holder of its place in the table.
@@ -175,6 +178,7 @@ impl CallTable {
             exchange: Some(new.exchange),
             session: new.session,
             stream: None,
+            facts: None,
             is_primed: false,
             holder: new.holder,
             bytes: new.bytes,

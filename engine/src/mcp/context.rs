@@ -12,9 +12,11 @@ use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::mcp::revision::Revision;
 
+use super::audit::Audit;
 use super::disposition::Disposition;
 use super::forward_budget::ForwardBudget;
 use super::settings::EndpointSettings;
+use crate::audit::AuditPort;
 use crate::guard::holder::Holders;
 use crate::meter::{Counter, ShardMeter};
 use corelane_io::arena::Arena;
@@ -26,6 +28,7 @@ pub(super) struct Context {
     pub(super) meter: Rc<ShardMeter>,
     pub(super) holders: Holders,
     pub(super) forwards: ForwardBudget,
+    pub(super) audit: Audit,
     arena: Arena,
     now_ms: u64,
     started_unix_ms: u64,
@@ -45,12 +48,15 @@ impl Context {
             .description
             .server_info(Revision::V2026_07_28);
         let forwards = ForwardBudget::new(settings.calls.bytes_max);
+        let log = settings.parts.audit.as_ref();
+        let audit = Audit::new(log.map_or(AuditPort::OFF, |log| log.port(settings.shard)));
         Context {
             trailer: ResultTrailer::new(&server_info),
             settings,
             meter,
             holders: Holders::default(),
             forwards,
+            audit,
             arena: Arena::default(),
             now_ms: 0,
             started_unix_ms,

@@ -9,6 +9,7 @@ use corelane_protocol::mcp::content::Content;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::tasks::{AnswerPart, KEPT_ANSWER_ID};
 
+use super::audit::{self, CallOf};
 use super::call_table::InFlight;
 use super::calls::Calls;
 use super::delivery::Part;
@@ -59,6 +60,8 @@ impl Endings<'_> {
         if let Some(session) = entry.session {
             notifier.sessions.end_call(session, key, context.now_ms());
         }
+        let word = outcome.as_ref().map_or("cancelled", audit::word_of);
+        let mut answer_bytes = 0;
         let part = match (outcome, entry.made_task) {
             (outcome, Some(task)) => {
                 self.end_task(task, &entry, outcome.ok());
@@ -75,6 +78,7 @@ impl Endings<'_> {
                 let request = (entry.era, entry.id.as_id());
                 entry.call.downgrade(&mut outcome);
                 let refused = context.write_outcome(&mut body, request, entry.kind, outcome);
+                answer_bytes = body.len();
                 match entry.stream {
                     None => Some(Part::Final { refused, body }),
                     Some(stream) => {
@@ -88,6 +92,15 @@ impl Endings<'_> {
         if let (Some(exchange), Some(part)) = (entry.exchange, part) {
             let outbox = &mut self.updates.notifier.outbox;
             outbox.end_call(exchange, entry.id.as_id(), part);
+        }
+        if let Some(facts) = &entry.facts {
+            let principal = entry.call.principal();
+            let of = CallOf {
+                principal: principal.as_deref(),
+                session: entry.session,
+                id: entry.id.as_id(),
+            };
+            context.audit.end_kept_call(facts, of, word, answer_bytes);
         }
         self.calls.stop(entry);
     }

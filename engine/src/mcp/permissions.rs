@@ -52,6 +52,17 @@ pub(super) enum Denied {
     Arguments,
 }
 
+impl Denied {
+    /// The word in records.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Denied::Hidden => "hidden",
+            Denied::ScopeMissing(_) => "scope_missing",
+            Denied::Arguments => "arguments_denied",
+        }
+    }
+}
+
 impl Permissions {
     /// Everything is allowed until there is a policy; then at most `views_max` views are kept.
     pub(super) fn new(views_max: usize) -> Permissions {

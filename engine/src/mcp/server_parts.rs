@@ -5,6 +5,7 @@ use std::sync::Arc;
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::request_state::Sealer;
 
+use crate::audit::AuditLog;
 use crate::catalog::Plan;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
@@ -22,4 +23,6 @@ pub(crate) struct ServerParts {
     pub(crate) exposed: Arc<ExposedHeaders>,
     /// The values that the server's author gave to handlers.
     pub(crate) states: Arc<[StateMaker]>,
+    /// The audit log, if there is one.
+    pub(crate) audit: Option<AuditLog>,
 }

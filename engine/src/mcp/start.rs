@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use corelane_protocol::binding::header_param;
-use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::binding::refusal::{Category, Reason};
 use corelane_protocol::jsonrpc::{Id, Value, encode};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::era::Era;
@@ -13,6 +13,7 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::{TaskOptions, TaskSupport};
 use corelane_protocol::mcp::tools::{CallParams, ToolResult};
 
+use super::audit::{self, CallFacts, CallOf, Unrecordable};
 use super::call_table::NewCall;
 use super::calls::Calls;
 use super::context::{Context, invalid_params};
@@ -35,10 +36,14 @@ use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::CallKey;
 use crate::handler::outcome::{Answer, Outcome, Waiting};
 use crate::handler::runner::Started;
+use crate::meter::Counter;
 
 /// The first revision whose clients accept an event without data. Older clients read every event as
 /// a message, and have the id of the first one with data.
 const PRIMED_SINCE: Revision = Revision::V2025_11_25;
+
+/// After how many seconds a client may retry while records cannot be written.
+const AUDIT_RETRY_S: u32 = 5;
 
 /// A request that runs a handler, and the options of its answer.
 pub(super) struct HandlerRequest<'a> {
@@ -58,6 +63,15 @@ impl HandlerRequest<'_> {
     /// The owner of a task that the request becomes.
     pub(super) fn task_owner(&self) -> TaskOwner {
         TaskOwner::of(self.session, self.inbound.principal())
+    }
+
+    /// Its client, for records.
+    fn call_of(&self) -> CallOf<'_> {
+        CallOf {
+            principal: self.inbound.principal(),
+            session: self.session,
+            id: self.id,
+        }
     }
 
     /// Whether tasks are part of the revision of the session.
@@ -133,6 +147,9 @@ impl Starter<'_> {
                     return self.run(request, |_| failed, out);
                 }
                 result.write(out, era, id, &self.context.trailer);
+                if let Ok(facts) = self.begin_record(&request) {
+                    self.record(facts.as_ref(), &request, "bad_arguments", 0);
+                }
                 return Disposition::ok();
             }
         };
@@ -152,7 +169,16 @@ impl Starter<'_> {
         entry: Use<'_>,
     ) -> Result<(), Denied> {
         let requester = request.inbound.requester;
-        self.permissions.check(self.catalog, requester, entry)
+        let permitted = self.permissions.check(self.catalog, requester, entry);
+        if let Err(denied) = permitted {
+            let audit = &self.context.audit;
+            audit.deny(
+                (request.kind, request.params),
+                request.call_of(),
+                denied.word(),
+            );
+        }
+        permitted
     }
 
     /// Runs a handler with fitting arguments.
@@ -173,6 +199,10 @@ impl Starter<'_> {
         {
             return refused;
         }
+        let facts = match self.begin_record(&request) {
+            Ok(facts) => facts,
+            Err(Unrecordable) => return self.refuse_unrecordable(id, out),
+        };
         let mut options = std::mem::take(&mut request.options);
         let exposed = &self.context.settings.parts.exposed;
         options.caller_info = request.inbound.requester.caller_info(exposed);
@@ -183,15 +213,17 @@ impl Starter<'_> {
             // A modern call that is done, or has a request to its client, needs no task yet.
             let waits = matches!(started, Started::Waiting(_)) && !call.has_questions();
             if era == Era::Legacy || waits {
-                return self.begin_task(request, (call, started), options, out);
+                return self.begin_task(request, (call, started, facts), options, out);
             }
         }
         match started {
             Started::Ready(mut outcome) if !call.has_events() => {
                 call.downgrade(&mut outcome);
+                let (word, before) = (audit::word_of(&outcome), out.len());
                 let refused = self
                     .context
                     .write_outcome(out, (era, id), request.kind, outcome);
+                self.record(facts.as_ref(), &request, word, out.len() - before);
                 self.calls.recycle(call);
                 Disposition::answer(refused)
             }
@@ -202,23 +234,69 @@ impl Starter<'_> {
                 let answer = (id, &self.context.trailer);
                 self.questions
                     .write_input_required(out, answer, &binding, call.take_questions());
+                self.record(facts.as_ref(), &request, "input_required", 0);
                 self.calls.recycle(call);
                 Disposition::ok()
             }
             Started::BadArguments(text) => {
-                let text = format!("invalid arguments: {text}");
-                match request.kind {
-                    HandlerKind::Tool => {
-                        ToolResult::error(text).write(out, era, id, &self.context.trailer);
-                    }
-                    _ => encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text),
-                }
+                self.write_bad_arguments(&request, &text, out);
+                self.record(facts.as_ref(), &request, "bad_arguments", 0);
                 self.calls.recycle(call);
                 Disposition::ok()
             }
-            Started::Ready(outcome) => self.keep_waiting(request, call, Err(outcome)),
-            Started::Waiting(waiting) => self.keep_waiting(request, call, Ok(waiting)),
+            Started::Ready(outcome) => self.keep_waiting(request, (call, facts), Err(outcome)),
+            Started::Waiting(waiting) => self.keep_waiting(request, (call, facts), Ok(waiting)),
         }
+    }
+
+    /// Answers a call whose handler could not read its arguments.
+    fn write_bad_arguments(&self, request: &HandlerRequest<'_>, text: &str, out: &mut Vec<u8>) {
+        let (era, id) = (request.era, request.id);
+        let text = format!("invalid arguments: {text}");
+        match request.kind {
+            HandlerKind::Tool => {
+                ToolResult::error(text).write(out, era, id, &self.context.trailer);
+            }
+            _ => encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text),
+        }
+    }
+
+    /// The facts of a call, if it is recorded in the audit log.
+    ///
+    /// # Errors
+    /// It may not begin.
+    fn begin_record<'r>(
+        &self,
+        request: &HandlerRequest<'r>,
+    ) -> Result<Option<CallFacts<'r>>, Unrecordable> {
+        let is_marked = |name: &str| {
+            let tool = self.catalog.tool(name);
+            tool.is_some_and(|tool| tool.parts.is_audited())
+        };
+        let audit = &self.context.audit;
+        audit.begin_call(request.kind, request.params, is_marked)
+    }
+
+    /// Records the end of a call that is answered at once.
+    fn record(
+        &self,
+        facts: Option<&CallFacts<'_>>,
+        request: &HandlerRequest<'_>,
+        outcome: &'static str,
+        answer_bytes: usize,
+    ) {
+        let Some(facts) = facts else { return };
+        let audit = &self.context.audit;
+        audit.end_call(facts, request.call_of(), outcome, answer_bytes);
+    }
+
+    #[cold]
+    fn refuse_unrecordable(&self, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
+        self.context.meter.count(Counter::RefusedOverload);
+        let text = "audit_unavailable: calls are recorded, and records cannot be written now";
+        encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, text);
+        let retry_after_s = AUDIT_RETRY_S;
+        Disposition::answer(Some(Category::Unavailable { retry_after_s }))
     }
 
     /// Keeps a call with a waiting client. The stream of a legacy call begins here, if its client
@@ -226,7 +304,7 @@ impl Starter<'_> {
     fn keep_waiting(
         &mut self,
         request: HandlerRequest<'_>,
-        call: Call,
+        call: (Call, Option<CallFacts<'_>>),
         rest: Result<Waiting, Outcome>,
     ) -> Disposition {
         let (session, exchange) = (request.session, request.inbound.exchange);
@@ -249,7 +327,7 @@ impl Starter<'_> {
     fn keep(
         &mut self,
         request: HandlerRequest<'_>,
-        call: Call,
+        (call, facts): (Call, Option<CallFacts<'_>>),
         rest: Result<Waiting, Outcome>,
     ) -> CallKey {
         // A client without capabilities gets no requests.
@@ -270,6 +348,9 @@ impl Starter<'_> {
             bytes: params.owned_bytes(),
         };
         let key = self.calls.keep(new, rest, self.context.now_ms());
+        if let (Some(facts), Some(entry)) = (facts, self.calls.find(key)) {
+            entry.facts = Some(facts.keep());
+        }
         if let Some(session) = request.session {
             self.sessions.begin_call(session, key);
         }
@@ -319,7 +400,7 @@ impl Starter<'_> {
     fn begin_task(
         &mut self,
         request: HandlerRequest<'_>,
-        (call, started): (Call, Started),
+        (call, started, facts): (Call, Started, Option<CallFacts<'_>>),
         options: TaskOptions,
         out: &mut Vec<u8>,
     ) -> Disposition {
@@ -343,7 +424,7 @@ impl Starter<'_> {
         if let Some(text) = call.take_status() {
             self.tasks.set_message(task, &owner, &text, now_ms);
         }
-        let key = self.keep(request, call, rest);
+        let key = self.keep(request, (call, facts), rest);
         if let Some(entry) = self.calls.find(key) {
             entry.made_task = Some(task);
             entry.exchange = None;

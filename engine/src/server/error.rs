@@ -114,6 +114,10 @@ pub enum Error {
     /// A key for request states is wrong.
     #[error(transparent)]
     StateKey(#[from] StateKeyError),
+    /// There is no audit log.
+    #[cfg(feature = "auth")]
+    #[error(transparent)]
+    Audit(#[from] crate::audit::AuditError),
     /// The thread that writes the log cannot be made.
     #[error("cannot start the thread that writes the log: {0}")]
     Log(io::Error),

@@ -14,7 +14,7 @@ use signal_hook::iterator::Signals;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
-use super::{Certificates, ServerAccess};
+use super::{AuditThread, Certificates, ServerAccess};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -57,6 +57,8 @@ pub struct RunningServer {
     access: Option<ServerAccess>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
+    /// The writer of the audit log; ends after the shards.
+    pub(super) audit: Option<AuditThread>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -83,6 +85,7 @@ impl RunningServer {
             certificates: None,
             access: None,
             socket_files: Vec::new(),
+            audit: None,
             runtime: None,
         }
     }
@@ -326,14 +329,17 @@ impl RunningServer {
         for control in &self.shards {
             control.begin_drain();
         }
-        Ok(match self.supervision.take() {
-            Supervision::Starting(supervisor) => supervisor.run()?,
+        let ended = match self.supervision.take() {
+            Supervision::Starting(supervisor) => supervisor.run(),
             Supervision::Running(thread) => thread.join().unwrap_or_else(|panic| {
                 // A fault of this crate: it is not hidden.
                 std::panic::resume_unwind(panic)
-            })?,
-            Supervision::Over => MeterSnapshot::default(),
-        })
+            }),
+            Supervision::Over => Ok(MeterSnapshot::default()),
+        };
+        // The shards have left all of their records.
+        self.audit = None;
+        Ok(ended?)
     }
 }
 

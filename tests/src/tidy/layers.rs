@@ -10,7 +10,7 @@ use super::source::{Finding, Source};
 const LAYERS: &[&[&str]] = &[
     &["guard"],
     &["profile", "meter"],
-    &["transport", "handler", "log"],
+    &["transport", "handler", "log", "audit"],
     &["access", "files"],
     &["catalog"],
     &["mcp"],

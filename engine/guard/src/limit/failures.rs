@@ -84,6 +84,11 @@ impl Failures {
         LimitKey::new("failures", source)
     }
 
+    /// Sets the limit of another configuration. Blocks stay as they are.
+    pub fn set_limit(&mut self, limit: FailureLimit) {
+        self.limit = limit;
+    }
+
     /// For how many milliseconds a source is blocked, if it is.
     #[inline]
     pub fn blocked_ms(&self, source: LimitKey, now_ns: u64) -> Option<u64> {

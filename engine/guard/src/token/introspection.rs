@@ -17,7 +17,7 @@ const CLIENT_SUBJECT: &str = "client:";
 
 impl Verifier {
     /// Verifies the answer of the issuer with this alias about an opaque token. The binding to a
-    /// certificate is for [`Authenticator::introspected`](super::Authenticator::introspected) to
+    /// certificate is for [`Authenticator::check`](super::Authenticator::check) to
     /// check.
     ///
     /// # Errors

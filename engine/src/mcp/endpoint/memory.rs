@@ -52,6 +52,11 @@ impl Endpoint {
         self.services.calls.shedding.sheds()
     }
 
+    /// Whether records of the audit log cannot be written.
+    pub(crate) fn is_audit_failing(&self) -> bool {
+        self.services.context.audit.is_failing()
+    }
+
     /// Refuses new calls while the shard holds too much memory.
     pub(crate) fn set_out_of_memory(&mut self, is_out: bool) {
         self.services.calls.shedding.set_out_of_memory(is_out);

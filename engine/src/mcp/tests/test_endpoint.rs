@@ -73,6 +73,7 @@ pub(crate) fn parts(gate: &Gate) -> ServerParts {
         sealer: Arc::new(Sealer::random()),
         exposed: Arc::default(),
         states: Arc::new([]),
+        audit: None,
     }
 }
 

@@ -1,0 +1,262 @@
+//! Records of calls in the audit log.
+//!
+//! A call that is recorded has its facts read before its handler starts and is recorded at its end.
+//! A call that is not recorded costs a comparison.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use corelane_protocol::jsonrpc::{Id, Value, encode};
+use corelane_protocol::request_state;
+
+use super::handler_kind::HandlerKind;
+use super::session_id::SessionId;
+use crate::audit::AuditPort;
+use crate::guard::audit::{Event, Record, RecordedArguments, TEXT_BYTES_MAX};
+use crate::handler::error::Kind;
+use crate::handler::outcome::{Answer, Outcome};
+
+/// The audit log of an endpoint.
+pub(super) struct Audit {
+    port: RefCell<AuditPort>,
+    /// The id of a request as JSON; kept for its memory.
+    request: RefCell<Vec<u8>>,
+    is_on: bool,
+}
+
+/// The facts of a call that is recorded at its end, as its request has them.
+pub(super) struct CallFacts<'a> {
+    kind: &'static str,
+    name: &'a str,
+    begun: Instant,
+    digest: Option<[u8; 32]>,
+    arguments: Option<String>,
+}
+
+/// The same of a call that waits.
+#[derive(Debug)]
+pub(crate) struct KeptFacts {
+    kind: &'static str,
+    name: Box<str>,
+    begun: Instant,
+    digest: Option<[u8; 32]>,
+    arguments: Option<String>,
+}
+
+/// The client of a call.
+#[derive(Clone, Copy)]
+pub(super) struct CallOf<'a> {
+    pub(super) principal: Option<&'a str>,
+    pub(super) session: Option<SessionId>,
+    pub(super) id: Id<'a>,
+}
+
+/// A call that may not begin, because its record could not be written.
+#[derive(Debug)]
+pub(super) struct Unrecordable;
+
+impl Audit {
+    /// The audit log at the end of this port.
+    pub(super) fn new(port: AuditPort) -> Audit {
+        Audit {
+            is_on: port.is_on(),
+            port: RefCell::new(port),
+            request: RefCell::default(),
+        }
+    }
+
+    /// Whether records cannot be written now.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_on && self.port.borrow().is_failing()
+    }
+
+    /// The facts of a call with these params, if it is recorded; `is_marked` says whether the tool
+    /// of that name is marked for it.
+    ///
+    /// # Errors
+    /// The call must be recorded, and records cannot be written now.
+    #[inline]
+    pub(super) fn begin_call<'a>(
+        &self,
+        kind: HandlerKind,
+        params: Option<Value<'a>>,
+        is_marked: impl FnOnce(&str) -> bool,
+    ) -> Result<Option<CallFacts<'a>>, Unrecordable> {
+        match self.is_on {
+            true => self.read_facts(kind, params, is_marked),
+            false => Ok(None),
+        }
+    }
+
+    fn read_facts<'a>(
+        &self,
+        kind: HandlerKind,
+        params: Option<Value<'a>>,
+        is_marked: impl FnOnce(&str) -> bool,
+    ) -> Result<Option<CallFacts<'a>>, Unrecordable> {
+        let Some((kind, name)) = entry_of(kind, params) else {
+            return Ok(None);
+        };
+        let mut port = self.port.borrow_mut();
+        if !port.records_call(kind == "tool" && is_marked(name)) {
+            return Ok(None);
+        }
+        if !port.may_begin_call() {
+            return Err(Unrecordable);
+        }
+        let (digest, arguments) = match port.arguments() {
+            RecordedArguments::Off => (None, None),
+            RecordedArguments::Digest(_) => {
+                let params = params.unwrap_or(Value::EMPTY_OBJECT);
+                (Some(request_state::params_digest(params)), None)
+            }
+            RecordedArguments::Fields(fields) => {
+                let members = params.and_then(|params| params.as_object());
+                let given = members.and_then(|it| it.optional("arguments"));
+                let chosen = fields.get(name).filter(|_| kind == "tool");
+                (None, chosen.map(|names| copy(given, names)))
+            }
+        };
+        Ok(Some(CallFacts {
+            kind,
+            name,
+            begun: Instant::now(),
+            digest,
+            arguments,
+        }))
+    }
+
+    /// Records that access control denies a request with these params.
+    #[cold]
+    pub(super) fn deny(
+        &self,
+        (kind, params): (HandlerKind, Option<Value<'_>>),
+        of: CallOf<'_>,
+        decision: &'static str,
+    ) {
+        if !self.is_on {
+            return;
+        }
+        let entry = entry_of(kind, params);
+        let mut request = self.request.borrow_mut();
+        request.clear();
+        encode::write_id(&mut request, of.id);
+        let session = of.session.map(SessionId::to_text);
+        self.port.borrow_mut().record(Record {
+            principal: of.principal,
+            session: session.as_ref().map(|text| &text[..]),
+            request: Some(&request),
+            kind: entry.map(|(kind, _)| kind),
+            name: entry.map(|(_, name)| name),
+            decision: Some(decision),
+            ..Record::new(Event::AuthzDenied, 0)
+        });
+    }
+
+    /// Records the end of a call with its outcome and the bytes of its answer.
+    pub(super) fn end_call(
+        &self,
+        facts: &CallFacts<'_>,
+        of: CallOf<'_>,
+        outcome: &'static str,
+        answer_bytes: usize,
+    ) {
+        let mut request = self.request.borrow_mut();
+        request.clear();
+        encode::write_id(&mut request, of.id);
+        let session = of.session.map(SessionId::to_text);
+        let duration_us = facts.begun.elapsed().as_micros();
+        self.port.borrow_mut().record(Record {
+            principal: of.principal,
+            session: session.as_ref().map(|text| &text[..]),
+            request: Some(&request),
+            kind: Some(facts.kind),
+            name: Some(facts.name),
+            outcome: Some(outcome),
+            duration_us: u64::try_from(duration_us).ok(),
+            bytes_out: Some(answer_bytes as u64),
+            arguments_digest: facts.digest,
+            arguments: facts.arguments.as_deref(),
+            ..Record::new(Event::Call, 0)
+        });
+    }
+
+    /// Records the end of a call that waited.
+    pub(super) fn end_kept_call(
+        &self,
+        facts: &KeptFacts,
+        of: CallOf<'_>,
+        outcome: &'static str,
+        answer_bytes: usize,
+    ) {
+        let facts = CallFacts {
+            kind: facts.kind,
+            name: &facts.name,
+            begun: facts.begun,
+            digest: facts.digest,
+            arguments: facts.arguments.clone(),
+        };
+        self.end_call(&facts, of, outcome, answer_bytes);
+    }
+}
+
+impl CallFacts<'_> {
+    /// The facts for a call that waits.
+    pub(super) fn keep(self) -> Box<KeptFacts> {
+        Box::new(KeptFacts {
+            kind: self.kind,
+            name: self.name.into(),
+            begun: self.begun,
+            digest: self.digest,
+            arguments: self.arguments,
+        })
+    }
+}
+
+/// The kind and the name of the entry that a request uses; none for completions.
+fn entry_of<'a>(kind: HandlerKind, params: Option<Value<'a>>) -> Option<(&'static str, &'a str)> {
+    let (kind, member) = match kind {
+        HandlerKind::Tool => ("tool", "name"),
+        HandlerKind::Prompt => ("prompt", "name"),
+        HandlerKind::Resource => ("resource", "uri"),
+        HandlerKind::Completion => return None,
+    };
+    let members = params.and_then(|params| params.as_object());
+    let name = members.and_then(|it| it.optional(member)?.as_str());
+    Some((kind, name.unwrap_or_default()))
+}
+
+/// The word for the outcome of a call.
+pub(super) fn word_of(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Ok(Answer::Tool(result)) if result.is_error => "error",
+        Ok(_) => "ok",
+        Err(error) => match error.kind() {
+            Kind::Panicked => "panicked",
+            Kind::Overloaded { .. } => "overloaded",
+            Kind::NoResource { .. } => "not_found",
+            Kind::MissingCapability(_) => "missing_capability",
+            Kind::Failed { .. } => "error",
+            Kind::Foreign(_) | Kind::Protocol { .. } => "failed",
+        },
+    }
+}
+
+/// A JSON object with these members of the arguments. A long text is cut; another long value is
+/// left out.
+fn copy(arguments: Option<Value<'_>>, names: &[Box<str>]) -> String {
+    let members = arguments.and_then(|arguments| arguments.as_object());
+    let mut copied = serde_json::Map::new();
+    for name in names {
+        let Some(value) = members.and_then(|members| members.get(name)) else {
+            continue;
+        };
+        let value = match value.as_str() {
+            Some(text) => text[..text.floor_char_boundary(TEXT_BYTES_MAX)].into(),
+            None if value.owned_bytes() > TEXT_BYTES_MAX => continue,
+            None => value.to_serde(),
+        };
+        copied.insert(name.to_string(), value);
+    }
+    serde_json::Value::Object(copied).to_string()
+}
