@@ -39,8 +39,8 @@ use crate::guard::refusal::{Answer, Challenge, Refusal};
 use crate::handler::wakers::WakeShard;
 use crate::profile::Auth;
 
-/// The names of principals in headers whose identities are kept: all are forgotten when there are
-/// more.
+/// The names of principals whose identities are kept, of each kind: all are forgotten when there
+/// are more.
 const NAMED_MAX: usize = 4096;
 
 /// How long a stream outlives its credential, in seconds: clients renew a token some time before
@@ -51,12 +51,18 @@ const STREAM_GRACE_S: u64 = 60;
 pub(crate) struct AccessControl {
     /// The header that names the principal, if there is one.
     header: Option<PrincipalHeader>,
-    named: HashMap<Box<str>, Arc<Identity>, foldhash::fast::RandomState>,
+    named: Identities,
+    /// Peers of connections under the present policy, by their keys: only those that are nothing
+    /// but a name, as two tokens of one principal may have different scopes.
+    peers: Identities,
     /// The proxies that name the address of a client in a header.
     forwarding: Networks,
     /// None without a configuration of access control.
     tokens: Option<Tokens>,
 }
+
+/// Identities by name, at most [`NAMED_MAX`].
+type Identities = HashMap<Box<str>, Arc<Identity>, foldhash::fast::RandomState>;
 
 impl AccessControl {
     /// Access control of a shard that takes its snapshots from `board`, if it is configured, and is
@@ -80,7 +86,8 @@ impl AccessControl {
     ) -> AccessControl {
         AccessControl {
             header,
-            named: HashMap::default(),
+            named: Identities::default(),
+            peers: Identities::default(),
             forwarding,
             tokens,
         }
@@ -95,6 +102,7 @@ impl AccessControl {
         let is_new = tokens.begin_turn(now_s());
         if is_new {
             self.named.clear();
+            self.peers.clear();
         }
         is_new
     }
@@ -145,16 +153,16 @@ impl AccessControl {
             Err(refusal) => return Identified::Malformed(refusal),
             Ok(named) => named,
         };
-        let Some(tokens) = &mut self.tokens else {
-            return Identified::Known(named);
-        };
-        if named.is_some() && !tokens.may_name_principal(known) {
+        let tokens = self.tokens.as_ref();
+        if named.is_some() && !tokens.is_none_or(|tokens| tokens.may_name_principal(known)) {
             return Identified::Refused(Refusal::UntrustedProxy);
         }
-        let identity = named.or_else(|| known.and_then(|peer| peer.identity.clone()));
-        match identity.map(|identity| tokens.refreshed(identity)) {
-            None if tokens.requires_credential() => Identified::Refused(Refusal::NoCredential),
-            identity => Identified::Known(identity),
+        if named.is_some() {
+            return Identified::Known(named);
+        }
+        match self.identity_of(known) {
+            Ok(identity) => Identified::Known(identity),
+            Err(refusal) => Identified::Refused(refusal),
         }
     }
 
@@ -163,14 +171,34 @@ impl AccessControl {
         &mut self,
         known: Option<&KnownPeer>,
     ) -> Result<Option<Arc<Identity>>, Refusal> {
-        let identity = known.and_then(|peer| peer.identity.clone());
-        let Some(tokens) = &mut self.tokens else {
-            return Ok(identity);
+        let identity = known.and_then(|peer| peer.identity.as_ref());
+        let Some(tokens) = &self.tokens else {
+            return Ok(identity.cloned());
         };
-        match identity.map(|identity| tokens.refreshed(identity)) {
-            None if tokens.requires_credential() => Err(Refusal::NoCredential),
-            identity => Ok(identity),
+        let Some(identity) = identity else {
+            let is_needed = tokens.requires_credential();
+            return if is_needed {
+                Err(Refusal::NoCredential)
+            } else {
+                Ok(None)
+            };
+        };
+        if tokens.is_current(identity) {
+            return Ok(Some(Arc::clone(identity)));
         }
+        let is_a_name = matches!(
+            identity.method,
+            Method::Certificate | Method::UnixPeer | Method::Process
+        );
+        let key = identity.principal_key();
+        if let Some(refreshed) = self.peers.get(key).filter(|_| is_a_name) {
+            return Ok(Some(Arc::clone(refreshed)));
+        }
+        let refreshed = tokens.refreshed(Arc::clone(identity));
+        if is_a_name {
+            keep(&mut self.peers, key, &refreshed);
+        }
+        Ok(Some(refreshed))
     }
 
     /// Whether a request has neither a credential nor a principal, as far as its head shows.
@@ -271,15 +299,19 @@ impl AccessControl {
         if let Some(identity) = self.named.get(name) {
             return Ok(Some(Arc::clone(identity)));
         }
-        if self.named.len() >= NAMED_MAX {
-            self.named.clear();
-        }
         let identity = Identity::new(Method::ProxyHeader, "", name);
         let identity = match &self.tokens {
             Some(tokens) => tokens.refreshed(Arc::new(identity)),
             None => Arc::new(identity),
         };
-        self.named.insert(name.into(), Arc::clone(&identity));
+        keep(&mut self.named, name, &identity);
         Ok(Some(identity))
     }
+}
+
+fn keep(identities: &mut Identities, name: &str, identity: &Arc<Identity>) {
+    if identities.len() >= NAMED_MAX {
+        identities.clear();
+    }
+    identities.insert(name.into(), Arc::clone(identity));
 }

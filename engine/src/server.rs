@@ -47,6 +47,8 @@ mod huge_pages;
 #[cfg(feature = "auth")]
 mod recorded;
 mod running;
+#[cfg(feature = "auth")]
+mod sections;
 mod stalls;
 mod state_keys;
 mod stdio;
@@ -339,6 +341,10 @@ impl Server {
         mut self,
         profile: &Profile,
     ) -> Result<(ServerParts, Option<AuditThread>)> {
+        #[cfg(feature = "auth")]
+        {
+            self = self.with_access_file(profile)?;
+        }
         let mut files = Vec::new();
         for directory in &self.directories {
             directory.check_apart(&[], &self.entries.resources)?;

@@ -207,12 +207,16 @@ impl Tokens {
         address.is_some_and(|address| proxies.contain(address))
     }
 
+    /// Whether an identity has the roles and scopes of the present policy.
+    pub(super) fn is_current(&self, identity: &Identity) -> bool {
+        identity.policy == self.access.policy.id()
+    }
+
     /// An identity with the roles and scopes of the present policy.
     pub(super) fn refreshed(&self, identity: Arc<Identity>) -> Arc<Identity> {
-        let policy = &self.access.policy;
-        match identity.policy == policy.id() {
+        match self.is_current(&identity) {
             true => identity,
-            false => Arc::new(Identity::clone(&identity).under(policy)),
+            false => Arc::new(Identity::clone(&identity).under(&self.access.policy)),
         }
     }
 

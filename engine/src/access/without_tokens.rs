@@ -67,6 +67,10 @@ impl Tokens {
         match *self {}
     }
 
+    pub(super) fn is_current(&self, _: &Identity) -> bool {
+        match *self {}
+    }
+
     pub(super) fn refreshed(&self, _: Arc<Identity>) -> Arc<Identity> {
         match *self {}
     }

@@ -212,3 +212,42 @@ fn a_file_with_faults_is_refused_at_the_start_with_its_lines() {
         ended.error
     );
 }
+
+#[test]
+fn the_audit_log_of_the_file_is_written_and_a_section_without_effect_is_refused() {
+    let logs = TempDir::new().expect("a directory");
+    let directory = logs.path().join("audit");
+    let audit = format!(
+        "{RULES}\n[audit]\ndirectory = \"{}\"\ncalls = \"all\"\n",
+        directory.display()
+    );
+    let file = AccessFile::new(&audit);
+    let server = file.setup(1).start();
+    assert!(is_result(&exchange(&server, &file.sign(echo())).json()));
+    server.signal("TERM");
+    server.wait_for_exit();
+    let written: String = fs::read_dir(&directory)
+        .expect("the server made it")
+        .map(|entry| fs::read_to_string(entry.expect("an entry").path()).unwrap_or_default())
+        .collect();
+    let calls = written
+        .lines()
+        .filter(|line| line.contains("\"event\":\"call\""));
+    let calls: Vec<&str> = calls.collect();
+    assert_eq!(calls.len(), 1, "{written}");
+    assert!(
+        calls[0].contains("\"principal\":\"api_key::ci\""),
+        "{calls:?}"
+    );
+    assert!(!written.contains(&file.key), "the key is in the log");
+    for (section, expected) in [
+        ("[limits]\n", "[limits] has no effect in this version"),
+        ("[audit]\ndirectory = \"x\"\ncals = \"all\"\n", "cals"),
+        ("[pins]\nfile = \"absent.pins\"\n", "absent.pins"),
+    ] {
+        let file = AccessFile::new(&format!("{RULES}{section}"));
+        let ended = file.setup(1).run_to_end();
+        assert_eq!(ended.code, Some(1), "{section}: {}", ended.error);
+        assert!(ended.error.contains(expected), "{section}: {}", ended.error);
+    }
+}

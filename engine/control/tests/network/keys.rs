@@ -63,8 +63,16 @@ fn keys_are_found_by_the_metadata_in_three_orders() {
             let server = Server::start(&configuration(&issuer, ""));
             let access = server.with_keys();
             assert!(verify(&access, &key.token(&issuer)).is_ok(), "{place}");
-            // Those before it were looked at, those after it were not.
-            assert_eq!(host.requests().len(), number + 2, "{:?}", host.requests());
+            // Those before it were looked at, those after it were not. On a busy machine an answer
+            // may come too late and be fetched again.
+            let requests = host.requests();
+            let is_requested = |place: &String| {
+                let start = format!("GET {place} HTTP/1.1\r\n");
+                requests.iter().any(|request| request.starts_with(&start))
+            };
+            let requested: Vec<bool> = places.iter().map(is_requested).collect();
+            let expected: Vec<bool> = (0..places.len()).map(|other| other <= number).collect();
+            assert_eq!(requested, expected, "{requests:?}");
         }
     }
 }

@@ -1,0 +1,66 @@
+//! The sections of the access file that the server itself applies: the audit log and the pins of
+//! its catalog.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::Server;
+use super::error::{Error, Result};
+use crate::guard::audit::AuditText;
+use crate::guard::pins::{Pins, PinsSettings};
+use crate::profile::Profile;
+
+/// Those sections. The others are checked by the control thread.
+#[derive(Debug, Deserialize)]
+struct Sections {
+    audit: Option<AuditText>,
+    pins: Option<PinsSettings>,
+    limits: Option<IgnoredAny>,
+}
+
+impl Server {
+    /// The server with the audit log and the pins of the profile's access file, if it names one.
+    ///
+    /// # Errors
+    /// A section has faults, or has no effect in this version: what an operator has set must not be
+    /// ignored.
+    pub(super) fn with_access_file(self, profile: &Profile) -> Result<Server> {
+        let Some(path) = &profile.server.access_file else {
+            return Ok(self);
+        };
+        let fault = |text: String| Error::Access(format!("{}: {text}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let sections: Sections = toml::from_str(&text)
+            .map_err(|error| fault(error.to_string().trim_end().to_owned()))?;
+        if sections.limits.is_some() {
+            return Err(fault(
+                "[limits] has no effect in this version: remove the section, and let a proxy in \
+                 front limit rates"
+                    .to_owned(),
+            ));
+        }
+        let mut server = self;
+        if let Some(audit) = sections.audit {
+            let settings = audit.check().map_err(|faults| {
+                let faults = faults.into_iter().map(|(span, audit)| {
+                    let line = text[..span.start].matches('\n').count() + 1;
+                    format!("{}: line {line}: {audit}", path.display())
+                });
+                Error::Access(faults.collect::<Vec<_>>().join("\n"))
+            })?;
+            server = server.with_audit(settings);
+        }
+        if let Some(settings) = sections.pins {
+            let file = path.parent().unwrap_or(Path::new("")).join(&settings.file);
+            let pinned = fs::read_to_string(&file)
+                .map_err(|error| fault(format!("[pins] file {}: {error}", file.display())))?;
+            let pins = Pins::parse(&pinned)
+                .map_err(|error| fault(format!("[pins] file {}: {error}", file.display())))?;
+            server = server.with_pins(pins, settings.on_mismatch);
+        }
+        Ok(server)
+    }
+}
