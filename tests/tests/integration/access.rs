@@ -225,7 +225,7 @@ fn the_audit_log_of_the_file_is_written_and_a_section_without_effect_is_refused(
     let server = file.setup(1).start();
     assert!(is_result(&exchange(&server, &file.sign(echo())).json()));
     server.signal("TERM");
-    server.wait_for_exit();
+    assert!(server.wait_for_exit().success());
     let written: String = fs::read_dir(&directory)
         .expect("the server made it")
         .map(|entry| fs::read_to_string(entry.expect("an entry").path()).unwrap_or_default())
