@@ -99,8 +99,9 @@ impl AccessControl {
         let Some(tokens) = &mut self.tokens else {
             return false;
         };
+        let policy = tokens.policy().id();
         let is_new = tokens.begin_turn(now_s());
-        if is_new {
+        if tokens.policy().id() != policy {
             self.named.clear();
             self.peers.clear();
         }
@@ -125,20 +126,13 @@ impl AccessControl {
         known: Option<&KnownPeer>,
         has_waited: bool,
     ) -> Identified {
-        let Some(tokens) = &mut self.tokens else {
-            return match self.named_in_header(head) {
-                Err(refusal) => Identified::Malformed(refusal),
-                Ok(named) => {
-                    let of_connection = || known.and_then(|peer| peer.identity.clone());
-                    Identified::Known(named.or_else(of_connection))
-                }
-            };
-        };
-        if known.is_none() && tokens.needs_addresses() {
-            return Identified::Later(Recheck::PeerKnown);
-        }
-        if let Some(identified) = tokens.identify(head, known, has_waited) {
-            return identified;
+        if let Some(tokens) = &mut self.tokens {
+            if known.is_none() && tokens.needs_addresses() {
+                return Identified::Later(Recheck::PeerKnown);
+            }
+            if let Some(identified) = tokens.identify(head, known, has_waited) {
+                return identified;
+            }
         }
         self.identify_without_token(head, known)
     }

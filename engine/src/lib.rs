@@ -84,6 +84,8 @@ pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
     #[cfg(all(test, feature = "auth"))]
     pub(crate) use corelane_guard::api_key;
+    #[cfg(feature = "tls")]
+    pub(crate) use corelane_guard::looks;
     #[cfg(feature = "auth")]
     pub use corelane_guard::pins;
     #[cfg(feature = "auth")]

@@ -84,6 +84,7 @@ pub(crate) use exchange::{Opening, StreamOf};
 pub(crate) use forward_budget::ForwardedBody;
 pub(crate) use inbound::{Channel, Inbound};
 pub(crate) use large_message::LargeMessage;
+pub(crate) use permissions::write_refusal;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;
 pub(crate) use session_id::SessionId;

@@ -12,7 +12,6 @@
 //! | [`requests`] | the requests to an issuer |
 //! | [`fetch`] | requests without redirects, to checked addresses, with bounds |
 //! | [`address`] | the addresses that requests may go to |
-//! | [`looks`] | notices changed files |
 //! | [`probe`] | one fetch of the keys of each issuer, for commands |
 //! | [`counters`] | counts for metrics |
 //!
@@ -28,7 +27,6 @@ pub mod fetch;
 pub mod gate;
 pub mod introspection;
 mod issuer;
-pub mod looks;
 pub mod probe;
 pub mod requests;
 pub mod schedule;

@@ -17,6 +17,7 @@ pub mod holder;
 pub mod identity;
 pub mod limit;
 pub mod lookalike;
+pub mod looks;
 #[cfg(feature = "auth")]
 pub mod metadata;
 pub mod network;

@@ -9,7 +9,7 @@
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::websocket::CloseCode;
-use corelane_protocol::jsonrpc::{IdScanner, OwnedId, encode};
+use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 
 use super::body::RequestBody;
 use super::channel::{MessageChannel, Outgoing};
@@ -19,8 +19,8 @@ use super::in_flight::ChannelRequest;
 use super::preconditions;
 use super::response;
 use crate::guard::holder::HolderKey;
-use crate::guard::refusal::{Challenge, Refusal};
-use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
+use crate::guard::refusal::Refusal;
+use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, write_refusal};
 use crate::mcp::{SessionId, StreamOwner};
 use crate::meter::Counter;
 
@@ -148,10 +148,8 @@ impl Connection {
         };
         let Some(id) = id else { return };
         let mut text = Vec::new();
-        encode::write_id(&mut text, id.as_id());
-        let text = String::from_utf8_lossy(&text);
-        let answer = refusal.answer(&Challenge::default(), Some(&text));
-        self.write_framed(None, answer.body.as_bytes(), context);
+        write_refusal(refusal, id.as_id(), &mut text);
+        self.write_framed(None, &text, context);
     }
 
     /// Numbers of requests go around; no two requests in flight have one, and none has that of the

@@ -81,35 +81,37 @@ impl Plain {
             }
             Plain::Probe(probe) => {
                 let (status, body) = probe.answer(context);
-                let content = match reply.is_head {
-                    true => Content::Omitted,
-                    false => Content::Json(body.len()),
-                };
                 let no_store: [(&str, &[u8]); 1] = [("Cache-Control", b"no-store")];
-                let about = (status, content);
-                response::write_with_fields(context.out(), reply, fields, about, &no_store);
-                if !reply.is_head {
-                    context.out().extend_from_slice(body.as_bytes());
-                }
+                write_document(reply, (status, body.as_bytes()), &no_store, context);
             }
             Plain::Metadata(document) => {
                 let body = context.access.metadata(document);
-                let content = match reply.is_head {
-                    true => Content::Omitted,
-                    false => Content::Json(body.len()),
-                };
                 let mut more: Vec<(&str, &[u8])> = vec![("Cache-Control", b"max-age=300")];
                 if reply.page.is_none() {
                     more.push(("Access-Control-Allow-Origin", b"*"));
                 }
-                let about = (Status::Ok, content);
-                response::write_with_fields(context.out(), reply, fields, about, &more);
-                if !reply.is_head {
-                    context.out().extend_from_slice(&body);
-                }
+                write_document(reply, (Status::Ok, &body), &more, context);
             }
             Plain::Sse(_) => unreachable!("a connection answers it"),
         }
+    }
+}
+
+/// Writes the answer with a JSON document, or its head alone.
+fn write_document(
+    reply: &Reply,
+    (status, body): (Status, &[u8]),
+    more: &[(&str, &[u8])],
+    context: &mut Context<'_>,
+) {
+    let content = match reply.is_head {
+        true => Content::Omitted,
+        false => Content::Json(body.len()),
+    };
+    let fields = context.head_fields();
+    response::write_with_fields(context.out(), reply, fields, (status, content), more);
+    if !reply.is_head {
+        context.out().extend_from_slice(body);
     }
 }
 

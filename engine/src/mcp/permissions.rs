@@ -72,10 +72,15 @@ impl Permissions {
         }
     }
 
-    /// Takes another policy.
+    /// Takes the policy of a snapshot. The views stay if it is that of before, as other keys alone
+    /// change no view.
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
-        self.policy = Some(policy).filter(|policy| !policy.is_open());
-        self.views.clear();
+        let policy = Some(policy).filter(|policy| !policy.is_open());
+        let id = |policy: &Option<Arc<Policy>>| policy.as_ref().map(|policy| policy.id());
+        if id(&policy) != id(&self.policy) {
+            self.views.clear();
+        }
+        self.policy = policy;
     }
 
     /// Forgets the views, because the catalog has other entries.
@@ -157,9 +162,6 @@ impl Permissions {
     /// Answers a use that is denied though the entry is known to its requester.
     #[cold]
     pub(super) fn refuse(&self, denied: Denied, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
-        let mut text = Vec::new();
-        encode::write_id(&mut text, id);
-        let id = String::from_utf8_lossy(&text);
         let (refusal, category) = match (denied, &self.policy) {
             (Denied::ScopeMissing(grant), Some(policy)) => {
                 let scopes: Vec<&str> = policy.scope_names(grant).collect();
@@ -174,10 +176,18 @@ impl Permissions {
             }
             _ => (Refusal::Denied, Category::Forbidden),
         };
-        let answer = refusal.answer(&Challenge::default(), Some(&id));
-        out.extend_from_slice(answer.body.as_bytes());
+        write_refusal(&refusal, id, out);
         Disposition::answer(Some(category))
     }
+}
+
+/// Appends the message that refuses a request.
+pub(crate) fn write_refusal(refusal: &Refusal, id: Id<'_>, out: &mut Vec<u8>) {
+    let mut text = Vec::new();
+    encode::write_id(&mut text, id);
+    let id = String::from_utf8_lossy(&text);
+    let answer = refusal.answer(&Challenge::default(), Some(&id));
+    out.extend_from_slice(answer.body.as_bytes());
 }
 
 /// The class of a requester. An identity that another snapshot made is judged by this policy.

@@ -65,7 +65,7 @@ impl ServerAccess {
                 .iter()
                 .map(|fault| format!("{}: {fault}", path.display()))
                 .collect();
-            return Err(Error::Policy(faults.join("\n")));
+            return Err(Error::Access(faults.join("\n")));
         }
         let control = Arc::new(control);
         Ok(Some(ServerAccess { board, control }))

@@ -36,12 +36,9 @@ pub enum Error {
         /// The option.
         option: &'static str,
     },
-    /// The file of access control is not usable.
+    /// The file of access control is not usable, or names entries that the catalog does not have.
     #[error("{0}")]
     Access(String),
-    /// The policy is about entries that the catalog does not have.
-    #[error("{0}")]
-    Policy(String),
     /// The cores are not there.
     #[error(transparent)]
     Cores(#[from] CoreError),

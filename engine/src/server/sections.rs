@@ -11,6 +11,7 @@ use super::Server;
 use super::error::{Error, Result};
 use crate::guard::audit::AuditText;
 use crate::guard::pins::{Pins, PinsSettings};
+use crate::guard::policy::line_of;
 use crate::profile::Profile;
 
 /// Those sections. The others are checked by the control thread.
@@ -46,7 +47,7 @@ impl Server {
         if let Some(audit) = sections.audit {
             let settings = audit.check().map_err(|faults| {
                 let faults = faults.into_iter().map(|(span, audit)| {
-                    let line = text[..span.start].matches('\n').count() + 1;
+                    let line = line_of(&text, span.start);
                     format!("{}: line {line}: {audit}", path.display())
                 });
                 Error::Access(faults.collect::<Vec<_>>().join("\n"))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corelane_guard::access::{Access, IssuerRequest};
+use corelane_guard::looks::Looks;
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::verify::Verifier;
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +18,6 @@ use crate::config::{Config, KeySource};
 use crate::fetch::{FetchError, Fetcher, Lookup};
 use crate::introspection::{Introspections, Reply, TokenHash};
 use crate::issuer::IssuerState;
-use crate::looks::Looks;
 use crate::requests::{FetchedKeys, KeysError, fetch_keys, introspect};
 use crate::shared::{Message, Shared};
 

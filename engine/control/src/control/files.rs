@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use corelane_guard::looks::Looks;
+
 use crate::config::{Config, ConfigError, ServerFacts};
-use crate::looks::Looks;
 
 /// The file of the configuration, and the files that it names.
 #[derive(Debug)]

@@ -113,6 +113,14 @@ fn send(line: &mut TestConnection, request: &str) -> Response {
     line.response()
 }
 
+/// The id of a session that a client with these header lines opens.
+#[track_caller]
+fn open_session(line: &mut TestConnection, headers: &str) -> String {
+    let started = send(line, &post(headers, &initialize("2025-11-25")));
+    let session = started.field("mcp-session-id").expect("a session");
+    session.to_owned()
+}
+
 /// The status, the challenge and the body of an answer.
 fn parts(response: &Response) -> (u16, Option<String>, String) {
     let challenge = response.field("www-authenticate").map(str::to_owned);
@@ -194,11 +202,7 @@ fn an_entry_that_needs_more_scopes_names_all_of_them() {
          error_description=\"the access token lacks a scope\""
     );
     let modern = send(&mut line, &call(&key, "fails", json!({})));
-    let started = send(&mut line, &post(&key, &initialize("2025-11-25")));
-    let session = started
-        .field("mcp-session-id")
-        .expect("a session")
-        .to_owned();
+    let session = open_session(&mut line, &key);
     let headers = format!("{key}MCP-Session-Id: {session}\r\n");
     let params = json!({"name": "fails", "arguments": {}});
     let legacy = send(
@@ -219,11 +223,7 @@ fn an_entry_that_needs_more_scopes_names_all_of_them() {
 fn lists_have_the_entries_that_their_client_may_use_or_acquire() {
     let (mut line, key) = guarded(|access| access.requires_credential = false);
     let names = |line: &mut TestConnection, headers: &str| {
-        let started = send(line, &post(headers, &initialize("2025-11-25")));
-        let session = started
-            .field("mcp-session-id")
-            .expect("a session")
-            .to_owned();
+        let session = open_session(line, headers);
         let headers = format!("{headers}MCP-Session-Id: {session}\r\n");
         let listed = send(line, &post(&headers, &request(1, "tools/list", json!({}))));
         let tools = listed.message()["result"]["tools"].as_array().cloned();
@@ -240,11 +240,7 @@ fn lists_have_the_entries_that_their_client_may_use_or_acquire() {
 #[test]
 fn the_session_of_a_principal_is_unknown_to_one_of_another_method() {
     let (mut line, key) = guarded(|_| {});
-    let started = send(&mut line, &post(&key, &initialize("2025-11-25")));
-    let session = started
-        .field("mcp-session-id")
-        .expect("a session")
-        .to_owned();
+    let session = open_session(&mut line, &key);
     let ping = request(1, "ping", json!({}));
     for (credential, status) in [(&*key, 200), ("X-User: reader\r\n", 404), ("", 401)] {
         let headers = format!("{credential}MCP-Session-Id: {session}\r\n");
@@ -320,11 +316,7 @@ fn sent_text(line: &mut TestConnection) -> String {
 #[test]
 fn streams_end_a_while_after_their_credential() {
     let (mut line, key) = guarded(|_| {});
-    let started = send(&mut line, &post(&key, &initialize("2025-11-25")));
-    let session = started
-        .field("mcp-session-id")
-        .expect("a session")
-        .to_owned();
+    let session = open_session(&mut line, &key);
     let get = format!(
         "GET /mcp HTTP/1.1\r\nHost: localhost\r\n{key}MCP-Session-Id: {session}\r\n\
          Accept: text/event-stream\r\n\r\n"

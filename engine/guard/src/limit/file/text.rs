@@ -10,7 +10,7 @@ use super::{Limits, OwnerQuota, TOOL_LIMITS_MAX, ToolLimit};
 use crate::limit::bucket::{Rate, RateError};
 use crate::limit::failures::FailureLimit;
 use crate::limit::quota::Quota;
-use crate::policy::{NamePattern, PatternDefect};
+use crate::policy::{NamePattern, PatternDefect, line_of};
 
 /// The largest burst that a rate has by itself, unless one second has more requests: agents make
 /// some calls at once.
@@ -210,12 +210,6 @@ impl Limits {
             false => Err(LimitsError(compiler.findings)),
         }
     }
-}
-
-/// The line, from 1, of a byte of the text.
-fn line_of(text: &str, at: usize) -> usize {
-    let before = &text.as_bytes()[..at.min(text.len())];
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 struct Compiler<'a> {

@@ -20,14 +20,38 @@ struct Mark {
     changed: (i64, i64),
 }
 
-/// Decides when changed files are read: when they were the same for two looks, because several are
-/// rarely replaced at the same time.
+/// Decides when changed files are read.
 #[derive(Debug)]
 pub struct Looks {
     files: Vec<PathBuf>,
-    /// As they were read.
-    read: Vec<Option<Mark>>,
-    last: Vec<Option<Mark>>,
+    marks: Stable<Vec<Option<Mark>>>,
+}
+
+/// Decides when a value is taken over that was looked at: when it was the same for two looks,
+/// because several files are rarely replaced at the same time.
+#[derive(Debug)]
+struct Stable<T> {
+    /// As it was read.
+    read: T,
+    last: T,
+}
+
+impl<T: Clone + PartialEq> Stable<T> {
+    fn new(read: T) -> Stable<T> {
+        let last = read.clone();
+        Stable { read, last }
+    }
+
+    /// Whether the value is to be read, which looks like `now`.
+    fn is_due(&mut self, now: T) -> bool {
+        let is_stable = now == self.last;
+        self.last = now;
+        let is_due = is_stable && self.last != self.read;
+        if is_due {
+            self.read = self.last.clone();
+        }
+        is_due
+    }
 }
 
 impl Looks {
@@ -36,7 +60,7 @@ impl Looks {
     /// ```
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("f");
-    /// use corelane_control::looks::Looks;
+    /// use corelane_guard::looks::Looks;
     ///
     /// let mut looks = Looks::new(vec![path.clone()]);
     /// std::fs::write(&path, "changed")?;
@@ -45,21 +69,13 @@ impl Looks {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn new(files: Vec<PathBuf>) -> Looks {
-        let read = marks(&files);
-        let last = read.clone();
-        Looks { files, read, last }
+        let marks = Stable::new(marks(&files));
+        Looks { files, marks }
     }
 
     /// Looks at the files once more, and says whether they are to be read again.
     pub fn are_due(&mut self) -> bool {
-        let now = marks(&self.files);
-        let is_stable = now == self.last;
-        self.last = now;
-        let is_due = is_stable && self.last != self.read;
-        if is_due {
-            self.read.clone_from(&self.last);
-        }
-        is_due
+        self.marks.is_due(marks(&self.files))
     }
 }
 
@@ -82,8 +98,19 @@ fn mark(path: &Path) -> io::Result<Mark> {
 
 #[cfg(test)]
 mod tests {
-    use super::Looks;
+    use super::{Looks, Stable};
     use std::fs;
+
+    #[test]
+    fn a_value_is_read_once_when_it_no_longer_changes() {
+        let mut value = Stable::new(0);
+        let due: Vec<bool> = [0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 3, 3]
+            .into_iter()
+            .map(|look| value.is_due(look))
+            .collect();
+        let read: Vec<usize> = (0..due.len()).filter(|at| due[*at]).collect();
+        assert_eq!(read, [3, 7]);
+    }
 
     #[test]
     fn files_are_read_once_when_they_no_longer_change() {
