@@ -187,8 +187,23 @@ impl Fetcher {
 /// Longest answer of an introspection, in bytes.
 const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
 
+/// Sends a request, and once more if its connection was closed without an answer: a server may close
+/// a kept connection just when the next request is sent (RFC 9112 section 9.3.1). Each request here
+/// may be repeated.
+async fn send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+    let again = request.try_clone();
+    match (request.send().await, again) {
+        (Err(error), Some(again))
+            if error.is_request() && !error.is_connect() && !error.is_timeout() =>
+        {
+            again.send().await
+        }
+        (sent, _) => sent,
+    }
+}
+
 async fn receive(request: RequestBuilder, bytes_max: usize) -> Result<Document, FetchError> {
-    let mut response = request.send().await.map_err(transport)?;
+    let mut response = send(request).await.map_err(transport)?;
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status(response.status().as_u16()));
     }

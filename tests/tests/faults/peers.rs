@@ -224,7 +224,7 @@ fn peers_that_reset_in_the_middle_of_an_answer() {
 #[test]
 fn a_stampede_of_clients_that_come_back() {
     const THREADS: u64 = 4;
-    let clients = scaled(2000, 18_000);
+    let clients = scaled(1000, 18_000);
     // A shard touches its receive buffers one after the other: few of them, so that no growth of
     // theirs hides another. The sessions stay.
     let setup = Setup::shards(2).profile("[ring]\nbuffer_count = 256");

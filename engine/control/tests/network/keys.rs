@@ -63,8 +63,8 @@ fn keys_are_found_by_the_metadata_in_three_orders() {
             let server = Server::start(&configuration(&issuer, ""));
             let access = server.with_keys();
             assert!(verify(&access, &key.token(&issuer)).is_ok(), "{place}");
-            // Those before it were looked at, those after it were not. On a busy machine an answer
-            // may come too late and be fetched again.
+            // Those before it were looked at, those after it were not. A request may have been sent
+            // again, as its connection closed.
             let requests = host.requests();
             let is_requested = |place: &String| {
                 let start = format!("GET {place} HTTP/1.1\r\n");

@@ -1,8 +1,10 @@
 //! Answers and addresses that are refused.
 
-use std::net::IpAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use corelane_control::config::Limits;
@@ -10,7 +12,7 @@ use corelane_control::fetch::Lookup;
 use corelane_guard::access::{IssuerRequest, RequestState};
 
 use super::issuer::{Host, Key, key_set, metadata};
-use super::{Server, configuration};
+use super::{Server, configuration, verify};
 
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 
@@ -55,12 +57,52 @@ fn long_slow_and_broken_answers_are_refused() {
         "HTTP/1.1 201 Created\r\nContent-Length: {}\r\n\r\n{set}",
         set.len()
     );
-    for response in [announced, unannounced, cut, no_set, created, "x".to_owned()] {
+    // A connection that ends without an answer is tried once more.
+    let rows = [announced, unannounced, cut, no_set, created].map(|response| (response, 1));
+    for (response, requests) in rows.into_iter().chain([("x".to_owned(), 2)]) {
         let host = Host::new();
         host.answer_raw("/keys", response);
         let lines = format!("jwks_uri = \"{}/keys\"", host.url());
         Server::start(&configuration(&host.url(), &lines)).assert_no_keys();
-        assert_eq!(host.count("/keys"), 1);
+        assert_eq!(host.count("/keys"), requests);
+    }
+}
+
+/// A server closes a kept connection just when the next request arrives on it.
+#[test]
+fn a_request_on_a_kept_connection_that_closes_is_sent_again() {
+    let key = Key::new("1");
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", socket.local_addr().expect("an address"));
+    let answers = [metadata(&url, &format!("{url}/keys")), key_set(&[&key])];
+    let host = thread::spawn(move || {
+        for body in answers {
+            let (mut stream, _) = socket.accept().expect("a connection");
+            read_request(&mut stream);
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).expect("it is read");
+            // The next one is read and not answered.
+            read_request(&mut stream);
+        }
+    });
+    let server = Server::start(&configuration(&url, ""));
+    let access = server.with_keys();
+    assert!(verify(&access, &key.token(&url)).is_ok());
+    assert_eq!(server.control.counters().fetches_failed.value(), 0);
+    drop(server);
+    host.join().expect("both requests came");
+}
+
+/// Reads until a head is whole, or the connection ends.
+fn read_request(stream: &mut TcpStream) {
+    let mut read = Vec::new();
+    let mut piece = [0; 1024];
+    while !read.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => read.extend_from_slice(&piece[..count]),
+        }
     }
 }
 
