@@ -2,6 +2,7 @@
 //!
 //! | module | part |
 //! |---|---|
+//! | [`catalog`] | lists of upstreams, page by page, and the entries that clients see |
 //! | [`config`] | the upstreams of a configuration, checked |
 //! | [`desktop`] | the same from the files of desktop clients |
 //! | [`names`] | the names that clients see of tools and prompts, and their routes |
@@ -9,6 +10,7 @@
 //!
 //! Nothing here opens a socket, starts a program or reads a clock.
 
+pub mod catalog;
 pub mod config;
 pub mod desktop;
 pub mod names;
