@@ -1,9 +1,9 @@
 //! HTTP/1.1 of both roles: RFC 9112, with the server's duties of RFC 9110.
 //!
 //! A server's input: a [`Framer`] reads the unconsumed bytes of a connection and returns one whole
-//! [`RequestHead`] and its body, both borrowed from those bytes. Its output: [`write_response_head`]
-//! and [`write_chunk`] append to a buffer of the caller. A client writes with
-//! [`begin_request_head`] and reads with a [`ResponseReader`].
+//! [`RequestHead`] and its body, both borrowed from those bytes. Its output:
+//! [`write_response_head`] and [`write_chunk`] append to a buffer of the caller. A client writes
+//! with [`begin_request_head`] and reads with a [`ResponseReader`].
 //!
 //! Two invariants. The result never depends on how the bytes of a request were split on the way.
 //! Wherever RFC 9112 lets two recipients disagree on where a message ends (section 6.3, section

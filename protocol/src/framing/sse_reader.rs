@@ -88,6 +88,16 @@ impl SseReader {
         append(&mut self.partial, piece, event_bytes_max)
     }
 
+    /// Begins a stream that resumes the last one: an event that was not whole is dropped, the id
+    /// and the time stay.
+    pub fn resume(&mut self) {
+        *self = SseReader {
+            last_event_id: std::mem::take(&mut self.last_event_id),
+            retry_ms: self.retry_ms,
+            ..SseReader::default()
+        };
+    }
+
     /// The id of the last event that had one, with or without data; empty if there is none. It is
     /// the value of `Last-Event-ID` of a resumption.
     pub fn last_event_id(&self) -> &str {
@@ -255,6 +265,20 @@ mod tests {
             ["message|{}", "message| a\nb\nc", "message|data: x"]
         );
         assert_eq!((&*id, retry), ("3-17", Some(1500)));
+    }
+
+    #[test]
+    fn a_resumed_stream_drops_the_event_that_was_not_whole() {
+        let (mut reader, mut found) = (SseReader::default(), Vec::new());
+        let mut sink = |event: ReceivedEvent<'_>| found.push(event.data.to_vec());
+        let cut = b"id: 4\nretry: 9\n\nevent: x\ndata: lost\nda";
+        reader.read(cut, EVENT_BYTES_MAX, &mut sink).unwrap();
+        reader.resume();
+        reader
+            .read(b"data: a\n\n", EVENT_BYTES_MAX, &mut sink)
+            .unwrap();
+        assert_eq!(found, [b"a"]);
+        assert_eq!((reader.last_event_id(), reader.retry_ms()), ("4", Some(9)));
     }
 
     #[test]
