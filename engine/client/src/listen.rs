@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(filter.to_json(), all);
         assert_eq!(filter.declined(&all), [""; 0]);
         let some = json!({"resourceSubscriptions": ["x:b"]});
-        assert_eq!(filter.declined(&some), ["x:a", "toolsListChanged"]);
+        assert_eq!(filter.declined(&some), ["toolsListChanged", "x:a"]);
     }
 
     #[test]
