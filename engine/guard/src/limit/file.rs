@@ -20,8 +20,6 @@ pub const TOOL_LIMITS_MAX: usize = 256;
 /// The limits of a configuration. A limit that is None is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Whether answers have the fields of draft-ietf-httpapi-ratelimit-headers-10.
-    pub headers: bool,
     /// Requests of all clients together.
     pub global: Option<Rate>,
     /// Requests of each source without a principal. An IPv6 source is its first 64 bits.
@@ -98,7 +96,6 @@ mod tests {
 
     const WHOLE: &str = r#"
 [limits]
-headers = "draft-10"
 global = { rate = "50k/s", burst = 5000 }
 source = { rate = "20/s" }
 principal = { rate = "100/s", burst = 200 }
@@ -123,7 +120,6 @@ section = 1
     #[test]
     fn a_whole_section_is_read() {
         let limits = Limits::parse(WHOLE).unwrap();
-        assert!(limits.headers);
         assert_eq!(limits.global, rate(50_000, 1, 5000));
         assert_eq!(limits.source, rate(20, 1, 20));
         assert_eq!(limits.principal, rate(100, 1, 200));
@@ -185,7 +181,7 @@ section = 1
                 r#"principle = { rate = "1/s" }"#,
                 "unknown field `principle`",
             ),
-            (r#"headers = "on""#, "unknown variant `on`"),
+            (r#"headers = "on""#, "unknown field `headers`"),
             (
                 r#"failed_credentials = { tries = 0 }"#,
                 "tries is 1 to 1000",
