@@ -53,7 +53,7 @@ impl std::fmt::Debug for Kind {
 /// | text | server |
 /// |---|---|
 /// | `http://…`, `https://…` | over HTTP |
-/// | `stdio:uvx mcp-server-git` | a child process; the words are split as a shell does, without one |
+/// | `stdio:uvx mcp-server-git` | a child process; words are split as a shell does, without one |
 /// | `unix:/run/x.sock` | a Unix socket |
 /// | `tcp:127.0.0.1:9000` | a TCP socket |
 pub trait IntoTarget {

@@ -373,7 +373,8 @@ mod tests {
         let found = result(
             r#"{"content":[{"type":"text","text":"a"},{"type":"image","data":"AA==",
             "mimeType":"image/png"},{"type":"resource","resource":{"uri":"x:y","text":"t"}},
-            {"type":"resource_link","uri":"x:z","name":"z"},{"type":"hologram","n":1},{"type":"text"}],
+            {"type":"resource_link","uri":"x:z","name":"z"},{"type":"hologram","n":1},
+            {"type":"text"}],
             "_meta":{"k":1}}"#,
         );
         let [text, image, resource, link, hologram, broken] = &found.content[..] else {
