@@ -90,7 +90,7 @@ impl Client {
         let mut tasks = vec![dispatch];
         let takes_questions = shared.settings.questions.are_any();
         if takes_questions || shared.settings.on_log.is_some() {
-            tasks.extend(listen::keep_stream(&shared));
+            tasks.extend(listen::keep_stream(&shared).await);
         }
         let tasks = Arc::new(Tasks(tasks));
         Ok(Client { shared, tasks })

@@ -205,6 +205,10 @@ mod tests {
             let expected = keyword.map(|keyword| FormFault::Unfit { field, keyword });
             assert_eq!(found.err(), expected, "{property} {value}");
         }
+    }
+
+    #[test]
+    fn required_fields_are_there_and_others_are_not() {
         let schema = json!({"properties": {"x": {}}, "required": ["x"]});
         assert_eq!(
             check(&schema, &json!({})),

@@ -32,5 +32,7 @@ pub(crate) const RETRY: Duration = Duration::from_secs(1);
 pub(crate) const RETRY_MAX: Duration = Duration::from_secs(60);
 /// The shortest and the longest wait before changes are subscribed to again.
 pub(crate) const RELISTEN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
+/// How long a client waits for the stream of a legacy session before it goes on without.
+pub(crate) const STREAM_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the end of a connection may take.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

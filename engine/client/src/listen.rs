@@ -14,6 +14,8 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::change::Change;
 use crate::error::Error;
+#[cfg(feature = "http")]
+use crate::limits::STREAM_TIMEOUT;
 use crate::limits::{RELISTEN, WAITING_MAX};
 use crate::message::{Incoming, Outgoing};
 use crate::shared::Shared;
@@ -164,7 +166,7 @@ pub(crate) async fn listen(
         false => {
             let declined = subscribe_legacy(shared, &filter).await?;
             let changes = shared.changes.subscribe();
-            let stream = keep_stream(shared);
+            let stream = keep_stream(shared).await;
             let task = relay_legacy(changes, filter, sender, stream);
             (declined, tokio::spawn(task))
         }
@@ -292,17 +294,29 @@ impl Drop for EndsWithSubscription {
 
 /// Keeps the stream of a legacy session over HTTP open, which brings messages that belong to no
 /// request. There is none in the modern era, on lines, and if the server has none (405).
-pub(crate) fn keep_stream(shared: &Arc<Shared>) -> Option<tokio::task::JoinHandle<()>> {
+///
+/// It returns when the stream is open, or late: a server drops a message for which there is no
+/// stream yet.
+pub(crate) async fn keep_stream(shared: &Arc<Shared>) -> Option<tokio::task::JoinHandle<()>> {
     #[cfg(feature = "http")]
     if let (Wire::Http(wire), false) = (&shared.wire, shared.is_modern()) {
+        let (opened, is_open) = tokio::sync::oneshot::channel();
         let (wire, weak) = (Arc::clone(wire), Arc::downgrade(shared));
-        return Some(tokio::spawn(read_stream(wire, weak)));
+        let task = tokio::spawn(read_stream(wire, weak, opened));
+        let _ = tokio::time::timeout(STREAM_TIMEOUT, is_open).await;
+        return Some(task);
     }
     None
 }
 
+/// Reads the stream, and opens it again when it ends. The end of `opened` says that it is open.
 #[cfg(feature = "http")]
-async fn read_stream(wire: Arc<crate::http::HttpWire>, weak: std::sync::Weak<Shared>) {
+async fn read_stream(
+    wire: Arc<crate::http::HttpWire>,
+    weak: std::sync::Weak<Shared>,
+    opened: tokio::sync::oneshot::Sender<()>,
+) {
+    let mut opened = Some(opened);
     let mut attempts = 0;
     loop {
         let Some(envelope) = weak.upgrade().map(|shared| shared.envelope()) else {
@@ -310,7 +324,8 @@ async fn read_stream(wire: Arc<crate::http::HttpWire>, weak: std::sync::Weak<Sha
         };
         match wire.open_stream(&envelope, None).await {
             Ok(Some(mut stream)) => {
-                if let Some(shared) = weak.upgrade().filter(|_| attempts > 0) {
+                // Between two streams changes may have been missed.
+                if let (None, Some(shared)) = (opened.take(), weak.upgrade()) {
                     let _ = shared.changes.send(Change::Gap);
                 }
                 while let Ok(message) = stream.next().await {
