@@ -6,6 +6,8 @@
 
 #[path = "integration/access.rs"]
 mod access;
+#[path = "integration/access_file.rs"]
+mod access_file;
 #[path = "integration/cancellation.rs"]
 mod cancellation;
 #[path = "integration/capacity.rs"]
@@ -58,6 +60,8 @@ mod large_messages;
 mod legacy_tasks;
 #[path = "integration/levels.rs"]
 mod levels;
+#[path = "integration/limits.rs"]
+mod limits;
 #[path = "integration/lines.rs"]
 mod lines;
 #[path = "integration/listeners.rs"]

@@ -318,6 +318,7 @@ impl Events {
             policy: Arc::clone(&config.policy),
             endpoints: Arc::clone(&config.endpoints),
             trusted_proxies: config.trusted_proxies.clone(),
+            limits: Arc::clone(&config.client_limits),
         }));
     }
 }

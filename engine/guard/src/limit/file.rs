@@ -6,6 +6,7 @@
 mod text;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 pub use text::{Fault, Finding, LimitsError};
 
@@ -65,10 +66,44 @@ pub struct ToolLimits {
     patterns: Vec<(NamePattern, ToolLimit)>,
 }
 
+impl Limits {
+    /// Whether requests or sessions are limited.
+    pub fn has_rates(&self) -> bool {
+        let rates = [self.global, self.source, self.principal, self.sessions];
+        rates.iter().any(Option::is_some)
+    }
+
+    /// Whether calls are limited.
+    pub fn has_call_limits(&self) -> bool {
+        self.quota.is_some() || !self.tools.is_empty()
+    }
+
+    /// Whether a limit depends on the source of an anonymous client.
+    pub fn counts_sources(&self) -> bool {
+        self.source.is_some() || self.sessions.is_some() || self.tools.counts_principals()
+    }
+
+    /// The same with the file of quotas in the folder of the configuration, unless it is absolute.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Limits {
+        let file = self.quota.as_mut().and_then(|quota| quota.file.as_mut());
+        if let Some(file) = file {
+            *file = folder.join(&*file);
+        }
+        self
+    }
+}
+
 impl ToolLimits {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    fn counts_principals(&self) -> bool {
+        let exact = self.exact.values().flatten();
+        let limits = exact.chain(self.patterns.iter().map(|(_, limit)| limit));
+        limits.into_iter().any(|limit| limit.is_per_principal)
     }
 
     /// The limits of a tool. One that is named twice is there twice.

@@ -1,20 +1,20 @@
 //! Rates that all shards keep together.
 //!
 //! Each bucket has a home shard. The home takes from it directly; any other shard spends a lease,
-//! which is a part of the credit, and requests the next one when little is left. While the bucket is
-//! empty, the home books leases of 50 ms of the rate ahead, one after the other, for itself too: each
-//! shard gets its turn, however many requests reach the home.
+//! which is a part of the credit, and requests the next one when little is left. While the bucket
+//! is empty, the home books leases of 50 ms of the rate ahead, one after the other, for itself too:
+//! each shard gets its turn, however many requests reach the home.
 //!
 //! No request waits for a lease. Until the home reports that the bucket is empty, a shard without a
-//! lease spends its share of the burst ahead, reports that as a debt with its next message, and again
-//! until the home confirms it.
+//! lease spends its share of the burst ahead, reports that as a debt with its next message, and
+//! again until the home confirms it.
 //!
 //! Invariant: for each key, the requests admitted in any time are at most the burst, the rate for
 //! that time, and for each shard a share as a lease and a share as a debt. A share is 50 ms of the
 //! rate, or the burst divided by the number of shards if that is more. It holds too when messages
-//! are late or lost and when shards stall: a lease leaves the bucket before it is sent. A shard that
-//! dies takes its buckets with it, and those of its next life begin empty, less a share for each
-//! other shard; so a death adds at most one more share for each.
+//! are late or lost and when shards stall: a lease leaves the bucket before it is sent. A shard
+//! that dies takes its buckets with it, and those of its next life begin empty, less a share for
+//! each other shard; so a death adds at most one more share for each.
 
 mod entry;
 #[cfg(test)]
@@ -120,16 +120,11 @@ impl Limiter {
         }
     }
 
-    /// The limiter of a shard that takes the place of one that died at `now_ns` or before: its
-    /// buckets begin empty.
-    #[must_use]
-    pub fn after_death(self, now_ns: u64) -> Limiter {
-        Limiter {
-            reborn_ns: Some(now_ns),
-            // Other numbers than those of the life before.
-            requests: LimitKey::new(now_ns, HolderKey::ANONYMOUS).0 as u32,
-            ..self
-        }
+    /// The shard takes the place of one that died at `now_ns` or before: its buckets begin empty.
+    pub fn follow_death(&mut self, now_ns: u64) {
+        self.reborn_ns = Some(now_ns);
+        // Other numbers than those of the life before.
+        self.requests = LimitKey::new(now_ns, HolderKey::ANONYMOUS).0 as u32;
     }
 
     /// Spends one request.

@@ -74,13 +74,9 @@ impl ShardLimits {
         }
     }
 
-    /// The same on a shard that takes the place of one that died.
-    #[must_use]
-    pub fn after_death(self, now_ns: u64) -> ShardLimits {
-        ShardLimits {
-            limiter: self.limiter.after_death(now_ns),
-            ..self
-        }
+    /// The shard takes the place of one that died.
+    pub fn follow_death(&mut self, now_ns: u64) {
+        self.limiter.follow_death(now_ns);
     }
 
     /// Sets the limits of another configuration. Buckets of limits that are the same stay as they
@@ -89,41 +85,29 @@ impl ShardLimits {
         self.limits = limits;
     }
 
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Admits a request by the rate of its client and of the server. Pings, cancellations and
     /// answers are not requests in this sense.
     ///
     /// # Errors
     /// The limit that refuses it.
     pub fn admit_request(&mut self, client: Client<'_>, now_ns: u64) -> Result<(), Limited> {
-        let Limits {
-            principal,
-            source,
-            global,
-            ..
-        } = *self.limits;
-        let (name, rate) = match client.principal {
-            Some(_) => (LimitName::Principal, principal),
-            None => (LimitName::Source, source),
-        };
-        if rate.is_none() && global.is_none() {
-            return Ok(());
-        }
-        self.taken.clear();
-        self.take(name, rate, self.holder_of(client));
-        self.take(LimitName::Global, global, HolderKey::ANONYMOUS);
+        self.take_request(client);
         self.spend(now_ns)
     }
 
-    /// Admits a new session of a client.
+    /// Admits a request for a new session of a client.
     ///
     /// # Errors
     /// The limit that refuses it.
     pub fn admit_session(&mut self, client: Client<'_>, now_ns: u64) -> Result<(), Limited> {
-        let rate = self.limits.sessions;
-        self.taken.clear();
-        if rate.is_some() {
-            self.take(LimitName::Sessions, rate, self.holder_of(client));
-        }
+        self.take_request(client);
+        let (rate, holder) = (self.limits.sessions, self.holder_of(client));
+        self.take(LimitName::Sessions, rate, holder);
         self.spend(now_ns)
     }
 
@@ -195,9 +179,10 @@ impl ShardLimits {
         self.limiter.handle_shard_gone(dead);
     }
 
-    /// The sums of quotas of which this shard is the home: see [`Quotas::snapshot`].
-    pub fn snapshot(&self) -> String {
-        self.quotas.snapshot()
+    /// The sums of quotas of which this shard is the home, with their day: see
+    /// [`Quotas::snapshot`].
+    pub fn snapshot(&self) -> (u64, String) {
+        (self.quotas.day(), self.quotas.snapshot())
     }
 
     /// Takes over those sums of a snapshot of which this shard is the home. A snapshot of another
@@ -214,6 +199,22 @@ impl ShardLimits {
     fn holder_of(&self, client: Client<'_>) -> HolderKey {
         let principal = client.principal.map(|name| self.holders.of_principal(name));
         principal.unwrap_or(client.source)
+    }
+
+    fn take_request(&mut self, client: Client<'_>) {
+        let Limits {
+            principal,
+            source,
+            global,
+            ..
+        } = *self.limits;
+        let (name, rate) = match client.principal {
+            Some(_) => (LimitName::Principal, principal),
+            None => (LimitName::Source, source),
+        };
+        self.taken.clear();
+        self.take(name, rate, self.holder_of(client));
+        self.take(LimitName::Global, global, HolderKey::ANONYMOUS);
     }
 
     fn take(&mut self, name: LimitName, rate: Option<Rate>, holder: HolderKey) {

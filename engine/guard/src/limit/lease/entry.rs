@@ -75,9 +75,9 @@ impl Entry {
         }
     }
 
-    /// Takes a lease out of the bucket: a part of the credit, or else 50 ms of the rate ahead. Gives
-    /// its size, and after how many nanoseconds it is valid. After a lease of nothing, that is when the
-    /// bucket has credit.
+    /// Takes a lease out of the bucket: a part of the credit, or else 50 ms of the rate ahead.
+    /// Gives its size, and after how many nanoseconds it is valid. After a lease of nothing, that
+    /// is when the bucket has credit.
     pub(super) fn lease(&mut self, wanted: u32, now_ns: u64) -> (u32, u64) {
         self.begin_use(now_ns);
         let granted = match self.bucket.credit(self.rate, now_ns) {

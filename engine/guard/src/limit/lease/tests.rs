@@ -71,7 +71,8 @@ impl Server {
     /// A shard dies with its state, and maybe with the messages on their way to it.
     fn kill(&mut self, dead: usize, loses_messages: bool) {
         let shards = self.limiters.len() as u16;
-        let next = Limiter::new((dead as u16, shards), 64).after_death(self.now_ns);
+        let mut next = Limiter::new((dead as u16, shards), 64);
+        next.follow_death(self.now_ns);
         self.limiters[dead] = next;
         if loses_messages {
             self.lanes[dead].clear();
@@ -84,8 +85,8 @@ impl Server {
     }
 }
 
-/// Checks that each request is within the bound: the burst, the rate, and for each shard a share as a
-/// lease and a share as a debt.
+/// Checks that each request is within the bound: the burst, the rate, and for each shard a share as
+/// a lease and a share as a debt.
 struct Bound {
     rate: Rate,
     bucket: Bucket,

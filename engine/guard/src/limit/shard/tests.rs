@@ -138,7 +138,7 @@ fn quotas_are_of_tenants_and_outlive_the_process() {
         assert_eq!(admission, Ok(()));
         pass_messages(&mut shards, 0);
     }
-    let lines: String = shards.iter().map(ShardLimits::snapshot).collect();
+    let lines: String = shards.iter().map(|it| it.snapshot().1).collect();
     assert_eq!(lines, "2 2 tenant:acme\n");
     let text_of = |day| snapshot_head(day) + &lines;
     for (day, left) in [(20_000, 1), (19_999, 3)] {
@@ -152,21 +152,4 @@ fn quotas_are_of_tenants_and_outlive_the_process() {
         let refused = after.admit_call(in_tenant("eve"), None, 1, 0);
         assert_limited(refused, LimitName::Quota);
     }
-}
-
-#[test]
-fn the_answer_says_which_limit_and_when_to_try_again() {
-    let limited = Limited {
-        limit: LimitName::Tool,
-        retry_after_ms: 1,
-    };
-    let answer = limited.answer(Some("\"a\""));
-    assert_eq!((answer.status, answer.retry_after_s), (429, Some(1)));
-    assert_eq!(answer.www_authenticate, None);
-    let data = r#"{"error":"rate_limited","limit":"tool","retryAfterMs":1}"#;
-    let message = "rate limit exceeded: tool";
-    let error = format!(r#"{{"code":-32603,"message":"{message}","data":{data}}}"#);
-    let expected = format!(r#"{{"jsonrpc":"2.0","error":{error},"id":"a"}}"#);
-    assert_eq!(answer.body, expected);
-    assert!(limited.answer(None).body.ends_with("1}}}"));
 }
