@@ -31,6 +31,14 @@
 //! Invariant: everything that waits or is kept has a named limit, and a server cannot make the
 //! client fetch a schema, follow a redirection or open a page.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "http"),
+    expect(
+        dead_code,
+        unused_variables,
+        reason = "sessions and fields are of HTTP alone"
+    )
+)]
 
 mod builder;
 mod call;
