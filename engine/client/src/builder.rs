@@ -7,6 +7,7 @@ use std::time::Duration;
 use corelane_protocol::mcp::era_probe::EraChoice;
 use serde_json::Value;
 
+use crate::auth::Auth;
 use crate::client::Client;
 use crate::error::Error;
 use crate::questions::{Elicit, ElicitAnswer, Root, Sample, SampleRefusal};
@@ -116,6 +117,13 @@ impl Builder {
     #[must_use]
     pub fn bearer(self, token: &str) -> Builder {
         self.header("Authorization", format!("Bearer {token}"))
+    }
+
+    /// Gets the credentials of HTTP requests from `auth`.
+    #[must_use]
+    pub fn auth(mut self, auth: impl Auth + 'static) -> Builder {
+        self.0.auth = Some(Arc::new(auth));
+        self
     }
 
     /// Opens a connection.

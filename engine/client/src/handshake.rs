@@ -93,14 +93,14 @@ async fn probe(
     settings: &Settings,
     ids: &AtomicU64,
 ) -> Result<Opened, Error> {
-    let (mut wire, mut others) = target.open(&settings.fields).await?;
+    let (mut wire, mut others) = target.open(settings).await?;
     let mut probe = EraProbe::new(wire.kind(), choice);
     let mut session = LegacySession::new();
     let mut has_ended = false;
     while let Some(request) = probe.poll_request() {
         // A process that exited on the probe is started again.
         if std::mem::take(&mut has_ended) {
-            (wire, others) = target.open(&settings.fields).await?;
+            (wire, others) = target.open(settings).await?;
         }
         let reply = send_probe(&wire, request, settings, ids).await;
         has_ended = matches!(reply, Reply::Closed(_));
@@ -183,7 +183,7 @@ fn probe_error(target: &str, error: era_probe::ProbeError, reply: &Reply) -> Err
     let target = target.to_owned();
     let reason = error.to_string();
     match (error, reply) {
-        (_, Reply::Closed(error @ Error::Connect { .. })) => error.clone(),
+        (_, Reply::Closed(error @ (Error::Connect { .. } | Error::Auth { .. }))) => error.clone(),
         (era_probe::ProbeError::Credentials(_), _) => Error::Auth { target, reason },
         _ => Error::Connect { target, reason },
     }

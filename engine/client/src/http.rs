@@ -16,22 +16,36 @@ use corelane_protocol::framing::sse_reader::{ReceivedEvent, SseReader};
 use corelane_protocol::mcp::era::Era;
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 
+use crate::auth::{Auth, Challenge};
 use crate::error::Error;
-use crate::limits::{CONNECT_TIMEOUT, MESSAGE_BYTES_MAX, RESUMES_MAX, RETRY, RETRY_MAX};
+use crate::limits::{
+    AUTH_ROUNDS_MAX, CONNECT_TIMEOUT, MESSAGE_BYTES_MAX, RESUMES_MAX, RETRY, RETRY_MAX,
+};
 use crate::message::{Incoming, Outgoing};
+use crate::settings::Settings;
 use crate::wire::{Envelope, StartError};
 
 /// One server over HTTP.
-#[derive(Debug)]
 pub(crate) struct HttpWire {
     url: Url,
     client: Client,
     fields: Vec<(String, String)>,
+    auth: Option<Arc<dyn Auth>>,
+}
+
+impl std::fmt::Debug for HttpWire {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = self.url.as_str();
+        formatter
+            .debug_struct("HttpWire")
+            .field("url", &url)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpWire {
-    /// A client of the server at `url`; `fields` go with every request.
-    pub(crate) fn new(url: Url, fields: Vec<(String, String)>) -> Result<HttpWire, Error> {
+    /// A client of the server at `url`.
+    pub(crate) fn new(url: Url, settings: &Settings) -> Result<HttpWire, Error> {
         // The first provider of the process stays, if there is one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::builder()
@@ -47,7 +61,8 @@ impl HttpWire {
         Ok(HttpWire {
             url,
             client,
-            fields,
+            fields: settings.fields.clone(),
+            auth: settings.auth.clone(),
         })
     }
 
@@ -133,12 +148,15 @@ impl HttpWire {
     }
 
     async fn get(&self, envelope: &Envelope, last_id: Option<&str>) -> Result<Response, Error> {
-        let mut request = self.request(Method::GET, envelope, None);
-        request = request.header("Accept", ACCEPT_GET);
-        if let Some(id) = last_id {
-            request = request.header("Last-Event-ID", id);
-        }
-        request.send().await.map_err(|error| self.failure(&error))
+        self.send(|| {
+            let request = self.request(Method::GET, envelope, None);
+            let request = request.header("Accept", ACCEPT_GET);
+            match last_id {
+                Some(id) => request.header("Last-Event-ID", id),
+                None => request,
+            }
+        })
+        .await
     }
 
     async fn send_message(
@@ -146,16 +164,49 @@ impl HttpWire {
         message: &Outgoing,
         envelope: &Envelope,
     ) -> Result<Response, StartError> {
-        let mut request = self.request(Method::POST, envelope, Some(message));
-        request = request
-            .header("Accept", ACCEPT_POST)
-            .header("Content-Type", CONTENT_TYPE);
-        for (name, value) in &message.mirrored {
-            request = request.header(name, value);
+        let sent = self.send(|| {
+            let mut request = self.request(Method::POST, envelope, Some(message));
+            request = request
+                .header("Accept", ACCEPT_POST)
+                .header("Content-Type", CONTENT_TYPE);
+            for (name, value) in &message.mirrored {
+                request = request.header(name, value);
+            }
+            request.body(message.text.clone())
+        });
+        sent.await.map_err(StartError::Failed)
+    }
+
+    /// Sends a request with credentials, and again with others if it is refused: a refused request
+    /// was not executed.
+    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, Error> {
+        let mut rounds = 0;
+        loop {
+            let mut request = request();
+            let mut used = None;
+            if let Some(auth) = &self.auth {
+                let header = auth.header(self.url.as_str()).await;
+                used = header.map_err(|error| self.auth_error(&error.to_string()))?;
+            }
+            if let Some(authorization) = &used {
+                request = request.header("Authorization", authorization);
+            }
+            let sent = request.send().await;
+            let response = sent.map_err(|error| self.failure(&error))?;
+            let status = response.status().as_u16();
+            let (Some(auth), 401 | 403) = (&self.auth, status) else {
+                return Ok(response);
+            };
+            if rounds == AUTH_ROUNDS_MAX {
+                let fault = format!("status {status} after {rounds} grants of other credentials");
+                return Err(self.auth_error(&fault));
+            }
+            rounds += 1;
+            let field = header_of(&response, "www-authenticate");
+            let challenge = Challenge::read(status, field.as_deref(), used);
+            let granted = auth.on_challenge(self.url.as_str(), &challenge).await;
+            granted.map_err(|error| self.auth_error(&error.to_string()))?;
         }
-        let request = request.body(message.text.clone());
-        let sent = request.send().await;
-        sent.map_err(|error| StartError::Failed(self.failure(&error)))
     }
 
     fn request(
@@ -215,6 +266,13 @@ impl HttpWire {
 
     fn unknown(&self, reason: &str) -> Error {
         Error::Unknown {
+            target: self.url.to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn auth_error(&self, reason: &str) -> Error {
+        Error::Auth {
             target: self.url.to_string(),
             reason: reason.to_owned(),
         }

@@ -26,6 +26,7 @@
 //! | `questions`, `form` | requests of the server; answers to forms |
 //! | `listen` | changes of lists and resources |
 //! | `wire`, `http`, `lines` | the transports |
+//! | `auth` | credentials over HTTP |
 //! | `message`, `error` | JSON-RPC; errors |
 //!
 //! Invariant: everything that waits or is kept has a named limit, and a server cannot make the
@@ -40,6 +41,7 @@
     )
 )]
 
+mod auth;
 mod builder;
 mod call;
 mod change;
@@ -63,6 +65,9 @@ mod target;
 mod types;
 mod wire;
 
+pub use auth::{Auth, AuthError, AuthFuture, Challenge};
+#[cfg(feature = "oauth")]
+pub use auth::{ClientCredentials, Interactive};
 pub use builder::Builder;
 pub use call::Call;
 pub use change::Change;

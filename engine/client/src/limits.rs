@@ -26,6 +26,8 @@ pub(crate) const WAITING_MAX: usize = 256;
 pub(crate) const UNSENT_MAX: usize = 1024;
 /// The most resumptions in a row of a stream that brings nothing.
 pub(crate) const RESUMES_MAX: u32 = 16;
+/// The most times that a request is sent again with other credentials.
+pub(crate) const AUTH_ROUNDS_MAX: u32 = 3;
 /// The wait before a resumption, unless the server sends another one.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 /// The longest wait that a server may impose.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use corelane_protocol::mcp::era_probe::EraChoice;
 use serde_json::Value;
 
+use crate::auth::Auth;
 use crate::limits::{TIMEOUT, TIMEOUT_MAX};
 use crate::questions::Questions;
 
@@ -35,6 +36,7 @@ pub(crate) struct Settings {
     pub on_log: Option<LogHandler>,
     pub log_level: String,
     pub fields: Vec<(String, String)>,
+    pub auth: Option<Arc<dyn Auth>>,
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             on_log: None,
             log_level: "info".to_owned(),
             fields: Vec::new(),
+            auth: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::limits::{CONNECT_TIMEOUT, WAITING_MAX};
 use crate::lines::LineWire;
 use crate::message::Incoming;
+use crate::settings::Settings;
 use crate::wire::Wire;
 
 /// The address of a server.
@@ -174,7 +175,7 @@ impl Target {
     /// Opens a transport. Messages that belong to no request come out of the receiver.
     pub(crate) async fn open(
         &mut self,
-        #[cfg_attr(not(feature = "http"), expect(unused_variables))] fields: &[(String, String)],
+        #[cfg_attr(not(feature = "http"), expect(unused_variables))] settings: &Settings,
     ) -> Result<(Wire, mpsc::Receiver<Incoming>), Error> {
         let (sender, others) = mpsc::channel(WAITING_MAX);
         let label = self.label.clone();
@@ -184,7 +185,7 @@ impl Target {
         let wire = match &mut self.kind {
             #[cfg(feature = "http")]
             Kind::Http(url) => {
-                let wire = crate::http::HttpWire::new(url.clone(), fields.to_vec())?;
+                let wire = crate::http::HttpWire::new(url.clone(), settings)?;
                 return Ok((Wire::Http(wire.into()), others));
             }
             #[cfg(feature = "child")]
