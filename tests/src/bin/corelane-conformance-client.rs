@@ -7,11 +7,18 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use corelane_client::{Builder, Client, Error, json};
+use corelane_client::{AuthError, Builder, Client, ClientCredentials, Error, Interactive, json};
 use serde_json::Value;
 use tokio::sync::Notify;
 
 type Outcome = Result<(), Error>;
+
+/// The name that the client has.
+const NAME: &str = "corelane-conformance-client";
+/// The URL of its metadata, which the suite expects.
+const METADATA_URL: &str = "https://conformance-test.local/client-metadata.json";
+/// Where the suite sends the user back to; nothing listens there.
+const REDIRECT_URI: &str = "http://localhost:3000/callback";
 
 fn main() -> ExitCode {
     let Some(url) = std::env::args().nth(1) else {
@@ -40,7 +47,12 @@ async fn run(url: &str) -> Outcome {
     let scenario = std::env::var("MCP_CONFORMANCE_SCENARIO").unwrap_or_default();
     let context = std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default();
     let context: Value = serde_json::from_str(&context).unwrap_or_default();
-    let builder = Client::builder().name("corelane-conformance-client", "1.0.0");
+    let builder = Client::builder().name(NAME, "1.0.0");
+    let builder = match &*scenario {
+        "auth/client-credentials-basic" => builder.auth(client_credentials(&context)),
+        name if name.starts_with("auth/") => builder.auth(interactive(&context)),
+        _ => builder,
+    };
     match &*scenario {
         "initialize" | "request-metadata" | "json-schema-ref-no-deref" => {
             list_tools(builder, url).await
@@ -54,6 +66,41 @@ async fn run(url: &str) -> Outcome {
         "json-schema-2020-12-preservation" => echo_schema(builder, url).await,
         _ => call_all(builder, url).await,
     }
+}
+
+/// A user who agrees to everything.
+fn interactive(context: &Value) -> Interactive {
+    let auth = Interactive::following(NAME, REDIRECT_URI, follow).metadata_url(METADATA_URL);
+    let member = |name: &str| context.get(name).and_then(Value::as_str);
+    match member("client_id") {
+        Some(id) => auth.registered(id, member("client_secret")),
+        None => auth,
+    }
+}
+
+fn client_credentials(context: &Value) -> ClientCredentials {
+    let member = |name: &str| {
+        context
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    ClientCredentials::new(member("client_id"), member("client_secret"))
+}
+
+/// Opens a page of the suite, which leads back at once.
+async fn follow(url: String) -> Result<String, AuthError> {
+    let failed = |error: reqwest::Error| AuthError(error.to_string());
+    let policy = reqwest::redirect::Policy::none();
+    let browser = reqwest::Client::builder()
+        .redirect(policy)
+        .build()
+        .map_err(failed)?;
+    let response = browser.get(&url).send().await.map_err(failed)?;
+    let location = response.headers().get("location");
+    let location = location.and_then(|location| location.to_str().ok());
+    let missing = || AuthError("the page leads nowhere".to_owned());
+    location.map(str::to_owned).ok_or_else(missing)
 }
 
 async fn list_tools(builder: Builder, url: &str) -> Outcome {
