@@ -1,0 +1,15 @@
+//! The gateway to existing MCP servers, which are its upstreams.
+//!
+//! | module | part |
+//! |---|---|
+//! | [`config`] | the upstreams of a configuration, checked |
+//! | [`desktop`] | the same from the files of desktop clients |
+//! | [`names`] | the names that clients see of tools and prompts, and their routes |
+//! | [`uris`] | the upstreams that URIs belong to |
+//!
+//! Nothing here opens a socket, starts a program or reads a clock.
+
+pub mod config;
+pub mod desktop;
+pub mod names;
+pub mod uris;
