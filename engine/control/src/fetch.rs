@@ -187,9 +187,9 @@ impl Fetcher {
 /// Longest answer of an introspection, in bytes.
 const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
 
-/// Sends a request, and once more if its connection was closed without an answer: a server may close
-/// a kept connection just when the next request is sent (RFC 9112 section 9.3.1). Each request here
-/// may be repeated.
+/// Sends a request, and once more if its connection was closed without an answer: a server may
+/// close a kept connection just when the next request is sent (RFC 9112 section 9.3.1). Each
+/// request here may be repeated.
 async fn send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
     let again = request.try_clone();
     match (request.send().await, again) {
