@@ -6,6 +6,8 @@
 
 #[path = "integration/access.rs"]
 mod access;
+#[path = "integration/audited.rs"]
+mod audited;
 #[path = "integration/cancellation.rs"]
 mod cancellation;
 #[path = "integration/capacity.rs"]
@@ -50,6 +52,8 @@ mod host_script;
 mod ids;
 #[path = "integration/isolation.rs"]
 mod isolation;
+#[path = "integration/issuer.rs"]
+mod issuer;
 #[path = "integration/keys.rs"]
 mod keys;
 #[path = "integration/large_messages.rs"]
@@ -90,6 +94,8 @@ mod probes;
 mod proxied;
 #[path = "integration/questions.rs"]
 mod questions;
+#[path = "integration/refusals.rs"]
+mod refusals;
 #[path = "integration/refused.rs"]
 mod refused;
 #[path = "integration/replay.rs"]

@@ -6,7 +6,7 @@ use corelane_protocol::framing::http1::RequestHead;
 use crossbeam::queue::SegQueue;
 
 use super::board::AccessBoard;
-use super::identified::{Identified, Recheck};
+use super::identified::{Identified, Note, Recheck};
 use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
 use crate::guard::credential::{self, Bearer};
 use crate::guard::identity::Identity;
@@ -121,16 +121,17 @@ impl Tokens {
         self.needs_addresses
     }
 
-    /// The result for a request with a credential in its field `Authorization`; None without one.
+    /// The result for a request with a credential in its field `Authorization`, with its note for
+    /// the audit log; None without one.
     pub(super) fn identify(
         &mut self,
         head: &RequestHead<'_>,
         known: Option<&KnownPeer>,
         has_waited: bool,
-    ) -> Option<Identified> {
+    ) -> Option<(Identified, Option<Note>)> {
         let query = head.query.unwrap_or_default().as_bytes();
         match credential::read(head.headers(), query, self.limits.token_bytes_max) {
-            Err(fault) => Some(Identified::Refused(Refusal::Request(fault))),
+            Err(fault) => Some((Identified::Refused(Refusal::Request(fault)), None)),
             Ok(Some(token)) => Some(self.check(token, known, has_waited)),
             Ok(None) => None,
         }
@@ -141,29 +142,37 @@ impl Tokens {
         token: Bearer<'_>,
         known: Option<&KnownPeer>,
         has_waited: bool,
-    ) -> Identified {
+    ) -> (Identified, Option<Note>) {
         let circumstances = Circumstances {
             now_s: self.now_s,
             certificate: known.and_then(|peer| peer.certificate.as_deref()),
             address: known.and_then(|peer| peer.address),
         };
+        let checks_left = self.checks_left;
         let checked = self
             .authenticator
             .check(token, &circumstances, &mut self.checks_left);
         match checked {
-            Checked::Valid(identity) => Identified::Known(Some(identity)),
-            Checked::Later => Identified::Later(Recheck::NextTurn),
+            Checked::Valid(identity) => {
+                let is_first = self.checks_left < checks_left;
+                let note = is_first.then_some(Note::FirstSight);
+                (Identified::Known(Some(identity)), note)
+            }
+            Checked::Later => (Identified::Later(Recheck::NextTurn), None),
             Checked::Refused(TokenFault::UnknownKey)
                 if !has_waited && self.requests_key_of(token) =>
             {
-                Identified::Later(Recheck::NextSnapshot)
+                (Identified::Later(Recheck::NextSnapshot), None)
             }
             Checked::Refused(TokenFault::NotIntrospected)
                 if !has_waited && self.introspects(token) =>
             {
-                Identified::Later(Recheck::NextSnapshot)
+                (Identified::Later(Recheck::NextSnapshot), None)
             }
-            Checked::Refused(fault) => Identified::Refused(fault.refusal()),
+            Checked::Refused(fault) => {
+                let note = Note::Broke(fault.rule());
+                (Identified::Refused(fault.refusal()), Some(note))
+            }
         }
     }
 

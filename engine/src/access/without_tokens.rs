@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use corelane_protocol::framing::http1::RequestHead;
 
-use super::identified::Identified;
+use super::identified::{Identified, Note};
 use crate::guard::identity::Identity;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
@@ -59,7 +59,7 @@ impl Tokens {
         _: &RequestHead<'_>,
         _: Option<&KnownPeer>,
         _: bool,
-    ) -> Option<Identified> {
+    ) -> Option<(Identified, Option<Note>)> {
         match *self {}
     }
 

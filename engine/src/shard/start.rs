@@ -453,7 +453,8 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         plan.proxies.forwarding.clone(),
         plan.access.clone(),
         (&profile.auth, wake_for_access),
-    );
+    )
+    .recording(endpoint.audit_port());
     if let Some(policy) = access.policy() {
         endpoint.handle_policy(Arc::clone(policy));
     }
