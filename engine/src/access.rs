@@ -9,6 +9,8 @@
 
 #[cfg(feature = "auth")]
 mod board;
+#[cfg(feature = "auth")]
+mod failed;
 mod identified;
 mod records;
 #[cfg(feature = "auth")]
@@ -25,7 +27,7 @@ use corelane_protocol::framing::http1::RequestHead;
 #[cfg(feature = "auth")]
 pub(crate) use board::AccessBoard;
 use identified::Note;
-pub(crate) use identified::{Identified, Recheck};
+pub(crate) use identified::{Client, Identified, Recheck};
 use records::CredentialRecords;
 #[cfg(feature = "auth")]
 pub(crate) use tokens::{TokenLimits, Tokens};
@@ -35,13 +37,15 @@ pub(crate) use without_tokens::{AccessBoard, TokenLimits, Tokens};
 use crate::audit::AuditPort;
 use crate::guard::forwarded;
 use crate::guard::identity::{Identity, Method};
+use crate::guard::limit::LimitKey;
+use crate::guard::limit::file::Limits;
 use crate::guard::network::{ClientAddress, Networks};
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
 use crate::guard::principal::{PrincipalHeader, PrincipalRefusal};
 use crate::guard::refusal::{Answer, Challenge, Refusal};
 use crate::handler::wakers::WakeShard;
-use crate::profile::Auth;
+use crate::profile::ShardProfile;
 
 /// The names of principals whose identities are kept, of each kind: all are forgotten when there
 /// are more.
@@ -76,9 +80,9 @@ impl AccessControl {
         header: Option<PrincipalHeader>,
         forwarding: Networks,
         board: Option<Arc<AccessBoard>>,
-        (limits, wake): (&Auth, WakeShard),
+        (profile, wake): (&ShardProfile, WakeShard),
     ) -> AccessControl {
-        let limits = TokenLimits::of(limits);
+        let limits = TokenLimits::of(&profile.auth, &profile.limits);
         let tokens = board.map(|board| Tokens::new(board, limits, wake));
         AccessControl::new(header, forwarding, tokens)
     }
@@ -109,16 +113,16 @@ impl AccessControl {
         }
     }
 
-    /// Begins a turn at this time, in seconds since 1970. Returns whether there is another
-    /// snapshot.
-    pub(crate) fn begin_turn(&mut self, now_s: impl FnOnce() -> u64) -> bool {
+    /// Begins a turn at this time, in milliseconds since the shard started and in seconds since
+    /// 1970. Returns whether there is another snapshot.
+    pub(crate) fn begin_turn(&mut self, now_ms: u64, now_s: impl FnOnce() -> u64) -> bool {
         let Some(tokens) = &mut self.tokens else {
             return false;
         };
         let policy = tokens.policy().id();
         let now_s = now_s();
         self.records.begin_turn(now_s);
-        let is_new = tokens.begin_turn(now_s);
+        let is_new = tokens.begin_turn(now_ms, now_s);
         if tokens.policy().id() != policy {
             self.named.clear();
             self.peers.clear();
@@ -144,14 +148,15 @@ impl AccessControl {
     pub(crate) fn identify(
         &mut self,
         head: &RequestHead<'_>,
-        known: Option<&KnownPeer>,
+        client: Client<'_>,
         has_waited: bool,
     ) -> Identified {
+        let known = client.known;
         if known.is_none() && self.needs_addresses() {
             return Identified::Later(Recheck::PeerKnown);
         }
         let tokens = self.tokens.as_mut();
-        let by_token = tokens.and_then(|tokens| tokens.identify(head, known, has_waited));
+        let by_token = tokens.and_then(|tokens| tokens.identify(head, client, has_waited));
         let (identified, note) = match by_token {
             Some(by_token) => by_token,
             None => (self.identify_without_token(head, known), None),
@@ -332,6 +337,23 @@ impl AccessControl {
     /// The policy, if there is one.
     pub(crate) fn policy(&self) -> Option<&Arc<Policy>> {
         self.tokens.as_ref().map(Tokens::policy)
+    }
+
+    /// How much each client may do, if access control is configured.
+    pub(crate) fn limits(&self) -> Option<&Arc<Limits>> {
+        self.tokens.as_ref().map(Tokens::client_limits)
+    }
+
+    /// Counts a credential that failed on another shard.
+    pub(crate) fn record_failure(&mut self, source: LimitKey) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.record_failure(source);
+        }
+    }
+
+    /// The next credential that failed here, which the other shards are to count as well.
+    pub(crate) fn poll_failure(&mut self) -> Option<LimitKey> {
+        self.tokens.as_mut()?.poll_failure()
     }
 
     /// How many requests may wait for the keys of their tokens.

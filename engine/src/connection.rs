@@ -8,6 +8,7 @@ pub(crate) mod body;
 pub(crate) mod buffers;
 mod changes;
 pub(crate) mod channel;
+mod client;
 pub(crate) mod context;
 pub(crate) mod cors;
 pub(crate) mod expiry;

@@ -91,7 +91,8 @@ pub mod guard {
     #[cfg(feature = "auth")]
     pub(crate) use corelane_guard::{access, credential, token};
     pub use corelane_guard::{audit, bits, identity, network, origin, policy, principal};
-    pub(crate) use corelane_guard::{forwarded, hidden, holder, lookalike, peer, refusal, shares};
+    pub(crate) use corelane_guard::{forwarded, hidden, holder, limit, lookalike, peer};
+    pub(crate) use corelane_guard::{refusal, shares};
 }
 mod handler;
 pub mod log;

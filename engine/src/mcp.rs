@@ -9,7 +9,7 @@
 //! operations    start, call_admission, endings, call_events, session_streams, task_requests,
 //!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
 //!               services it uses
-//! services' state  calls, sessions, streams, subscriptions, tasks, questions, outbox
+//! services' state  calls, rate_limits, sessions, streams, subscriptions, tasks, questions, outbox
 //! names         exchange, delivery, disposition, inbound, ids
 //! ```
 //!
@@ -50,6 +50,7 @@ mod notifier;
 mod outbox;
 mod permissions;
 mod questions;
+mod rate_limits;
 mod requester;
 mod server_parts;
 mod services;

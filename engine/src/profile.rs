@@ -15,6 +15,7 @@ pub mod cores;
 pub mod descriptors;
 mod error;
 mod knobs;
+mod limits;
 mod lines;
 mod listen;
 pub(crate) mod memory;
@@ -43,6 +44,7 @@ pub use audit::Audit;
 pub use auth::Auth;
 pub use cores::CoreList;
 pub use error::ProfileError;
+pub use limits::ClientLimits;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use overload::Overload;
@@ -91,6 +93,8 @@ pub struct Profile {
     pub budget: Budget,
     /// Access control.
     pub auth: Auth,
+    /// Limits on clients.
+    pub limits: ClientLimits,
     /// Actions against overload.
     pub overload: Overload,
     /// Deadlines and byte bounds of one connection.
@@ -145,6 +149,8 @@ pub struct ShardProfile {
     pub budget: Budget,
     /// See [`Auth`].
     pub auth: Auth,
+    /// See [`ClientLimits`].
+    pub limits: ClientLimits,
     /// See [`Overload`].
     pub overload: Overload,
     /// See [`Connection`].
@@ -275,6 +281,7 @@ impl Profile {
             executor: own.map_or(self.executor, |core| core.executor.over(self.executor)),
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
             auth: self.auth,
+            limits: self.limits,
             overload: self.overload,
             connection: self.connection,
             tls: self.tls.limits(),
@@ -322,7 +329,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 24] {
+    fn sections(&self) -> [&dyn Section; 25] {
         [
             &self.server,
             &self.unix,
@@ -330,6 +337,7 @@ impl Profile {
             &self.executor,
             &self.budget,
             &self.auth,
+            &self.limits,
             &self.overload,
             &self.connection,
             &self.tls,

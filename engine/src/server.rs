@@ -20,7 +20,6 @@ use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
-use crate::profile::memory::MemoryBudget;
 use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
@@ -46,6 +45,8 @@ mod handle;
 mod huge_pages;
 mod public;
 #[cfg(feature = "auth")]
+mod quotas;
+#[cfg(feature = "auth")]
 mod recorded;
 mod running;
 #[cfg(feature = "auth")]
@@ -68,7 +69,7 @@ use addresses::origin_policies;
 use affinity::Confined;
 #[cfg(feature = "auth")]
 use audited::{AuditThread, Audited, log_of};
-use capacity::{allowed_descriptors, connections_per_shard};
+use capacity::{allowed_descriptors, capacity_of};
 #[cfg(feature = "tls")]
 use certificates::Certificates;
 use directory::ServedDirectory;
@@ -364,6 +365,7 @@ impl Server {
         }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
         let parts = ServerParts {
+            quotas: None,
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
@@ -415,7 +417,7 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let (parts, audit) = self.into_audited_parts(&profile)?;
+        let (mut parts, audit) = self.into_audited_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
@@ -426,13 +428,13 @@ impl Server {
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
-        let memory = MemoryBudget::of_shards(shard_profiles, allowed);
+        parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
         let lives = Arc::new(Lives::new(shard_count));
         let server = (handle.clone(), events.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
-        let capacity = (connections_per_shard(shard_profiles, allowed), memory);
+        let capacity = capacity_of(shard_profiles, allowed);
         let events = (events, event_receiver);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;

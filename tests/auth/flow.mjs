@@ -117,8 +117,8 @@ async function statusWith(token, url) {
 }
 
 // The authorization server starts again with another key: tokens with it become valid, and those of
-// before are not any more. Keys are fetched for a token at most once in 30 s, and the server has
-// just started, so requests may be refused at first.
+// before are not any more. A request waits for the key of its token, but not for longer than
+// auth.key_wait_ms: on a busy machine the first may be refused.
 async function checkRotation(server, issuer, url) {
   const old = await fetchToken(issuer, url);
   assert.equal(await statusWith(old, url), 200);

@@ -39,7 +39,7 @@ pub use http_channel::HttpChannel;
 pub use lines::Lines;
 pub use liveness_probe::LivenessProbe;
 pub use request::Request;
-pub use server::{Server, Setup, binary};
+pub use server::{Ended, Server, Setup, binary};
 pub use session::Session;
 pub use stdio::StdioServer;
 pub use timeouts::{PATIENCE, wait_until};

@@ -90,7 +90,8 @@ impl Setup {
         self
     }
 
-    /// Listens on `address` as well, which is written as on the command line.
+    /// Listens on `address` as well, or there alone if the server is to end by itself. It is
+    /// written as on the command line.
     #[must_use]
     pub fn listen(mut self, address: &str) -> Setup {
         self.listen.push(address.to_owned());
@@ -250,6 +251,9 @@ impl Setup {
     pub fn run_to_end_with(self, input: Stdio) -> Ended {
         let (mut command, _profile) = self.command();
         command.stdin(input);
+        for address in &self.listen {
+            command.args(["--listen", address]);
+        }
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start: {error}"));

@@ -6,6 +6,8 @@
 
 #[path = "integration/access.rs"]
 mod access;
+#[path = "integration/access_file.rs"]
+mod access_file;
 #[path = "integration/audited.rs"]
 mod audited;
 #[path = "integration/cancellation.rs"]
@@ -62,6 +64,8 @@ mod large_messages;
 mod legacy_tasks;
 #[path = "integration/levels.rs"]
 mod levels;
+#[path = "integration/limits.rs"]
+mod limits;
 #[path = "integration/lines.rs"]
 mod lines;
 #[path = "integration/listeners.rs"]

@@ -6,7 +6,9 @@
 //! | start | at once |
 //! | success | after half of `max-age`, 60 s to 24 h; without that, 15 min; ± 10 % |
 //! | failure | after 5 s, doubling to 5 min; the keys stay in use |
-//! | a token with an unknown key | at once, but 30 s after the start of the last fetch |
+//! | a token with an unknown key | at once, but 30 s after the start of the last such fetch |
+//!
+//! Fetches for other reasons do not count there: an issuer may change its keys just after one.
 //!
 //! Keys are dropped when the last success is older than their greatest age.
 
@@ -28,8 +30,8 @@ const JITTER_PERCENT: u64 = 10;
 pub struct Schedule {
     age_max_ms: u64,
     interval_min_ms: u64,
-    /// The start of the last fetch.
-    started_ms: Option<u64>,
+    /// The start of the last fetch for an unknown key.
+    requested_ms: Option<u64>,
     is_fetching: bool,
     /// The end of the last fetch that succeeded, whose keys are in use.
     succeeded_ms: Option<u64>,
@@ -55,7 +57,7 @@ impl Schedule {
         Schedule {
             age_max_ms: milliseconds(age_max),
             interval_min_ms: milliseconds(interval_min),
-            started_ms: None,
+            requested_ms: None,
             is_fetching: false,
             succeeded_ms: None,
             failures: 0,
@@ -66,25 +68,19 @@ impl Schedule {
     /// Begins a fetch if it is time. Its end must be reported.
     pub fn begin_if_due(&mut self, now_ms: u64) -> bool {
         let is_due = !self.is_fetching && self.next_ms <= now_ms;
-        if is_due {
-            self.begin(now_ms);
-        }
+        self.is_fetching |= is_due;
         is_due
     }
 
-    /// Begins a fetch for a token with an unknown key, unless one is under way or was begun too
-    /// short a time ago, whatever its outcome.
+    /// Begins a fetch for a token with an unknown key, unless one is under way or was begun for such
+    /// a token too short a time ago, whatever its outcome.
     pub fn begin_for_unknown_key(&mut self, now_ms: u64) -> bool {
         let may_begin = !self.is_fetching && self.opens_ms() <= now_ms;
         if may_begin {
-            self.begin(now_ms);
+            self.requested_ms = Some(now_ms);
+            self.is_fetching = true;
         }
         may_begin
-    }
-
-    fn begin(&mut self, now_ms: u64) {
-        self.started_ms = Some(now_ms);
-        self.is_fetching = true;
     }
 
     /// Whether a fetch is under way.
@@ -94,8 +90,8 @@ impl Schedule {
 
     /// When a token with an unknown key may begin a fetch.
     pub fn opens_ms(&self) -> u64 {
-        let started = self.started_ms;
-        started.map_or(0, |started| started.saturating_add(self.interval_min_ms))
+        let requested = self.requested_ms;
+        requested.map_or(0, |at_ms| at_ms.saturating_add(self.interval_min_ms))
     }
 
     /// The fetch brought keys, which may be kept for `max_age_s`. `random` is from 0 to 1. Returns
@@ -265,7 +261,7 @@ mod tests {
             assert!(schedule.begin_if_due(0));
             schedule.succeed(10, None, 0.5);
             let mut begun = Vec::new();
-            for now in (0..120_000).step_by(12) {
+            for now in (12..120_000).step_by(12) {
                 // 10,000 tokens in two minutes, each with another id.
                 if schedule.begin_for_unknown_key(now) {
                     begun.push(now);
@@ -275,7 +271,7 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(begun, [30_000, 60_000, 90_000], "{succeeds}");
+            assert_eq!(begun, [12, 30_012, 60_012, 90_012], "{succeeds}");
         }
     }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::bits::Bits256;
+use crate::limit::file::Limits;
 use crate::network::Networks;
 use crate::policy::Policy;
 use crate::refusal::Challenge;
@@ -31,6 +32,8 @@ pub struct Access {
     pub endpoints: Arc<[EndpointAccess]>,
     /// The peers from which a header may name the principal; None if every peer may.
     pub trusted_proxies: Option<Networks>,
+    /// How much each client may do.
+    pub limits: Arc<Limits>,
 }
 
 /// The parts of a snapshot that each endpoint has its own of.

@@ -7,6 +7,7 @@
 //! Nothing here reads a clock, sends a message or answers a request. Times are nanoseconds since
 //! the shard was started; times in messages are durations, as each shard has its own clock.
 
+pub mod board;
 pub mod bucket;
 pub mod failures;
 pub mod file;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::holder::HolderKey;
+use super::holder::{HolderKey, Holders};
 use super::identity::{Identity, Method};
 
 /// The peer of a connection.
@@ -56,6 +56,14 @@ impl KnownPeer {
         let of_user = format!("process:uid={user}");
         let identity = Identity::new(Method::Process, "", name.unwrap_or(&of_user));
         KnownPeer::new(Some(Arc::new(identity)), None)
+    }
+
+    /// The source that credentials of its requests come from: the peer itself if it has a name, or
+    /// else its address.
+    pub fn source(&self) -> HolderKey {
+        let identity = self.identity.as_ref();
+        let named = |it: &Arc<Identity>| Holders::default().of_principal(it.principal_key());
+        identity.map_or(self.holder, named)
     }
 
     /// A client with a certificate that names this subject and has this SHA-256.

@@ -88,6 +88,24 @@ impl Authenticator {
         self.keep(digest, result, circumstances.now_s)
     }
 
+    /// The identity behind a token that was verified before, or behind an API key.
+    pub fn find(
+        &mut self,
+        token: Bearer<'_>,
+        circumstances: &Circumstances<'_>,
+    ) -> Option<Arc<Identity>> {
+        let token = token.as_bytes();
+        if token.starts_with(api_key::PREFIX) {
+            let verified = self.verifier.verify(token, circumstances);
+            return verified.ok().map(|verified| verified.identity);
+        }
+        let digest = self.cache.digest(token);
+        match self.cache.find(&digest, circumstances) {
+            Some(Cached::Valid(identity)) => Some(Arc::clone(identity)),
+            Some(Cached::Refused(_)) | None => None,
+        }
+    }
+
     /// Keeps the result of an introspection for the next check of the token, unless it may be
     /// another one at once.
     pub fn keep_introspected(

@@ -2,9 +2,24 @@
 
 use std::sync::Arc;
 
+use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
+use crate::guard::peer::KnownPeer;
 use crate::guard::principal::PrincipalRefusal;
 use crate::guard::refusal::Refusal;
+
+/// The client of a request, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client<'a> {
+    /// The peer of the connection, if all requests on it have the same.
+    pub(crate) known: Option<&'a KnownPeer>,
+    /// Its source, once that was looked up.
+    #[cfg_attr(
+        not(feature = "auth"),
+        expect(dead_code, reason = "without tokens none can fail")
+    )]
+    pub(crate) source: Option<HolderKey>,
+}
 
 /// The result of looking for the identity behind a request.
 #[derive(Debug)]

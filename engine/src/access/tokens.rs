@@ -6,10 +6,13 @@ use corelane_protocol::framing::http1::RequestHead;
 use crossbeam::queue::SegQueue;
 
 use super::board::AccessBoard;
-use super::identified::{Identified, Note, Recheck};
+use super::failed::FailedCredentials;
+use super::identified::{Client, Identified, Note, Recheck};
 use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
 use crate::guard::credential::{self, Bearer};
 use crate::guard::identity::Identity;
+use crate::guard::limit::LimitKey;
+use crate::guard::limit::file::Limits;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::{GrantId, Policy};
 use crate::guard::refusal::{Answer, Challenge, Refusal};
@@ -18,7 +21,7 @@ use crate::guard::token::fault::TokenFault;
 use crate::guard::token::verify::{Circumstances, Verified};
 use crate::guard::token::{Authenticator, Checked};
 use crate::handler::wakers::WakeShard;
-use crate::profile::Auth;
+use crate::profile::{Auth, ClientLimits};
 
 /// The start of the paths of metadata documents (RFC 9728 3).
 const METADATA_PREFIX: &str = "/.well-known/oauth-protected-resource";
@@ -36,11 +39,13 @@ pub(crate) struct TokenLimits {
     pub(crate) key_wait_ms: u64,
     /// Requests that wait at once.
     pub(crate) key_waits_max: usize,
+    /// Sources with failed credentials that are counted.
+    pub(crate) sources_max: usize,
 }
 
 impl TokenLimits {
     /// The limits of a profile.
-    pub(crate) fn of(auth: &Auth) -> TokenLimits {
+    pub(crate) fn of(auth: &Auth, limits: &ClientLimits) -> TokenLimits {
         TokenLimits {
             cache: CacheLimits {
                 entries_max: auth.cache_entries_max,
@@ -52,6 +57,7 @@ impl TokenLimits {
             token_bytes_max: auth.token_bytes_max,
             key_wait_ms: auth.key_wait_ms,
             key_waits_max: auth.key_waits_max,
+            sources_max: limits.buckets_max,
         }
     }
 }
@@ -67,6 +73,7 @@ pub(crate) struct Tokens {
     /// Results of introspection that have come, at most `key_waits_max`.
     introspected: Arc<SegQueue<Introspected>>,
     wake: WakeShard,
+    failed: FailedCredentials,
     checks_left: u32,
     now_s: u64,
 }
@@ -87,6 +94,7 @@ impl Tokens {
         Tokens {
             authenticator: Authenticator::new(access.verifier.clone(), cache),
             needs_addresses: needs_addresses(&access),
+            failed: FailedCredentials::new(access.limits.failed_credentials, limits.sources_max),
             board,
             access,
             limits,
@@ -98,8 +106,9 @@ impl Tokens {
     }
 
     /// Begins a turn. Returns whether there is another snapshot, or a result of introspection.
-    pub(crate) fn begin_turn(&mut self, now_s: u64) -> bool {
+    pub(crate) fn begin_turn(&mut self, now_ms: u64, now_s: u64) -> bool {
         self.now_s = now_s;
+        self.failed.begin_turn(now_ms);
         self.checks_left = self.limits.checks_per_turn;
         let mut has_results = false;
         while let Some((token, result)) = self.introspected.pop() {
@@ -112,6 +121,7 @@ impl Tokens {
         let keeps = access.configuration == self.access.configuration;
         self.authenticator.update(access.verifier.clone(), keeps);
         self.needs_addresses = needs_addresses(&access);
+        self.failed.configure(access.limits.failed_credentials);
         self.access = access;
         true
     }
@@ -126,38 +136,45 @@ impl Tokens {
     pub(super) fn identify(
         &mut self,
         head: &RequestHead<'_>,
-        known: Option<&KnownPeer>,
+        client: Client<'_>,
         has_waited: bool,
     ) -> Option<(Identified, Option<Note>)> {
         let query = head.query.unwrap_or_default().as_bytes();
         match credential::read(head.headers(), query, self.limits.token_bytes_max) {
             Err(fault) => Some((Identified::Refused(Refusal::Request(fault)), None)),
-            Ok(Some(token)) => Some(self.check(token, known, has_waited)),
+            Ok(Some(token)) => Some(self.check(token, client, has_waited)),
             Ok(None) => None,
         }
     }
 
+    /// Checks a token. The source of the client must be known unless the token is valid and was
+    /// verified before.
     fn check(
         &mut self,
         token: Bearer<'_>,
-        known: Option<&KnownPeer>,
+        client: Client<'_>,
         has_waited: bool,
     ) -> (Identified, Option<Note>) {
+        let known = client.known;
         let circumstances = Circumstances {
             now_s: self.now_s,
             certificate: known.and_then(|peer| peer.certificate.as_deref()),
             address: known.and_then(|peer| peer.address),
         };
-        let checks_left = self.checks_left;
+        if let Some(identity) = self.authenticator.find(token, &circumstances) {
+            return (Identified::Known(Some(identity)), None);
+        }
+        let Some(source) = client.source else {
+            return (Identified::Later(Recheck::PeerKnown), None);
+        };
+        if let Some(refusal) = self.failed.refusal_of(source) {
+            return (Identified::Refused(refusal), None);
+        }
         let checked = self
             .authenticator
             .check(token, &circumstances, &mut self.checks_left);
         match checked {
-            Checked::Valid(identity) => {
-                let is_first = self.checks_left < checks_left;
-                let note = is_first.then_some(Note::FirstSight);
-                (Identified::Known(Some(identity)), note)
-            }
+            Checked::Valid(identity) => (Identified::Known(Some(identity)), Some(Note::FirstSight)),
             Checked::Later => (Identified::Later(Recheck::NextTurn), None),
             Checked::Refused(TokenFault::UnknownKey)
                 if !has_waited && self.requests_key_of(token) =>
@@ -170,6 +187,7 @@ impl Tokens {
                 (Identified::Later(Recheck::NextSnapshot), None)
             }
             Checked::Refused(fault) => {
+                self.failed.count(source, fault);
                 let note = Note::Broke(fault.rule());
                 (Identified::Refused(fault.refusal()), Some(note))
             }
@@ -205,6 +223,21 @@ impl Tokens {
             }),
         };
         self.board.request(request) == RequestState::Pending
+    }
+
+    /// Counts a credential that failed on another shard.
+    pub(super) fn record_failure(&mut self, source: LimitKey) {
+        self.failed.record(source);
+    }
+
+    /// The next credential that failed here, for the other shards.
+    pub(super) fn poll_failure(&mut self) -> Option<LimitKey> {
+        self.failed.poll()
+    }
+
+    /// How much each client may do.
+    pub(super) fn client_limits(&self) -> &Arc<Limits> {
+        &self.access.limits
     }
 
     /// Whether a peer may name the principal of its requests in a header.

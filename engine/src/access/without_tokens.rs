@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use corelane_protocol::framing::http1::RequestHead;
 
-use super::identified::{Identified, Note};
+use super::identified::{Client, Identified, Note};
 use crate::guard::identity::Identity;
+use crate::guard::limit::LimitKey;
+use crate::guard::limit::file::Limits;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
 use crate::guard::refusal::{Answer, Refusal};
 use crate::handler::wakers::WakeShard;
-use crate::profile::Auth;
+use crate::profile::{Auth, ClientLimits};
 
 /// There is none.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub(crate) struct TokenLimits {
 }
 
 impl TokenLimits {
-    pub(crate) fn of(_: &Auth) -> TokenLimits {
+    pub(crate) fn of(_: &Auth, _: &ClientLimits) -> TokenLimits {
         TokenLimits::default()
     }
 }
@@ -46,7 +48,7 @@ impl Tokens {
         match *self {}
     }
 
-    pub(crate) fn begin_turn(&mut self, _: u64) -> bool {
+    pub(crate) fn begin_turn(&mut self, _: u64, _: u64) -> bool {
         match *self {}
     }
 
@@ -57,7 +59,7 @@ impl Tokens {
     pub(super) fn identify(
         &mut self,
         _: &RequestHead<'_>,
-        _: Option<&KnownPeer>,
+        _: Client<'_>,
         _: bool,
     ) -> Option<(Identified, Option<Note>)> {
         match *self {}
@@ -96,6 +98,18 @@ impl Tokens {
     }
 
     pub(super) fn metadata(&self, _: usize) -> Vec<u8> {
+        match *self {}
+    }
+
+    pub(super) fn client_limits(&self) -> &Arc<Limits> {
+        match *self {}
+    }
+
+    pub(super) fn record_failure(&mut self, _: LimitKey) {
+        match *self {}
+    }
+
+    pub(super) fn poll_failure(&mut self) -> Option<LimitKey> {
         match *self {}
     }
 

@@ -7,6 +7,7 @@ use corelane_protocol::framing::http1::{Headers, RequestHead};
 use corelane_protocol::jsonrpc::{DecodeError, OwnedId};
 
 use super::reply::Reply;
+use crate::guard::holder::HolderKey;
 use crate::handler::offload::JobId;
 use crate::mcp::LargeMessage;
 
@@ -61,6 +62,8 @@ pub(crate) struct KeptRequest {
     pub(crate) key: SlotKey,
     /// The request.
     pub(crate) request: PostponedRequest,
+    /// The holder of its peer, if that was looked up.
+    pub(crate) peer: Option<HolderKey>,
     /// When its time is over, in milliseconds since the shard started.
     pub(crate) due_ms: u64,
 }

@@ -6,9 +6,8 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::RequestHead;
 
 use super::context::Context;
-use crate::access::{AccessControl, Identified, Recheck};
+use crate::access::{AccessControl, Client, Identified, Recheck};
 use crate::guard::identity::Identity;
-use crate::guard::peer::KnownPeer;
 use crate::guard::refusal::Refusal;
 
 /// Why a request is not handled as a message of MCP.
@@ -45,12 +44,12 @@ pub(super) fn overload(context: &Context<'_>) -> Option<&'static str> {
 pub(super) fn identify<'a>(
     access: &mut AccessControl,
     head: &RequestHead<'_>,
-    known: Option<&KnownPeer>,
+    client: Client<'_>,
     has_waited: bool,
 ) -> Result<Option<Arc<Identity>>, NotServed<'a>> {
-    match access.identify(head, known, has_waited) {
+    match access.identify(head, client, has_waited) {
         Identified::Known(identity) => {
-            let refusal = access.refusal_at(head, known, identity.as_deref());
+            let refusal = access.refusal_at(head, client.known, identity.as_deref());
             refusal.map_or(Ok(identity), |refusal| Err(NotServed::Denied(refusal)))
         }
         Identified::Malformed(refusal) => Err(Reason::Principal(refusal.to_string()).into()),

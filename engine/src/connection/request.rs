@@ -11,6 +11,7 @@ use corelane_protocol::framing::http1::{Field, Method, RequestHead, Status};
 
 use super::body::{KeptRequest, PostponedRequest, RequestBody};
 use super::buffers::WaitingRequest;
+use super::client::Client;
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::http_settings::HttpSettings;
@@ -20,10 +21,8 @@ use super::probe::PROBE_VERBS;
 use super::reply::Reply;
 use super::response::{self, Extra};
 use super::source::Source;
-use crate::access::{AccessControl, Recheck};
-use crate::guard::holder::HolderKey;
+use crate::access::{self, AccessControl, Recheck};
 use crate::guard::identity::Identity;
-use crate::guard::network::ClientAddress;
 use crate::guard::origin::OriginRefusal;
 use crate::guard::peer::{KnownPeer, KnownPeers};
 use crate::guard::refusal::Refusal;
@@ -78,18 +77,15 @@ impl Connection {
             };
         }
         let known = self.known_peer(context.peers, context.access, context.key);
-        let client = Client {
-            identity: None,
-            holder: known.map(|known| known.holder).or(context.peer),
-            address: known.and_then(|known| context.access.client_address(head, known)),
-        };
+        let client = Client::of(head, known, context);
+        let of = client.with_source(known);
         let has_waited = context.has_waited();
         let gate = Gate {
             access: context.access,
             rules: context.rules,
             has_waited,
         };
-        let checked = check(head, &mut reply, (self.source, known), gate);
+        let checked = check(head, &mut reply, (self.source, of), gate);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
             self.answer_plain(plain, (head, bytes), reply, context);
             return None;
@@ -207,6 +203,7 @@ impl Connection {
                     KeptRequest {
                         key,
                         request,
+                        peer: context.peer,
                         due_ms,
                     },
                 ));
@@ -227,6 +224,7 @@ impl Connection {
     ) {
         context.meter.count(match refusal.status() {
             403 => Counter::RefusedAccess,
+            429 => Counter::RefusedBlocked,
             _ => Counter::RefusedCredential,
         });
         let answer = context.access.answer(refusal, path);
@@ -365,30 +363,6 @@ fn handle(
     }
 }
 
-/// The client of a request, as far as it is known.
-struct Client {
-    identity: Option<Arc<Identity>>,
-    holder: Option<HolderKey>,
-    address: Option<ClientAddress>,
-}
-
-impl Client {
-    /// Whether it has a name or a holder.
-    fn is_known(&self) -> bool {
-        self.identity.is_some() || self.holder.is_some()
-    }
-
-    /// The peer of a connection that the request upgrades.
-    fn into_peer(self) -> KnownPeer {
-        KnownPeer {
-            identity: self.identity,
-            holder: self.holder.unwrap_or(HolderKey::ANONYMOUS),
-            address: self.address,
-            certificate: None,
-        }
-    }
-}
-
 /// The parts of a shard that decide whether a request is served.
 struct Gate<'g, 'a> {
     access: &'g mut AccessControl,
@@ -402,7 +376,7 @@ struct Gate<'g, 'a> {
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &mut Reply,
-    (source, known): (Source, Option<&KnownPeer>),
+    (source, client): (Source, access::Client<'_>),
     gate: Gate<'_, 'a>,
 ) -> Result<(Route<'a>, Option<Arc<Identity>>), NotServed<'a>> {
     let rules = gate.rules;
@@ -448,7 +422,7 @@ fn check<'a>(
         }
         _ => {}
     }
-    let identity = preconditions::identify(gate.access, head, known, gate.has_waited)?;
+    let identity = preconditions::identify(gate.access, head, client, gate.has_waited)?;
     let (route, accept) = (routed?, reply.accept);
     match route {
         Route::Post if head.content_type == Field::Repeated => {

@@ -18,6 +18,7 @@ use corelane_protocol::framing::http1::{Method, RequestHead};
 use super::body::PostponedRequest;
 use super::buffers::Work;
 use super::channel::{Framing, MessageChannel, Outgoing};
+use super::client::Client;
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::posted::{PostedMessage, StreamId};
@@ -25,7 +26,6 @@ use super::preconditions::{self, NotServed, overload};
 use super::reply::Reply;
 use super::response;
 use crate::access::Recheck;
-use crate::guard::holder::HolderKey;
 use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 
@@ -218,12 +218,12 @@ impl Connection {
     ) -> Result<KnownPeer, NotServed<'a>> {
         let has_waited = context.has_waited();
         let known = self.known_peer(context.peers, context.access, context.key);
-        let identity = preconditions::identify(context.access, head, known, has_waited)?;
+        let client = Client::of(head, known, context);
+        let of = client.with_source(known);
+        let identity = preconditions::identify(context.access, head, of, has_waited)?;
         Ok(KnownPeer {
             identity,
-            holder: context.peer.unwrap_or(HolderKey::ANONYMOUS),
-            address: known.and_then(|known| context.access.client_address(head, known)),
-            certificate: None,
+            ..client.into_peer()
         })
     }
 }

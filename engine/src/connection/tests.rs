@@ -7,6 +7,8 @@ mod bounds;
 mod framing;
 mod large;
 mod large_messages;
+#[cfg(feature = "auth")]
+mod limits;
 mod lines;
 mod postponed;
 mod response;

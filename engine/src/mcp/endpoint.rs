@@ -1,5 +1,6 @@
 //! One shard's MCP server: whole messages in, dispositions and deliveries out.
 
+mod changes;
 mod departures;
 mod draining;
 mod large_messages;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use corelane_protocol::binding::admission::SessionClaim;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Decoder, Document, Id, IdScanner, OwnedId};
-use corelane_protocol::mcp::subscription::ListKind;
 
 use super::ahead::Ahead;
 use super::broadcasting::TurnShare;
@@ -28,6 +28,7 @@ use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::permissions::Permissions;
 use super::questions::{Questions, unix_ms};
+use super::rate_limits::RateLimits;
 use super::requester::Requester;
 use super::services::{Routed, Services};
 use super::sessions::{SessionLimits, Sessions};
@@ -37,8 +38,7 @@ use super::subscriptions::Subscriptions;
 use super::task_watch::TaskWatchMessage;
 use super::tasks::Tasks;
 use crate::catalog::Catalog;
-use crate::catalog::pending_updates::Changes;
-use crate::guard::policy::Policy;
+use crate::guard::limit::shard::LimitMessage;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::state::StateMaker;
@@ -68,6 +68,8 @@ pub(crate) enum Output {
     Delivery(Delivery),
     /// A message about tasks, to another shard.
     TaskWatch(u16, TaskWatchMessage),
+    /// A message about the limits of a client, to another shard.
+    Limit(u16, LimitMessage),
 }
 
 impl Endpoint {
@@ -96,6 +98,11 @@ impl Endpoint {
             services: Services {
                 catalog: Catalog::new(Arc::clone(&parts.plan), settings.tools, &meter),
                 permissions: Permissions::new(settings.views_max),
+                limits: RateLimits::new(
+                    (shard, settings.shards),
+                    settings.buckets_max,
+                    (parts.quotas.clone(), settings.quota_interval_ms),
+                ),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
                 calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(
@@ -317,36 +324,6 @@ impl Endpoint {
             .handle_all(has_capacity, stalled);
     }
 
-    /// Handles changes of the catalog and of resources: takes them over, and broadcasts them in the
-    /// next turns.
-    ///
-    /// # Panics
-    /// With resources while [`Endpoint::takes_updates`] is false.
-    pub(crate) fn handle_changes(&mut self, changes: Changes) {
-        if let Some(plan) = changes.plan {
-            let context = &self.services.context;
-            let (limits, meter) = (context.settings.tools, &context.meter);
-            self.services.catalog.renew(plan, limits, meter);
-            self.services.permissions.on_catalog_changed();
-        }
-        // Lists are broadcast when every shard has dropped this.
-        drop(changes.new_plan);
-        let broadcasts = &mut self.services.subscriptions.broadcasts;
-        for kind in ListKind::ALL {
-            if changes.lists.contains(kind) {
-                broadcasts.push_list(kind);
-            }
-        }
-        if !changes.uris.is_empty() {
-            broadcasts.push_updates(changes.uris);
-        }
-    }
-
-    /// Handles another policy.
-    pub(crate) fn handle_policy(&mut self, policy: Arc<Policy>) {
-        self.services.permissions.set_policy(policy);
-    }
-
     /// Handles passed deadlines of calls, tasks and sessions.
     pub(crate) fn handle_deadlines(&mut self) {
         self.services.endings().expire();
@@ -357,6 +334,9 @@ impl Endpoint {
         loop {
             if let Some(delivery) = self.services.outbox.pop_delivery() {
                 return Some(Output::Delivery(delivery));
+            }
+            if let Some((to, message)) = self.services.limits.poll_message() {
+                return Some(Output::Limit(to, message));
             }
             let (to, message) = self.services.outbox.pop_task_watch()?;
             if to != self.services.context.settings.shard {

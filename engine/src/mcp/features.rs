@@ -47,6 +47,9 @@ impl Starter<'_> {
             }
             (_, Err(denied)) => return self.permissions.refuse(denied, id, out),
         };
+        if let Err(refused) = self.limit(&request, None, out) {
+            return refused;
+        }
         self.run(request, |call| runner.start(call, read), out)
     }
 
@@ -64,6 +67,9 @@ impl Starter<'_> {
             Ok(()) => {}
             Err(Denied::Hidden) => return self.context.unknown(id, "prompt", params.name, out),
             Err(denied) => return self.permissions.refuse(denied, id, out),
+        }
+        if let Err(refused) = self.limit(&request, None, out) {
+            return refused;
         }
         let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let checked = request

@@ -7,6 +7,7 @@ use corelane_protocol::request_state::Sealer;
 
 use crate::audit::AuditLog;
 use crate::catalog::Plan;
+use crate::guard::limit::board::QuotaBoard;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
 
@@ -23,6 +24,8 @@ pub(crate) struct ServerParts {
     pub(crate) exposed: Arc<ExposedHeaders>,
     /// The values that the server's author gave to handlers.
     pub(crate) states: Arc<[StateMaker]>,
+    /// Where the sums of quotas outlive the process, if they do.
+    pub(crate) quotas: Option<Arc<QuotaBoard>>,
     /// The audit log, if there is one.
     pub(crate) audit: Option<AuditLog>,
 }

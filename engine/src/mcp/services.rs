@@ -23,6 +23,7 @@ use super::notifier::Notifier;
 use super::outbox::Outbox;
 use super::permissions::Permissions;
 use super::questions::Questions;
+use super::rate_limits::RateLimits;
 use super::session_streams::SessionStreams;
 use super::sessions::Sessions;
 use super::start::Starter;
@@ -39,6 +40,7 @@ pub(super) struct Services {
     pub(super) context: Context,
     pub(super) catalog: Catalog,
     pub(super) permissions: Permissions,
+    pub(super) limits: RateLimits,
     pub(super) questions: Questions,
     pub(super) calls: Calls,
     pub(super) sessions: Sessions,
@@ -55,6 +57,7 @@ impl Services {
             context: &self.context,
             catalog: &self.catalog,
             permissions: &mut self.permissions,
+            limits: &mut self.limits,
             questions: &self.questions,
             calls: &mut self.calls,
             sessions: &mut self.sessions,

@@ -46,6 +46,10 @@ pub(crate) struct EndpointSettings {
     pub(crate) streams_per_session_max: usize,
     /// Views of the catalog that are kept for classes of identities.
     pub(crate) views_max: usize,
+    /// Rates and quotas of clients that are counted.
+    pub(crate) buckets_max: usize,
+    /// How often the sums of quotas are published, in milliseconds.
+    pub(crate) quota_interval_ms: u64,
     /// Limits on tasks.
     pub(crate) tasks: TaskLimits,
     /// Tasks that one listen stream may name.
@@ -98,6 +102,8 @@ impl EndpointSettings {
             subscriptions_per_session_max: profile.sessions.subscriptions_max,
             streams_per_session_max: profile.streams.per_session_max,
             views_max: profile.auth.views_max,
+            buckets_max: profile.limits.buckets_max,
+            quota_interval_ms: profile.limits.quota_write_interval_ms,
             tasks: TaskLimits {
                 tasks_max: profile.tasks.per_shard_max,
                 per_owner_max: profile.tasks.per_owner_max,

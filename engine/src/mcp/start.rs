@@ -23,6 +23,7 @@ use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::permissions::{Denied, Permissions, Use};
 use super::questions::Questions;
+use super::rate_limits::{self, Counted, RateLimits};
 use super::session_id::SessionId;
 use super::sessions::Sessions;
 use super::streams::Streams;
@@ -89,6 +90,7 @@ pub(super) struct Starter<'a> {
     pub(super) context: &'a Context,
     pub(super) catalog: &'a Catalog,
     pub(super) permissions: &'a mut Permissions,
+    pub(super) limits: &'a mut RateLimits,
     pub(super) questions: &'a Questions,
     pub(super) calls: &'a mut Calls,
     pub(super) sessions: &'a mut Sessions,
@@ -118,6 +120,9 @@ impl Starter<'_> {
             Ok(()) => {}
             Err(Denied::Hidden) => return self.context.unknown(id, "tool", params.name, out),
             Err(denied) => return self.permissions.refuse(denied, id, out),
+        }
+        if let Err(refused) = self.limit(&request, Some(params.name), out) {
+            return refused;
         }
         if let Some(needed) = tool.parts.requires
             && !request.options.capabilities.contains(needed)
@@ -183,6 +188,31 @@ impl Starter<'_> {
             );
         }
         permitted
+    }
+
+    /// Admits a call by the limits of its client: of the tool with this name, or of another
+    /// handler. The continuation of a call is none of its own.
+    ///
+    /// # Errors
+    /// The refusal that was written.
+    #[inline]
+    pub(super) fn limit(
+        &mut self,
+        request: &HandlerRequest<'_>,
+        tool: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Disposition> {
+        if self.limits.are_none() || request.options.rounds.is_some() {
+            return Ok(());
+        }
+        let bytes = request.params.map_or(0, |params| params.owned_bytes());
+        let (requester, holder) = (*request.inbound.requester, self.holder_of(request));
+        let counted = Counted::Call(tool, bytes);
+        match self.limits.admit(counted, requester, holder) {
+            None => Err(self.context.need_peer(Counter::RequestsModern)),
+            Some(Err(limited)) => Err(rate_limits::refuse(self.context, limited, request.id, out)),
+            Some(Ok(())) => Ok(()),
+        }
     }
 
     /// Runs a handler with fitting arguments.

@@ -1,14 +1,17 @@
 //! Access control of a server: the control thread makes snapshots, and the shards take them.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use corelane_control::config::{Limits, ServerFacts};
 use corelane_control::{Control, ControlError, ControlEvent};
 
 use super::error::{Error, Result};
+use super::quotas::QuotaFile;
 use crate::access::AccessBoard;
 use crate::audit::AuditLog;
 use crate::guard::audit::{Event, Record};
+use crate::guard::limit::board::QuotaBoard;
 use crate::mcp::ServerParts;
 use crate::profile::{Binding, ListenAddress, Profile};
 use crate::shard::ShardControl;
@@ -18,6 +21,8 @@ use crate::shard::ShardControl;
 pub(super) struct ServerAccess {
     board: Arc<AccessBoard>,
     control: Arc<Control>,
+    /// The sums of quotas, if they outlive the process.
+    quotas: Option<QuotaFile>,
 }
 
 /// Makes a server read its access file again.
@@ -73,13 +78,25 @@ impl ServerAccess {
                 .collect();
             return Err(Error::Access(faults.join("\n")));
         }
-        let control = Arc::new(control);
-        Ok(Some(ServerAccess { board, control }))
+        let limits = Arc::clone(&board.present().limits);
+        let quota_file = limits.quota.as_ref().and_then(|quota| quota.file.as_ref());
+        let interval = Duration::from_millis(profile.limits.quota_write_interval_ms);
+        let quotas = quota_file.map(|path| QuotaFile::open(path, shards.len(), interval));
+        Ok(Some(ServerAccess {
+            board,
+            control: Arc::new(control),
+            quotas: quotas.transpose()?,
+        }))
     }
 
     /// The place of the snapshots.
     pub(super) fn board(&self) -> Arc<AccessBoard> {
         Arc::clone(&self.board)
+    }
+
+    /// Where the shards publish the sums of quotas, if they outlive the process.
+    pub(super) fn quotas(&self) -> Option<Arc<QuotaBoard>> {
+        self.quotas.as_ref().map(QuotaFile::board)
     }
 
     /// Makes the server read its file again, as long as it runs.

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::Server;
 use super::error::{Error, Result};
@@ -19,15 +18,13 @@ use crate::profile::Profile;
 struct Sections {
     audit: Option<AuditText>,
     pins: Option<PinsSettings>,
-    limits: Option<IgnoredAny>,
 }
 
 impl Server {
     /// The server with the audit log and the pins of the profile's access file, if it names one.
     ///
     /// # Errors
-    /// A section has faults, or has no effect in this version: what an operator has set must not be
-    /// ignored.
+    /// A section has faults.
     pub(super) fn with_access_file(self, profile: &Profile) -> Result<Server> {
         let Some(path) = &profile.server.access_file else {
             return Ok(self);
@@ -36,13 +33,6 @@ impl Server {
         let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
         let sections: Sections = toml::from_str(&text)
             .map_err(|error| fault(error.to_string().trim_end().to_owned()))?;
-        if sections.limits.is_some() {
-            return Err(fault(
-                "[limits] has no effect in this version: remove the section, and let a proxy in \
-                 front limit rates"
-                    .to_owned(),
-            ));
-        }
         let mut server = self;
         if let Some(audit) = sections.audit {
             let settings = audit.check().map_err(|faults| {

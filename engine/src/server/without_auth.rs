@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::{Error, Result};
 use crate::access::AccessBoard;
+use crate::guard::limit::board::QuotaBoard;
 use crate::mcp::ServerParts;
 use crate::profile::{ListenAddress, Profile};
 use crate::shard::ShardControl;
@@ -34,6 +35,10 @@ impl ServerAccess {
     }
 
     pub(super) fn board(&self) -> Arc<AccessBoard> {
+        match *self {}
+    }
+
+    pub(super) fn quotas(&self) -> Option<Arc<QuotaBoard>> {
         match *self {}
     }
 

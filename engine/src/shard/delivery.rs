@@ -112,6 +112,21 @@ impl Shard {
                     let message = ShardMessage::Watch(Box::new(message));
                     self.send_or_queue(usize::from(to), tier, message);
                 }
+                Output::Limit(to, message) => {
+                    let message = ShardMessage::Limit(Box::new(message));
+                    self.send_or_queue(usize::from(to), Tier::Control, message);
+                }
+            }
+        }
+    }
+
+    /// Notifies all other shards of the credentials that have failed here.
+    pub(super) fn report_failures(&mut self) {
+        while let Some(source) = self.handling.access.poll_failure() {
+            let (shards, own) = (self.ring_fds.len(), usize::from(self.handling.shard));
+            for to in (0..shards).filter(|to| *to != own) {
+                let message = ShardMessage::FailedCredential(source);
+                self.send_or_queue(to, Tier::Control, message);
             }
         }
     }
@@ -205,12 +220,18 @@ impl Shard {
         let batch = self.profile.budget.lane_batch as usize;
         let count = self
             .receiver
-            .drain(batch, |_, _, message| inbox.push(message));
-        for message in inbox.drain(..) {
+            .drain(batch, |from, _, message| inbox.push((from as u16, message)));
+        for (from, message) in inbox.drain(..) {
             match message {
                 ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
                 ShardMessage::Forward(request) => self.serve_forwarded(*request),
                 ShardMessage::Post(post) => self.post_here(*post),
+                ShardMessage::Limit(message) => {
+                    self.handling.endpoint.handle_limit_message(from, *message);
+                }
+                ShardMessage::FailedCredential(source) => {
+                    self.handling.access.record_failure(source);
+                }
                 ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
                 ShardMessage::Undelivered(undelivered) => {
                     let (event, message) = *undelivered;

@@ -101,6 +101,11 @@ impl Deaths {
         deaths.wrapping_mul(GENERATIONS_PER_LIFE)
     }
 
+    /// Whether the shard has died before.
+    pub(super) fn is_reborn(&self) -> bool {
+        self.lives.deaths_of(self.shard) > 0
+    }
+
     /// The lives of all shards.
     #[cfg(test)]
     pub(super) fn lives(&self) -> &Arc<Lives> {

@@ -1,6 +1,8 @@
 //! The messages between shards.
 
 use crate::connection::posted::PostedMessage;
+use crate::guard::limit::LimitKey;
+use crate::guard::limit::shard::LimitMessage;
 use crate::mcp::{Delivery, EventId, Forwarded, TaskWatchMessage};
 
 /// A message in a lane.
@@ -14,6 +16,10 @@ pub(crate) enum ShardMessage {
     Deliver(Delivery),
     /// Of a listener and the home of its tasks.
     Watch(Box<TaskWatchMessage>),
+    /// About the limits of a client.
+    Limit(Box<LimitMessage>),
+    /// A credential failed that came from this source.
+    FailedCredential(LimitKey),
     /// A message to a session of the receiver whose stream was lost before it arrived.
     Undelivered(Box<(EventId, Vec<u8>)>),
 }

@@ -38,6 +38,9 @@ impl Shard {
         if let Some(policy) = self.handling.access.policy() {
             self.handling.endpoint.handle_policy(Arc::clone(policy));
         }
+        if let Some(limits) = self.handling.access.limits() {
+            self.handling.endpoint.handle_limits(Arc::clone(limits));
+        }
     }
 
     fn recheck(&mut self, kept: KeptRequest) {
@@ -46,7 +49,7 @@ impl Shard {
             return;
         };
         let mut context = self.handling.context(key);
-        context.recheck_due_ms = Some(kept.due_ms);
+        (context.peer, context.recheck_due_ms) = (kept.peer, Some(kept.due_ms));
         if connection.go_on(kept.request, &mut context) {
             self.close(key);
         } else {

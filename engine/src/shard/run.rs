@@ -98,6 +98,7 @@ impl Shard {
         self.shed_memory();
         let has_drained = self.drain_step()?;
         self.release_send();
+        self.report_failures();
         self.flush_lanes();
         if has_drained {
             self.handling.endpoint.finish_drain();

@@ -347,7 +347,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     plan.updates.set_waker(rings.waker());
     busy_poll::begin(&mut rings, &profile);
 
-    let (handling, offload) = handling(&plan, rings.waker());
+    let (handling, offload) = handling(&plan, rings.waker(), deaths.is_reborn());
     let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
     let mut opened = Shard {
         announcement: Some(announcement),
@@ -426,8 +426,9 @@ fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
     Ok(())
 }
 
-/// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
-fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
+/// The parts that the connections of the shard use; `waker` lets other threads wake the shard,
+/// which has died before if it `is_reborn`.
+fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<OffloadPort>) {
     let profile = &plan.profile;
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
@@ -452,11 +453,17 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         plan.principal.clone(),
         plan.proxies.forwarding.clone(),
         plan.access.clone(),
-        (&profile.auth, wake_for_access),
+        (profile, wake_for_access),
     )
     .recording(endpoint.audit_port());
     if let Some(policy) = access.policy() {
         endpoint.handle_policy(Arc::clone(policy));
+    }
+    if let Some(limits) = access.limits() {
+        endpoint.handle_limits(Arc::clone(limits));
+    }
+    if is_reborn {
+        endpoint.follow_death();
     }
     let handling = Handling {
         endpoint,

@@ -102,7 +102,8 @@ pub(crate) struct Shard {
     /// The tick that ends a wait came in this turn.
     pub(super) has_ticked: bool,
     pub(super) completions: Vec<Completion>,
-    pub(super) inbox: Vec<ShardMessage>,
+    /// With their senders.
+    pub(super) inbox: Vec<(u16, ShardMessage)>,
     pub(super) expired: Vec<u32>,
     /// Reads the time since the shard was started.
     pub(super) clock: Box<dyn Fn() -> Duration>,
@@ -280,7 +281,8 @@ impl Shard {
         self.handling
             .endpoint
             .begin_turn(self.now_ms, has_full_lane);
-        if self.handling.access.begin_turn(unix_s) {
+        self.handling.endpoint.update_limits(self.now_us);
+        if self.handling.access.begin_turn(self.now_ms, unix_s) {
             self.on_access_changed();
         }
         let second = self.now_ms / 1000;

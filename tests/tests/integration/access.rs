@@ -1,21 +1,14 @@
 //! Access control of the running server: its file, and who is who on each transport.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
 
-use corelane_guard::api_key;
 use corelane_tests::client::{call, modern};
 use corelane_tests::request::LEGACY;
 use corelane_tests::{Client, Request, Response, Server, Setup, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A file of access control, and the key that it has.
-struct AccessFile {
-    directory: TempDir,
-    key: String,
-}
+use crate::access_file::AccessFile;
 
 /// The clients of one host, and a key.
 const RULES: &str = r#"
@@ -32,51 +25,6 @@ tools = ["echo"]
 role = "local"
 tools = ["add"]
 "#;
-
-impl AccessFile {
-    fn new(rules: &str) -> AccessFile {
-        let (key, sha256) = api_key::create("ci", &[9; 32]).expect("an id");
-        let digits: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        let file = AccessFile {
-            directory: TempDir::new().expect("a directory"),
-            key,
-        };
-        file.write(&format!(
-            "[auth]\nresource = \"https://mcp.example.com/mcp\"\n\
-             [[auth.api_key]]\nid = \"ci\"\nsha256 = \"{digits}\"\nroles = [\"ci\"]\n{rules}"
-        ));
-        file
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("corelane.toml")
-    }
-
-    fn text(&self) -> String {
-        fs::read_to_string(self.path()).expect("it was written")
-    }
-
-    /// Replaces the file as a whole.
-    fn write(&self, text: &str) {
-        let other = self.directory.path().join("next");
-        let mut file = fs::File::create(&other).expect("the directory is there");
-        file.write_all(text.as_bytes()).expect("there is space");
-        fs::rename(other, self.path()).expect("the directory is there");
-    }
-
-    fn setup(&self, shards: usize) -> Setup {
-        let path = self.path();
-        let path = path.to_str().expect("a path of text");
-        Setup::shards(shards)
-            .demo("basic")
-            .arguments(&["--config", path])
-    }
-
-    /// The request with the key.
-    fn sign(&self, request: Request) -> Request {
-        request.field("Authorization", &format!("Bearer {}", self.key))
-    }
-}
 
 fn echo() -> Request {
     let params = json!({"name": "echo", "arguments": {"message": "hello"}});
@@ -194,7 +142,7 @@ fn a_file_with_faults_is_refused_at_the_start_with_its_lines() {
         ),
     ] {
         let file = AccessFile::new(rules);
-        let ended = file.setup(1).run_to_end();
+        let ended = file.run_to_end();
         assert_eq!(ended.code, Some(1), "{rules}: {}", ended.error);
         let path = file.path().display().to_string();
         let named = ended
@@ -203,7 +151,8 @@ fn a_file_with_faults_is_refused_at_the_start_with_its_lines() {
             .any(|line| line.contains(&path) && line.contains(expected) && line.contains("line "));
         assert!(named, "{rules}: {}", ended.error);
     }
-    let absent = Setup::shards(1).arguments(&["--config", "/nonexistent/corelane.toml"]);
+    let absent = ["--config", "/nonexistent/corelane.toml"];
+    let absent = Setup::shards(1).listen("127.0.0.1:0").arguments(&absent);
     let ended = absent.run_to_end();
     assert_eq!(ended.code, Some(1));
     assert!(
@@ -241,12 +190,12 @@ fn the_audit_log_of_the_file_is_written_and_a_section_without_effect_is_refused(
     );
     assert!(!written.contains(&file.key), "the key is in the log");
     for (section, expected) in [
-        ("[limits]\n", "[limits] has no effect in this version"),
+        ("[limits]\nglobal = { rate = \"5/w\" }\n", "5/w"),
         ("[audit]\ndirectory = \"x\"\ncals = \"all\"\n", "cals"),
         ("[pins]\nfile = \"absent.pins\"\n", "absent.pins"),
     ] {
         let file = AccessFile::new(&format!("{RULES}{section}"));
-        let ended = file.setup(1).run_to_end();
+        let ended = file.run_to_end();
         assert_eq!(ended.code, Some(1), "{section}: {}", ended.error);
         assert!(ended.error.contains(expected), "{section}: {}", ended.error);
     }

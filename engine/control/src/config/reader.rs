@@ -61,15 +61,18 @@ impl<'a> Reader<'a> {
             .as_ref()
             .is_some_and(|auth| auth.mode == ModeText::None);
         let policy = Arc::new(self.policy(policy, is_open));
-        // Those who apply the limits read them again from the same text.
-        if let Err(error) = limit::file::Limits::parse(self.text) {
+        let client_limits = limit::file::Limits::parse(self.text).unwrap_or_else(|error| {
             let findings = error.0.into_iter().map(|finding| Finding {
                 line: finding.line,
                 fault: finding.fault.into(),
             });
             self.findings.extend(findings);
-        }
-        let config = self.auth(auth.unwrap_or_default(), policy);
+            limit::file::Limits::default()
+        });
+        let config = Config {
+            client_limits: Arc::new(client_limits.in_folder(self.base)),
+            ..self.auth(auth.unwrap_or_default(), policy)
+        };
         if self.findings.is_empty() {
             return Ok(config);
         }
@@ -120,6 +123,7 @@ impl<'a> Reader<'a> {
             api_keys: Arc::new(api_keys),
             denied: Arc::new(denied),
             trusted_proxies,
+            client_limits: Arc::default(),
             authorities,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use corelane_guard::access::EndpointAccess;
 use corelane_guard::api_key::{API_KEYS_MAX, ApiKeys};
 use corelane_guard::credential::TOKEN_BYTES_MAX;
+use corelane_guard::limit;
 use corelane_guard::network::Networks;
 use corelane_guard::policy::Policy;
 use corelane_guard::token::claims::Resource;
@@ -83,6 +84,8 @@ pub struct Config {
     pub denied: Arc<DenyList>,
     /// The peers from which a header may name the principal; None if every peer may.
     pub trusted_proxies: Option<Networks>,
+    /// How much each client may do.
+    pub client_limits: Arc<limit::file::Limits>,
     /// Certificates in PEM of authorities that issuers have, besides those of the system.
     pub authorities: Vec<Box<[u8]>>,
 }

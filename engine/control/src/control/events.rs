@@ -332,6 +332,7 @@ impl Events {
             policy: Arc::clone(&config.policy),
             endpoints: Arc::clone(&config.endpoints),
             trusted_proxies: config.trusted_proxies.clone(),
+            limits: Arc::clone(&config.client_limits),
         });
         report(ControlEvent::Snapshot(access));
         if self.published != self.configuration {

@@ -6,6 +6,7 @@
 mod text;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 pub use text::{Fault, Finding, LimitsError};
 
@@ -20,8 +21,6 @@ pub const TOOL_LIMITS_MAX: usize = 256;
 /// The limits of a configuration. A limit that is None is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Whether answers have the fields of draft-ietf-httpapi-ratelimit-headers-10.
-    pub headers: bool,
     /// Requests of all clients together.
     pub global: Option<Rate>,
     /// Requests of each source without a principal. An IPv6 source is its first 64 bits.
@@ -67,10 +66,44 @@ pub struct ToolLimits {
     patterns: Vec<(NamePattern, ToolLimit)>,
 }
 
+impl Limits {
+    /// Whether requests or sessions are limited.
+    pub fn has_rates(&self) -> bool {
+        let rates = [self.global, self.source, self.principal, self.sessions];
+        rates.iter().any(Option::is_some)
+    }
+
+    /// Whether calls are limited.
+    pub fn has_call_limits(&self) -> bool {
+        self.quota.is_some() || !self.tools.is_empty()
+    }
+
+    /// Whether a limit depends on the source of an anonymous client.
+    pub fn counts_sources(&self) -> bool {
+        self.source.is_some() || self.sessions.is_some() || self.tools.counts_principals()
+    }
+
+    /// The same with the file of quotas in the folder of the configuration, unless it is absolute.
+    #[must_use]
+    pub fn in_folder(mut self, folder: &Path) -> Limits {
+        let file = self.quota.as_mut().and_then(|quota| quota.file.as_mut());
+        if let Some(file) = file {
+            *file = folder.join(&*file);
+        }
+        self
+    }
+}
+
 impl ToolLimits {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    fn counts_principals(&self) -> bool {
+        let exact = self.exact.values().flatten();
+        let limits = exact.chain(self.patterns.iter().map(|(_, limit)| limit));
+        limits.into_iter().any(|limit| limit.is_per_principal)
     }
 
     /// The limits of a tool. One that is named twice is there twice.
@@ -98,7 +131,6 @@ mod tests {
 
     const WHOLE: &str = r#"
 [limits]
-headers = "draft-10"
 global = { rate = "50k/s", burst = 5000 }
 source = { rate = "20/s" }
 principal = { rate = "100/s", burst = 200 }
@@ -123,7 +155,6 @@ section = 1
     #[test]
     fn a_whole_section_is_read() {
         let limits = Limits::parse(WHOLE).unwrap();
-        assert!(limits.headers);
         assert_eq!(limits.global, rate(50_000, 1, 5000));
         assert_eq!(limits.source, rate(20, 1, 20));
         assert_eq!(limits.principal, rate(100, 1, 200));
@@ -185,7 +216,7 @@ section = 1
                 r#"principle = { rate = "1/s" }"#,
                 "unknown field `principle`",
             ),
-            (r#"headers = "on""#, "unknown variant `on`"),
+            (r#"headers = "on""#, "unknown field `headers`"),
             (
                 r#"failed_credentials = { tries = 0 }"#,
                 "tries is 1 to 1000",

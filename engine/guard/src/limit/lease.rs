@@ -1,19 +1,20 @@
 //! Rates that all shards keep together.
 //!
 //! Each bucket has a home shard. The home takes from it directly; any other shard spends a lease,
-//! which is a part of the credit for 50 ms of the rate, and requests the next one when a quarter is
-//! left. While the bucket is empty, the home books leases ahead, one after the other, for itself
-//! too: each shard gets its turn, however many requests reach the home.
+//! which is a part of the credit, and requests the next one when little is left. While the bucket
+//! is empty, the home books leases of 50 ms of the rate ahead, one after the other, for itself too:
+//! each shard gets its turn, however many requests reach the home.
 //!
-//! A shard that has not seen a key spends one lease before the home knows of it, so that the first
-//! requests of a client need not wait. It reports these requests with its first message, and again
-//! until the home confirms them.
+//! No request waits for a lease. Until the home reports that the bucket is empty, a shard without a
+//! lease spends its share of the burst ahead, reports that as a debt with its next message, and
+//! again until the home confirms it.
 //!
 //! Invariant: for each key, the requests admitted in any time are at most the burst, the rate for
-//! that time, and one lease for each shard. It holds too when messages are late or lost and when
-//! shards stall: a lease leaves the bucket before it is sent. A shard that dies takes its buckets
-//! with it, and those of its next life begin empty, less a lease for each other shard; so a death
-//! adds at most one more lease for each.
+//! that time, and for each shard a share as a lease and a share as a debt. A share is 50 ms of the
+//! rate, or the burst divided by the number of shards if that is more. It holds too when messages
+//! are late or lost and when shards stall: a lease leaves the bucket before it is sent. A shard
+//! that dies takes its buckets with it, and those of its next life begin empty, less a share for
+//! each other shard; so a death adds at most one more share for each.
 
 mod entry;
 #[cfg(test)]
@@ -29,8 +30,8 @@ use crate::holder::HolderKey;
 
 /// The time of the rate that one lease has the requests of.
 const LEASE_NS: u64 = 50 * MS;
-/// How long a request may wait for a lease.
-const WAIT_NS: u64 = 20 * MS;
+/// After this time another try may find the lease that a refused one had none of.
+const RETRY_NS: u64 = 20 * MS;
 /// After this time without a request, a lease goes back.
 const IDLE_NS: u64 = SECOND;
 /// A lease that did not come for so long is requested again.
@@ -46,8 +47,6 @@ pub enum Spend {
         /// When another try may pass, in milliseconds: at least 1.
         retry_after_ms: u64,
     },
-    /// A lease is on its way, for at most 20 ms. A request that cannot wait is refused.
-    Pending,
 }
 
 /// A message between the shards of a server about one bucket. The rate goes with it: the receiver
@@ -121,16 +120,11 @@ impl Limiter {
         }
     }
 
-    /// The limiter of a shard that takes the place of one that died at `now_ns` or before: its
-    /// buckets begin empty.
-    #[must_use]
-    pub fn after_death(self, now_ns: u64) -> Limiter {
-        Limiter {
-            reborn_ns: Some(now_ns),
-            // Other numbers than those of the life before.
-            requests: LimitKey::new(now_ns, HolderKey::ANONYMOUS).0 as u32,
-            ..self
-        }
+    /// The shard takes the place of one that died at `now_ns` or before: its buckets begin empty.
+    pub fn follow_death(&mut self, now_ns: u64) {
+        self.reborn_ns = Some(now_ns);
+        // Other numbers than those of the life before.
+        self.requests = LimitKey::new(now_ns, HolderKey::ANONYMOUS).0 as u32;
     }
 
     /// Spends one request.
@@ -162,28 +156,6 @@ impl Limiter {
             true => entry.bucket.give_back(rate, 1),
             false if entry.owed > 0 => entry.owed -= 1,
             false => entry.leased += 1,
-        }
-    }
-
-    /// The requests that are left, and after how many nanoseconds all of the burst is: as far as
-    /// this shard knows.
-    pub fn state(&mut self, key: LimitKey, rate: Rate, now_ns: u64) -> (u32, u64) {
-        let place = self.place_of(key, rate, now_ns);
-        let is_home = key.home(self.shards) == self.shard;
-        let entry = self.table.at(place);
-        match is_home {
-            true => {
-                let left = entry.bucket.credit(rate, now_ns);
-                (left, entry.bucket.full_after_ns(now_ns))
-            }
-            false => {
-                let left = if entry.has_lease(now_ns) {
-                    entry.leased
-                } else {
-                    0
-                };
-                (left, rate.time_of(rate.burst().saturating_sub(left)))
-            }
         }
     }
 
@@ -239,15 +211,12 @@ impl Limiter {
         if entry.leased > 0 {
             return Spend::refused(entry.valid_ns - now_ns);
         }
-        let may_owe = entry.is_new && entry.owed < lease_of(entry.rate);
+        let may_owe = entry.may_owe && entry.owed < share_of(entry.rate, self.shards);
         entry.owed += u32::from(may_owe);
         self.request_lease(place, now_ns);
-        let requested = self.table.at(place).requested;
-        let waited_ns = requested.map_or(0, |(since_ns, _)| now_ns - since_ns);
         match may_owe {
             true => Spend::Admitted,
-            false if waited_ns < WAIT_NS => Spend::Pending,
-            false => Spend::refused(WAIT_NS),
+            false => Spend::refused(RETRY_NS),
         }
     }
 
@@ -255,12 +224,12 @@ impl Limiter {
     fn request_lease(&mut self, place: usize, now_ns: u64) {
         let entry = self.table.at(place);
         if !entry.is_pending(now_ns) {
-            let lease = lease_of(entry.rate);
+            let share = share_of(entry.rate, self.shards);
             self.requests = self.requests.wrapping_add(1);
             entry.requested = Some((now_ns, self.requests));
             let kind = LeaseKind::Request {
                 number: self.requests,
-                wanted: lease.saturating_sub(entry.leased),
+                wanted: share.saturating_sub(entry.leased),
                 owed: entry.owed,
                 returned: 0,
                 granted_ns: 0,
@@ -282,6 +251,7 @@ impl Limiter {
         else {
             return;
         };
+        let share = share_of(rate, self.shards);
         let place = self.place_of(key, rate, now_ns);
         let entry = self.table.at(place);
         entry.used_ns = now_ns;
@@ -294,7 +264,7 @@ impl Limiter {
             entry.shared_until_ns = now_ns + IDLE_NS;
         }
         if wanted + owed > 0 {
-            let (granted, wait_ns) = entry.lease(wanted.min(lease_of(rate)), now_ns);
+            let (granted, wait_ns) = entry.lease(wanted.min(share), now_ns);
             let kind = LeaseKind::Grant {
                 number,
                 granted,
@@ -322,8 +292,9 @@ impl Limiter {
         let Some(place) = self.table.find(key) else {
             return self.return_lease(from, message, granted);
         };
+        let share = share_of(rate, self.shards);
         let entry = self.table.at(place);
-        entry.is_new = false;
+        entry.may_owe = wait_ns == 0;
         entry.owed = entry.owed.saturating_sub(settled);
         if entry
             .requested
@@ -336,8 +307,12 @@ impl Limiter {
             (entry.valid_ns, entry.granted_ns) = (0, granted_ns);
         }
         entry.valid_ns = entry.valid_ns.max(now_ns + wait_ns);
-        let capacity = lease_of(rate).saturating_sub(entry.leased);
+        let capacity = share.saturating_sub(entry.leased);
         entry.leased += granted.min(capacity);
+        if entry.owed > 0 {
+            // Spent while the message was on its way: the other shards must not count on it.
+            self.request_lease(place, now_ns);
+        }
         self.return_lease(from, message, granted.saturating_sub(capacity));
     }
 
@@ -394,8 +369,10 @@ impl Limiter {
             // Leases of the life before are still to be spent.
             let others = u32::from(self.shards - 1);
             entry.bucket = Bucket::empty(rate, reborn_ns);
-            entry.bucket.book(rate, others * lease_of(rate), reborn_ns);
-            entry.is_new = false;
+            entry
+                .bucket
+                .book(rate, others * share_of(rate, self.shards), reborn_ns);
+            entry.may_owe = false;
         }
         let (place, evicted) = self.table.insert(entry, now_ns);
         let evicted = evicted.filter(|evicted| evicted.key.home(self.shards) != self.shard);
@@ -426,7 +403,12 @@ fn spend_at_home(entry: &mut Entry, now_ns: u64) -> Spend {
     Spend::refused(wait_ns)
 }
 
-/// The requests of one lease.
+/// The most requests of a lease, and of a debt.
+fn share_of(rate: Rate, shards: u16) -> u32 {
+    lease_of(rate).max(rate.burst().div_ceil(u32::from(shards)))
+}
+
+/// The requests of a lease that is booked ahead.
 fn lease_of(rate: Rate) -> u32 {
     rate.requests_in(LEASE_NS).max(1)
 }

@@ -1,9 +1,8 @@
-//! All limits of one shard, in the order in which a request meets them.
+//! The rates and quotas of one shard, in the order in which a request meets them.
 //!
-//! A server calls [`ShardLimits::blocked_ms`] before it reads a credential,
-//! [`ShardLimits::admit_request`] once the client is known, and [`ShardLimits::admit_call`] when
-//! the policy permits a call. It sends the messages of [`ShardLimits::poll_message`] after each of
-//! these and after [`ShardLimits::handle_time`].
+//! A server calls [`ShardLimits::admit_request`] once the client is known, and
+//! [`ShardLimits::admit_call`] when the policy permits a call. It sends the messages of
+//! [`ShardLimits::poll_message`] after each of these and after [`ShardLimits::handle_time`].
 //!
 //! A request that a limit refuses takes nothing from the limits before it.
 
@@ -11,21 +10,17 @@ mod limited;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use limited::{LimitName, Limited};
 
 use super::bucket::Rate;
-use super::failures::Failures;
 use super::file::Limits;
 use super::lease::{LeaseMessage, Limiter, Spend};
 use super::quota::{Quota, QuotaMessage, QuotaOwner, Quotas, Snapshot, Use};
 use super::{LimitKey, SECOND};
 use crate::holder::{HolderKey, Holders};
 
-/// How long a client that cannot wait for a lease waits until another try, in milliseconds.
-const PENDING_RETRY_MS: u64 = 20;
 /// The start of the name of a tenant among the owners of quotas. No method of authentication has
 /// this name, so no principal is a tenant.
 const TENANT: &str = "tenant:";
@@ -41,24 +36,11 @@ pub struct Client<'a> {
     pub source: HolderKey,
 }
 
-/// The result of a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// The request is within all limits.
-    Admitted,
-    /// It is not.
-    Limited(Limited),
-    /// A lease is on its way: the request may be made again when a message has come, within 20 ms.
-    Pending(Limited),
-}
-
 /// A message between the limits of two shards of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitMessage {
     /// About a rate.
     Lease(LeaseMessage),
-    /// A credential failed that came from this source.
-    Failure(LimitKey),
     /// About a quota.
     Quota(QuotaMessage),
 }
@@ -66,14 +48,10 @@ pub enum LimitMessage {
 /// The limits of one shard.
 #[derive(Debug)]
 pub struct ShardLimits {
-    shard: u16,
-    shards: u16,
     limits: Arc<Limits>,
     holders: Holders,
     limiter: Limiter,
-    failures: Failures,
     quotas: Quotas,
-    messages: VecDeque<(u16, LimitMessage)>,
     /// The rates that a request takes from, while it meets them.
     taken: Vec<(LimitName, LimitKey, Rate)>,
     second: u64,
@@ -87,94 +65,64 @@ impl ShardLimits {
         buckets_max: usize,
     ) -> ShardLimits {
         ShardLimits {
-            shard,
-            shards,
             holders: Holders::default(),
             limiter: Limiter::new((shard, shards), buckets_max),
-            failures: Failures::new(limits.failed_credentials, buckets_max),
             quotas: Quotas::new((shard, shards), buckets_max),
-            messages: VecDeque::new(),
             taken: Vec::new(),
             second: 0,
             limits,
         }
     }
 
-    /// The same on a shard that takes the place of one that died.
-    #[must_use]
-    pub fn after_death(self, now_ns: u64) -> ShardLimits {
-        ShardLimits {
-            limiter: self.limiter.after_death(now_ns),
-            ..self
-        }
+    /// The shard takes the place of one that died.
+    pub fn follow_death(&mut self, now_ns: u64) {
+        self.limiter.follow_death(now_ns);
     }
 
     /// Sets the limits of another configuration. Buckets of limits that are the same stay as they
     /// are.
     pub fn configure(&mut self, limits: Arc<Limits>) {
-        self.failures.set_limit(limits.failed_credentials);
         self.limits = limits;
     }
 
-    /// For how many milliseconds a source is blocked for failed credentials, if it is. A credential
-    /// that was verified before still passes.
-    #[inline]
-    pub fn blocked_ms(&self, source: HolderKey, now_ns: u64) -> Option<u64> {
-        self.failures.blocked_ms(Failures::key(source), now_ns)
-    }
-
-    /// Records a credential that failed: a signature, a key or an API key. Returns whether it
-    /// blocks the source.
-    pub fn record_failure(&mut self, source: HolderKey, now_ns: u64) -> bool {
-        let source = Failures::key(source);
-        for shard in (0..self.shards).filter(|shard| *shard != self.shard) {
-            self.messages
-                .push_back((shard, LimitMessage::Failure(source)));
-        }
-        self.failures.record(source, now_ns)
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Admits a request by the rate of its client and of the server. Pings, cancellations and
     /// answers are not requests in this sense.
-    pub fn admit_request(&mut self, client: Client<'_>, now_ns: u64) -> Admission {
-        let Limits {
-            principal,
-            source,
-            global,
-            ..
-        } = *self.limits;
-        let (name, rate) = match client.principal {
-            Some(_) => (LimitName::Principal, principal),
-            None => (LimitName::Source, source),
-        };
-        if rate.is_none() && global.is_none() {
-            return Admission::Admitted;
-        }
-        self.taken.clear();
-        self.take(name, rate, self.holder_of(client));
-        self.take(LimitName::Global, global, HolderKey::ANONYMOUS);
+    ///
+    /// # Errors
+    /// The limit that refuses it.
+    pub fn admit_request(&mut self, client: Client<'_>, now_ns: u64) -> Result<(), Limited> {
+        self.take_request(client);
         self.spend(now_ns)
     }
 
-    /// Admits a new session of a client.
-    pub fn admit_session(&mut self, client: Client<'_>, now_ns: u64) -> Admission {
-        let rate = self.limits.sessions;
-        self.taken.clear();
-        if rate.is_some() {
-            self.take(LimitName::Sessions, rate, self.holder_of(client));
-        }
+    /// Admits a request for a new session of a client.
+    ///
+    /// # Errors
+    /// The limit that refuses it.
+    pub fn admit_session(&mut self, client: Client<'_>, now_ns: u64) -> Result<(), Limited> {
+        self.take_request(client);
+        let (rate, holder) = (self.limits.sessions, self.holder_of(client));
+        self.take(LimitName::Sessions, rate, holder);
         self.spend(now_ns)
     }
 
     /// Admits a call by the limits of its tool, if it is one of a tool, and by the quota of its
     /// client: `bytes` are those of its request.
+    ///
+    /// # Errors
+    /// The limit that refuses it.
     pub fn admit_call(
         &mut self,
         client: Client<'_>,
         tool: Option<&str>,
         bytes: usize,
         now_ns: u64,
-    ) -> Admission {
+    ) -> Result<(), Limited> {
         self.taken.clear();
         let limits = Arc::clone(&self.limits);
         for limit in tool.into_iter().flat_map(|tool| limits.tools.of(tool)) {
@@ -185,62 +133,25 @@ impl ShardLimits {
             let key = LimitKey::new(limit, holder);
             self.taken.push((LimitName::Tool, key, limit.rate));
         }
-        let admission = match self.taken.is_empty() {
-            true => Admission::Admitted,
-            false => self.spend(now_ns),
-        };
+        self.spend(now_ns)?;
         let Some(quota) = limits.quota.as_ref() else {
-            return admission;
+            return Ok(());
         };
-        if admission != Admission::Admitted {
-            return admission;
-        }
-        match self.spend_quota(client, (quota.is_per_tenant, quota.quota), bytes, now_ns) {
-            Ok(()) => Admission::Admitted,
-            Err(retry_after_ms) => {
-                self.give_back(self.taken.len(), now_ns);
-                Admission::Limited(Limited {
-                    limit: LimitName::Quota,
-                    retry_after_ms,
-                })
+        let spent = self.spend_quota(client, (quota.is_per_tenant, quota.quota), bytes, now_ns);
+        spent.map_err(|retry_after_ms| {
+            self.give_back(self.taken.len(), now_ns);
+            Limited {
+                limit: LimitName::Quota,
+                retry_after_ms,
             }
-        }
+        })
     }
 
-    /// The values of the fields `RateLimit-Policy` and `RateLimit` for a client
-    /// (draft-ietf-httpapi-ratelimit-headers-10), if the configuration has them sent.
-    pub fn fields(&mut self, client: Client<'_>, now_ns: u64) -> Option<(String, String)> {
-        let (name, rate) = match client.principal {
-            Some(_) => (LimitName::Principal, self.limits.principal),
-            None => (LimitName::Source, self.limits.source),
-        };
-        let rate = rate.filter(|_| self.limits.headers)?;
-        let key = LimitKey::new((name, rate), self.holder_of(client));
-        let (left, full_after_ns) = self.limiter.state(key, rate, now_ns);
-        let (name, burst) = (name.text(), rate.burst());
-        let window_s = rate.burst_ns().div_ceil(SECOND).max(1);
-        let full_after_s = full_after_ns.div_ceil(SECOND);
-        Some((
-            format!("\"{name}\";q={burst};w={window_s}"),
-            format!("\"{name}\";r={left};t={full_after_s}"),
-        ))
-    }
-
-    /// Handles a message of another shard. Returns whether requests that wait may be made again.
-    pub fn handle_message(&mut self, from: u16, message: LimitMessage, now_ns: u64) -> bool {
+    /// Handles a message of another shard.
+    pub fn handle_message(&mut self, from: u16, message: LimitMessage, now_ns: u64) {
         match message {
-            LimitMessage::Lease(message) => {
-                self.limiter.handle_message(from, message, now_ns);
-                true
-            }
-            LimitMessage::Failure(source) => {
-                self.failures.record(source, now_ns);
-                false
-            }
-            LimitMessage::Quota(message) => {
-                self.quotas.handle_message(from, message, now_ns);
-                false
-            }
+            LimitMessage::Lease(message) => self.limiter.handle_message(from, message, now_ns),
+            LimitMessage::Quota(message) => self.quotas.handle_message(from, message, now_ns),
         }
     }
 
@@ -249,10 +160,8 @@ impl ShardLimits {
         if let Some((to, message)) = self.limiter.poll_message() {
             return Some((to, LimitMessage::Lease(message)));
         }
-        if let Some((to, message)) = self.quotas.poll_message() {
-            return Some((to, LimitMessage::Quota(message)));
-        }
-        self.messages.pop_front()
+        let (to, message) = self.quotas.poll_message()?;
+        Some((to, LimitMessage::Quota(message)))
     }
 
     /// To be called in each turn, with the time since 1970 in seconds.
@@ -261,7 +170,6 @@ impl ShardLimits {
         let second = now_ns / SECOND;
         if second != self.second || self.quotas.day() == 0 {
             self.second = second;
-            self.failures.handle_time(now_ns);
             self.quotas.handle_time(now_ns, unix_s);
         }
     }
@@ -271,9 +179,10 @@ impl ShardLimits {
         self.limiter.handle_shard_gone(dead);
     }
 
-    /// The sums of quotas of which this shard is the home: see [`Quotas::snapshot`].
-    pub fn snapshot(&self) -> String {
-        self.quotas.snapshot()
+    /// The sums of quotas of which this shard is the home, with their day: see
+    /// [`Quotas::snapshot`].
+    pub fn snapshot(&self) -> (u64, String) {
+        (self.quotas.day(), self.quotas.snapshot())
     }
 
     /// Takes over those sums of a snapshot of which this shard is the home. A snapshot of another
@@ -287,14 +196,25 @@ impl ShardLimits {
         }
     }
 
-    /// How many sources are blocked.
-    pub fn blocked(&self, now_ns: u64) -> usize {
-        self.failures.blocked(now_ns)
-    }
-
     fn holder_of(&self, client: Client<'_>) -> HolderKey {
         let principal = client.principal.map(|name| self.holders.of_principal(name));
         principal.unwrap_or(client.source)
+    }
+
+    fn take_request(&mut self, client: Client<'_>) {
+        let Limits {
+            principal,
+            source,
+            global,
+            ..
+        } = *self.limits;
+        let (name, rate) = match client.principal {
+            Some(_) => (LimitName::Principal, principal),
+            None => (LimitName::Source, source),
+        };
+        self.taken.clear();
+        self.take(name, rate, self.holder_of(client));
+        self.take(LimitName::Global, global, HolderKey::ANONYMOUS);
     }
 
     fn take(&mut self, name: LimitName, rate: Option<Rate>, holder: HolderKey) {
@@ -303,22 +223,18 @@ impl ShardLimits {
     }
 
     /// Spends one request of each rate of `taken`, or nothing.
-    fn spend(&mut self, now_ns: u64) -> Admission {
+    fn spend(&mut self, now_ns: u64) -> Result<(), Limited> {
         for place in 0..self.taken.len() {
             let (limit, key, rate) = self.taken[place];
-            let limited = |retry_after_ms| Limited {
-                limit,
-                retry_after_ms,
-            };
-            let admission = match self.limiter.spend(key, rate, now_ns) {
-                Spend::Admitted => continue,
-                Spend::Refused { retry_after_ms } => Admission::Limited(limited(retry_after_ms)),
-                Spend::Pending => Admission::Pending(limited(PENDING_RETRY_MS)),
-            };
-            self.give_back(place, now_ns);
-            return admission;
+            if let Spend::Refused { retry_after_ms } = self.limiter.spend(key, rate, now_ns) {
+                self.give_back(place, now_ns);
+                return Err(Limited {
+                    limit,
+                    retry_after_ms,
+                });
+            }
         }
-        Admission::Admitted
+        Ok(())
     }
 
     /// Gives the first of `taken` back.

@@ -151,6 +151,23 @@ impl TokenFault {
         }
     }
 
+    /// Whether a client that guesses credentials gets this: the signature, the key or the API key
+    /// is wrong. A client with a right token of another time or place does not.
+    pub fn is_guess(self) -> bool {
+        matches!(
+            self,
+            TokenFault::Form
+                | TokenFault::Header
+                | TokenFault::Algorithm
+                | TokenFault::UnknownKey
+                | TokenFault::Signature
+                | TokenFault::Claims
+                | TokenFault::Issuer
+                | TokenFault::ApiKey
+                | TokenFault::Inactive
+        )
+    }
+
     /// Whether the same token gets the same answer for the next seconds, on every connection.
     pub(super) fn is_lasting(self) -> bool {
         !matches!(

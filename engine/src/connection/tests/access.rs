@@ -20,7 +20,7 @@ use crate::guard::principal::PrincipalHeader;
 use crate::guard::refusal::Challenge;
 use crate::guard::token::verify::Verifier;
 use crate::mcp::tests::test_endpoint::{initialize, request};
-use crate::profile::Auth;
+use crate::profile::{Auth, ClientLimits};
 
 const POLICY: &str = r#"
     [[auth.api_key]]
@@ -65,7 +65,7 @@ impl Issuers for NoIssuers {
 const EXPIRES_S: u64 = 1_000;
 
 /// A connection with access control, and a key of the role "reader".
-fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, String) {
+pub(super) fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, String) {
     let (key, sha256) = api_key::create("reader", &[7; 32]).expect("an id");
     let keys = ApiKeys::new([ApiKey {
         id: "reader".into(),
@@ -93,29 +93,32 @@ fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, String) {
             ..EndpointAccess::default()
         }]),
         trusted_proxies: None,
+        limits: Arc::default(),
     };
     change(&mut access);
     let board = AccessBoard::default();
     board.set_issuers(Arc::new(NoIssuers::default()));
     board.publish(Arc::new(access));
-    let limits = TokenLimits::of(&Auth::default());
+    let limits = TokenLimits::of(&Auth::default(), &ClientLimits::default());
     let tokens = Tokens::new(Arc::new(board), limits, Arc::new(|| {}));
     let mut line = TestConnection::new();
     let header = Some(PrincipalHeader::new("x-user"));
     line.access = AccessControl::new(header, Networks::default(), Some(tokens));
     line.harness.endpoint.handle_policy(policy);
+    let limits = line.access.limits().expect("access control is configured");
+    line.harness.endpoint.handle_limits(Arc::clone(limits));
     (line, format!("Authorization: Bearer {key}\r\n"))
 }
 
 #[track_caller]
-fn send(line: &mut TestConnection, request: &str) -> Response {
+pub(super) fn send(line: &mut TestConnection, request: &str) -> Response {
     line.receive(request.as_bytes());
     line.response()
 }
 
 /// The id of a session that a client with these header lines opens.
 #[track_caller]
-fn open_session(line: &mut TestConnection, headers: &str) -> String {
+pub(super) fn open_session(line: &mut TestConnection, headers: &str) -> String {
     let started = send(line, &post(headers, &initialize("2025-11-25")));
     let session = started.field("mcp-session-id").expect("a session");
     session.to_owned()
@@ -324,12 +327,12 @@ fn streams_end_a_while_after_their_credential() {
     line.receive(get.as_bytes());
     assert!(sent_text(&mut line).starts_with("HTTP/1.1 200 "));
     for now_s in [EXPIRES_S - 1, EXPIRES_S, EXPIRES_S + 59] {
-        line.access.begin_turn(|| now_s);
+        line.access.begin_turn(0, || now_s);
         line.step(Connection::keep_alive);
         assert!(sent_text(&mut line).contains(": keep-alive"), "{now_s}");
         assert_eq!(line.connection.phase, Phase::Streaming);
     }
-    line.access.begin_turn(|| EXPIRES_S + 60);
+    line.access.begin_turn(0, || EXPIRES_S + 60);
     line.step(Connection::keep_alive);
     let end = sent_text(&mut line);
     assert!(
@@ -346,10 +349,10 @@ fn a_websocket_is_closed_a_while_after_the_credential_of_its_handshake() {
     let (mut line, key) = guarded(|_| {});
     line.receive(handshake(&key).as_bytes());
     assert!(sent_text(&mut line).starts_with("HTTP/1.1 101 "));
-    line.access.begin_turn(|| EXPIRES_S + 59);
+    line.access.begin_turn(0, || EXPIRES_S + 59);
     line.step(Connection::ping);
     assert_eq!(line.take_sent(), b"\x89\0");
-    line.access.begin_turn(|| EXPIRES_S + 60);
+    line.access.begin_turn(0, || EXPIRES_S + 60);
     line.step(Connection::ping);
     let closed = line.take_sent();
     // A close frame with code 1008.

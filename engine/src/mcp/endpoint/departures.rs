@@ -90,6 +90,7 @@ impl Endpoint {
     /// Handles the death of another shard: its connections are gone, and its tasks.
     pub(crate) fn handle_shard_gone(&mut self, shard: u16) {
         self.services.session_streams().shard_gone(shard);
+        self.services.limits.handle_shard_gone(shard);
         self.services.tasks.watchers.forget_shard(shard);
         self.services.listening().end_those_of(shard);
     }

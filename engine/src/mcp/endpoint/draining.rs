@@ -18,6 +18,7 @@ impl Endpoint {
     /// Ends every session: the shard has drained.
     pub(crate) fn finish_drain(&mut self) {
         self.services.endings().end_all_sessions();
+        self.services.limits.publish();
     }
 
     /// Handles that the only connection of the shard, which is a channel, has ended its input: no

@@ -24,6 +24,7 @@ use crate::mcp::endings::SessionEnd;
 use crate::mcp::handler_kind::HandlerKind;
 use crate::mcp::inbound::Inbound;
 use crate::mcp::permissions::{Denied, Use};
+use crate::mcp::rate_limits::Counted;
 use crate::mcp::requester::Requester;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::sessions::OpenStream;
@@ -61,6 +62,11 @@ impl Services {
         let Some(holder) = inbound.requester.holder(&context.holders) else {
             return context.need_peer(Counter::RequestsLegacy);
         };
+        let counted = (Counted::Session, inbound);
+        if let Err(refused) = self.limit(counted, Some(holder), id, out) {
+            return refused;
+        }
+        let context = &self.context;
         let owner = (inbound.principal(), holder);
         let created = self.sessions.create(owner, terms, context.now_ms());
         let (session, evicted) = match created {
@@ -112,7 +118,7 @@ impl Services {
             let reason = Reason::VersionHeader;
             return self.context.refuse(message.request_id(), reason, out);
         }
-        let revision = session.revision;
+        let (revision, holder) = (session.revision, session.holder());
         match message {
             SessionMessage::Response {
                 id: of,
@@ -147,6 +153,12 @@ impl Services {
                     encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, text);
                     return Disposition::ok();
                 };
+                let counted = (Counted::Request, inbound);
+                if method != Method::Ping
+                    && let Err(refused) = self.limit(counted, Some(holder), request, out)
+                {
+                    return refused;
+                }
                 let request = SessionRequest {
                     session: id,
                     revision,

@@ -73,6 +73,7 @@ pub(crate) fn parts(gate: &Gate) -> ServerParts {
         sealer: Arc::new(Sealer::random()),
         exposed: Arc::default(),
         states: Arc::new([]),
+        quotas: None,
         audit: None,
     }
 }
@@ -278,6 +279,7 @@ impl TestEndpoint {
                     self.delivered.push_back((exchange, part));
                 }
                 Output::TaskWatch(to, message) => self.task_watch.push_back((to, message)),
+                Output::Limit(..) => unreachable!("there is one shard"),
             }
         }
     }

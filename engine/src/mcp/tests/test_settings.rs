@@ -32,6 +32,8 @@ pub(super) fn settings(parts: ServerParts) -> EndpointSettings {
         sessions_per_principal_max: 100,
         session_idle_timeout_ms: 10_000,
         views_max: 16,
+        buckets_max: 100,
+        quota_interval_ms: 1000,
         subscriptions_per_session_max: 2,
         streams_per_session_max: 2,
         tasks: TaskLimits {

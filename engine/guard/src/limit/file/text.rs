@@ -99,8 +99,6 @@ struct Document {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsText {
-    #[serde(default)]
-    headers: HeadersText,
     global: Option<Spanned<RateText>>,
     source: Option<Spanned<RateText>>,
     principal: Option<Spanned<RateText>>,
@@ -109,15 +107,6 @@ struct LimitsText {
     quota: Option<Spanned<QuotaText>>,
     #[serde(default)]
     tool: Vec<Spanned<ToolText>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-enum HeadersText {
-    #[default]
-    #[serde(rename = "off")]
-    Off,
-    #[serde(rename = "draft-10")]
-    Draft10,
 }
 
 #[derive(Debug, Deserialize)]
@@ -235,7 +224,6 @@ impl Compiler<'_> {
     fn compile(&mut self, text: LimitsText) -> Limits {
         let rate = |text: RateText| rate_of(&text.rate, text.burst);
         let mut limits = Limits {
-            headers: text.headers == HeadersText::Draft10,
             global: self.take(text.global, rate),
             source: self.take(text.source, rate),
             principal: self.take(text.principal, rate),

@@ -1,6 +1,6 @@
 //! One key of a shard: the bucket if the shard is its home, and the lease.
 
-use super::{LOST_NS, LeaseKind, LeaseMessage};
+use super::{LOST_NS, LeaseKind, LeaseMessage, lease_of};
 use crate::limit::LimitKey;
 use crate::limit::bucket::{Bucket, Rate};
 use crate::limit::table;
@@ -19,8 +19,9 @@ pub(super) struct Entry {
     pub(super) granted_ns: u64,
     /// Requests that were spent before there was a lease.
     pub(super) owed: u32,
-    /// No lease has come yet.
-    pub(super) is_new: bool,
+    /// Whether requests may be spent before there is a lease: the bucket had credit when the home
+    /// last reported, or it has not been used.
+    pub(super) may_owe: bool,
     /// When a lease was requested that has not come, and the number of the request.
     pub(super) requested: Option<(u64, u32)>,
     /// At the home: other shards take part until then.
@@ -40,7 +41,7 @@ impl Entry {
             valid_ns: 0,
             granted_ns: 0,
             owed: 0,
-            is_new: true,
+            may_owe: true,
             requested: None,
             shared_until_ns: 0,
             in_use_since_ns: now_ns,
@@ -74,13 +75,13 @@ impl Entry {
         }
     }
 
-    /// Takes a lease out of the bucket: a part of the credit, or else all of it ahead. Gives its
-    /// size, and after how many nanoseconds it is valid. After a lease of nothing, that is when the
-    /// bucket has credit.
+    /// Takes a lease out of the bucket: a part of the credit, or else 50 ms of the rate ahead.
+    /// Gives its size, and after how many nanoseconds it is valid. After a lease of nothing, that
+    /// is when the bucket has credit.
     pub(super) fn lease(&mut self, wanted: u32, now_ns: u64) -> (u32, u64) {
         self.begin_use(now_ns);
         let granted = match self.bucket.credit(self.rate, now_ns) {
-            0 => wanted,
+            0 => wanted.min(lease_of(self.rate)),
             credit => wanted.min(credit),
         };
         let wait_ns = match granted {

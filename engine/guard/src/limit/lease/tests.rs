@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{LeaseKind, LeaseMessage, Limiter, Spend, lease_of};
+use super::{LeaseKind, LeaseMessage, Limiter, Spend, share_of};
 use crate::holder::HolderKey;
 use crate::limit::bucket::{Bucket, Rate};
 use crate::limit::{LimitKey, MS, SECOND};
@@ -71,7 +71,8 @@ impl Server {
     /// A shard dies with its state, and maybe with the messages on their way to it.
     fn kill(&mut self, dead: usize, loses_messages: bool) {
         let shards = self.limiters.len() as u16;
-        let next = Limiter::new((dead as u16, shards), 64).after_death(self.now_ns);
+        let mut next = Limiter::new((dead as u16, shards), 64);
+        next.follow_death(self.now_ns);
         self.limiters[dead] = next;
         if loses_messages {
             self.lanes[dead].clear();
@@ -84,29 +85,32 @@ impl Server {
     }
 }
 
-/// Checks that each request is within the bound: the burst, the rate, and a lease for each shard.
+/// Checks that each request is within the bound: the burst, the rate, and for each shard a share as
+/// a lease and a share as a debt.
 struct Bound {
     rate: Rate,
     bucket: Bucket,
     extra: u32,
     admitted: u64,
+    share: u32,
 }
 
 impl Bound {
     fn new(requests: u64, burst: u32, shards: u16) -> Bound {
-        let rate = Rate::new(requests, 1, burst).unwrap();
-        let burst = burst + u32::from(shards) * lease_of(rate);
+        let share = share_of(Rate::new(requests, 1, burst).unwrap(), shards);
+        let burst = burst + u32::from(shards) * 2 * share;
         Bound {
             rate: Rate::new(requests, 1, burst).unwrap(),
             bucket: Bucket::default(),
             extra: 0,
             admitted: 0,
+            share,
         }
     }
 
-    /// A shard dies: another lease for each of so many shards is within the bound.
-    fn add_leases(&mut self, shards: u16) {
-        self.extra += u32::from(shards) * lease_of(self.rate);
+    /// A shard dies: another share for each of so many shards is within the bound.
+    fn add_shares(&mut self, shards: u16) {
+        self.extra += u32::from(shards) * self.share;
     }
 
     #[track_caller]
@@ -219,7 +223,7 @@ fn faults_never_admit_more_than_the_bound() {
             match rng.below(1000) {
                 0 => {
                     server.kill(shard, rng.below(2) == 0);
-                    bound.add_leases(shards);
+                    bound.add_shares(shards);
                 }
                 1 => server.stalled_until_ns[shard] = server.now_ns + rng.below(1500) * MS,
                 2 => server.now_ns += rng.below(3000) * MS,
@@ -237,26 +241,65 @@ fn faults_never_admit_more_than_the_bound() {
 }
 
 #[test]
-fn a_request_waits_twenty_milliseconds_for_a_lease_and_then_is_refused() {
-    let rate = Rate::new(100, 1, 10).unwrap();
+fn a_shard_spends_its_share_ahead_until_the_home_reports_an_empty_bucket() {
+    let rate = Rate::new(100, 1, 20).unwrap();
     let key = (0..).map(|number| key_of(number, rate));
     let key = key.into_iter().find(|key| key.home(2) == 1).unwrap();
     let mut limiter = Limiter::new((0, 2), 64);
-    for _ in 0..lease_of(rate) {
+    for _ in 0..10 {
         assert_eq!(limiter.spend(key, rate, MS), Spend::Admitted);
     }
-    assert_eq!(limiter.spend(key, rate, MS), Spend::Pending);
-    assert_eq!(limiter.spend(key, rate, 20 * MS), Spend::Pending);
     let refused = Spend::Refused { retry_after_ms: 20 };
-    assert_eq!(limiter.spend(key, rate, 21 * MS), refused);
+    assert_eq!(limiter.spend(key, rate, MS), refused);
     let (home, message) = limiter.poll_message().unwrap();
     assert!(matches!(message.kind, LeaseKind::Request { owed: 1, .. }));
     assert_eq!((home, limiter.poll_message()), (1, None), "requested once");
     limiter.handle_shard_gone(1);
-    assert_eq!(limiter.spend(key, rate, 30 * MS), Spend::Pending);
+    assert_eq!(limiter.spend(key, rate, 30 * MS), refused);
     let (_, message) = limiter.poll_message().unwrap();
-    let lease = u64::from(lease_of(rate));
-    assert!(matches!(message.kind, LeaseKind::Request { owed, .. } if u64::from(owed) == lease));
+    assert!(matches!(message.kind, LeaseKind::Request { owed: 10, .. }));
+    // The home spends the rest: it books the debt, and then a lease ahead.
+    let mut home = Limiter::new((1, 2), 64);
+    while home.spend(key, rate, 30 * MS) == Spend::Admitted {}
+    home.handle_message(0, message, 30 * MS);
+    let (_, grant) = home.poll_message().unwrap();
+    limiter.handle_message(1, grant, 30 * MS);
+    assert_eq!(
+        limiter.spend(key, rate, 31 * MS),
+        Spend::Refused {
+            retry_after_ms: 149
+        },
+        "the debt and a lease of five"
+    );
+    assert_eq!(limiter.spend(key, rate, 180 * MS), Spend::Admitted);
+}
+
+#[test]
+fn a_share_at_once_on_each_shard_is_admitted_and_then_the_rate() {
+    let rate = Rate::new(1, 1, 40).unwrap();
+    for number in 0..8 {
+        let key = key_of(number, rate);
+        let mut server = Server::new(4, MS / 10);
+        for shard in 0..4 {
+            for _ in 0..10 {
+                assert!(
+                    server.spend(shard, key, rate),
+                    "the home is {}",
+                    key.home(4)
+                );
+            }
+        }
+        let mut bound = Bound::new(1, 40, 4);
+        while server.now_ns < 60 * SECOND {
+            server.step();
+            for shard in 0..4 {
+                if server.now_ns > SECOND && server.spend(shard, key, rate) {
+                    bound.admit(server.now_ns);
+                }
+            }
+        }
+        assert!((50..=100).contains(&bound.admitted), "{}", bound.admitted);
+    }
 }
 
 #[test]
@@ -270,7 +313,10 @@ fn an_idle_lease_goes_back_and_is_forgotten() {
         server.step();
     }
     assert_eq!(server.limiters[1 - home].count(), 1);
-    assert!(server.limiters[home].state(key, rate, server.now_ns).0 < 9);
+    let now_ns = server.now_ns;
+    let place = server.limiters[home].place_of(key, rate, now_ns);
+    let entry = server.limiters[home].table.at(place);
+    assert!(entry.bucket.credit(rate, now_ns) < 9);
     while server.now_ns < 4 * SECOND {
         server.step();
     }

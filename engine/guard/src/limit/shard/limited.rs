@@ -1,11 +1,6 @@
-//! The answer to a request past a limit.
+//! The limit that a request is past.
 
 use std::fmt;
-
-use crate::refusal::Answer;
-
-const INTERNAL_ERROR: i32 = -32603;
-const TOO_MANY_REQUESTS: u16 = 429;
 
 /// A limit, by the name that answers have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,36 +56,20 @@ impl Limited {
         u32::try_from(seconds).unwrap_or(u32::MAX)
     }
 
-    /// The member `data` of the error, as JSON.
-    pub fn data(&self) -> String {
-        let (name, retry_after_ms) = (self.limit.text(), self.retry_after_ms);
-        format!(
-            "{{\"error\":\"rate_limited\",\"limit\":\"{name}\",\"retryAfterMs\":{retry_after_ms}}}"
-        )
-    }
-
-    /// The answer over HTTP to a request with this id, as JSON. The body is the error for any other
-    /// transport.
+    /// The member `data` of the error, as JSON. The message is the text of this value.
     ///
     /// ```
     /// use corelane_guard::limit::shard::{LimitName, Limited};
     ///
     /// let limited = Limited { limit: LimitName::Principal, retry_after_ms: 1200 };
-    /// let answer = limited.answer(Some("7"));
-    /// assert_eq!((answer.status, answer.retry_after_s), (429, Some(2)));
+    /// assert_eq!(limited.to_string(), "rate limit exceeded: principal");
+    /// assert_eq!(limited.retry_after_s(), 2);
+    /// assert!(limited.data().ends_with("\"retryAfterMs\":1200}"));
     /// ```
-    pub fn answer(&self, id: Option<&str>) -> Answer {
-        let data = self.data();
-        let id = id.map_or_else(String::new, |id| format!(",\"id\":{id}"));
-
-        Answer {
-            status: TOO_MANY_REQUESTS,
-            www_authenticate: None,
-            retry_after_s: Some(self.retry_after_s()),
-            body: format!(
-                "{{\"jsonrpc\":\"2.0\",\"error\":{{\"code\":{INTERNAL_ERROR},\
-                 \"message\":\"{self}\",\"data\":{data}}}{id}}}"
-            ),
-        }
+    pub fn data(&self) -> String {
+        let (name, retry_after_ms) = (self.limit.text(), self.retry_after_ms);
+        format!(
+            "{{\"error\":\"rate_limited\",\"limit\":\"{name}\",\"retryAfterMs\":{retry_after_ms}}}"
+        )
     }
 }
