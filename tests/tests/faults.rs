@@ -12,6 +12,8 @@
 mod client;
 #[path = "faults/clock.rs"]
 mod clock;
+#[path = "faults/credentials.rs"]
+mod credentials;
 #[path = "faults/handlers.rs"]
 mod handlers;
 #[path = "faults/limits.rs"]
