@@ -72,8 +72,8 @@ impl Schedule {
         is_due
     }
 
-    /// Begins a fetch for a token with an unknown key, unless one is under way or was begun for such
-    /// a token too short a time ago, whatever its outcome.
+    /// Begins a fetch for a token with an unknown key, unless one is under way or was begun for
+    /// such a token too short a time ago, whatever its outcome.
     pub fn begin_for_unknown_key(&mut self, now_ms: u64) -> bool {
         let may_begin = !self.is_fetching && self.opens_ms() <= now_ms;
         if may_begin {

@@ -62,7 +62,8 @@ fn forged(number: u64) -> String {
 /// else waits for the checks of signatures.
 #[test]
 fn sources_that_guess_tokens() {
-    // An unoptimised server takes a millisecond for a signature, and the probe counts how late it is.
+    // An unoptimised server takes a millisecond for a signature, and the probe counts how late it
+    // is.
     let (sources, tokens) = (scaled(20, 100), scaled(30, 1000));
     let tries = scaled(5, 20);
     let folder = TempDir::new().expect("a folder");
