@@ -49,7 +49,7 @@ pub use decide::{Class, Decision, GrantId};
 pub use explain::Explanation;
 pub use fault::{Fault, Finding, PolicyError};
 pub use file::line_of;
-pub(crate) use pattern::NamePattern;
+pub use pattern::NamePattern;
 pub use pattern::{NormalUri, PatternDefect};
 pub use rules::{Claims, Policy};
 pub use view::{View, ViewBuilder, Views};

@@ -9,10 +9,14 @@ const EXPRESSION: char = '\u{1}';
 
 /// A pattern of names, compared byte by byte: names that differ in case differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NamePattern {
+pub enum NamePattern {
+    /// `*`: every name.
     Any,
+    /// This name.
     Exact(Box<str>),
+    /// `text*`: names that begin so.
     Prefix(Box<str>),
+    /// `*text`: names that end so.
     Suffix(Box<str>),
 }
 
@@ -52,7 +56,19 @@ pub enum PatternDefect {
 }
 
 impl NamePattern {
-    pub(crate) fn parse(text: &str) -> Result<NamePattern, PatternDefect> {
+    /// Reads a pattern.
+    ///
+    /// ```
+    /// use corelane_guard::policy::NamePattern;
+    ///
+    /// let pattern = NamePattern::parse("search_*")?;
+    /// assert!(pattern.matches("search_all") && !pattern.matches("research_all"));
+    /// # Ok::<(), corelane_guard::policy::PatternDefect>(())
+    /// ```
+    ///
+    /// # Errors
+    /// It is empty, or has a `*` inside.
+    pub fn parse(text: &str) -> Result<NamePattern, PatternDefect> {
         let (pattern, rest): (fn(Box<str>) -> NamePattern, &str) = match text {
             "" => return Err(PatternDefect::Empty),
             "*" => return Ok(NamePattern::Any),
@@ -68,7 +84,8 @@ impl NamePattern {
         Ok(pattern(rest.into()))
     }
 
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    /// Whether a name matches.
+    pub fn matches(&self, name: &str) -> bool {
         match self {
             NamePattern::Any => true,
             NamePattern::Exact(exact) => **exact == *name,

@@ -1,0 +1,111 @@
+//! The faults of a configuration of upstreams.
+
+use std::fmt;
+
+use corelane_guard::policy::PatternDefect;
+
+use super::{ADDRESSES_MAX, UPSTREAMS_MAX};
+
+/// A fault, and the line of the configuration that has it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {fault}")]
+pub struct Finding {
+    /// The line, from 1.
+    pub line: usize,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// A configuration that is not in use, for all the faults that were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamsError(pub Vec<Finding>);
+
+impl std::error::Error for UpstreamsError {}
+
+impl fmt::Display for UpstreamsError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, finding) in self.0.iter().enumerate() {
+            let line_end = if place == 0 { "" } else { "\n" };
+            write!(out, "{line_end}{finding}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The text is no TOML, or a key is unknown or of another type.
+    #[error("{0}")]
+    Syntax(String),
+    /// There are too many upstreams.
+    #[error("there are more than {UPSTREAMS_MAX} upstreams: run several gateways")]
+    TooMany,
+    /// A name has other characters.
+    #[error(
+        "invalid name {0:?}: use 1 to 32 lower-case letters, digits and hyphens, and begin with \
+         a letter or digit"
+    )]
+    Name(String),
+    /// Two upstreams have one name.
+    #[error("two upstreams are named {0:?}: exposed names and metrics need a name of each")]
+    NameTwice(String),
+    /// It is nowhere, or at several kinds of places.
+    #[error("give exactly one of url, urls and command")]
+    Place,
+    /// A list is empty or too long.
+    #[error("give 1 to {ADDRESSES_MAX} addresses")]
+    Addresses,
+    /// An address cannot be used.
+    #[error("{0}")]
+    Target(#[from] super::target::TargetError),
+    /// A program has no name.
+    #[error("command is empty: give the program and its arguments, each as a text of its own")]
+    Command,
+    /// A key is about a program, and there is none.
+    #[error("{0} is about a program: remove it, or give command instead of an address")]
+    NoProgram(&'static str),
+    /// A key is about HTTP, and the upstream speaks lines.
+    #[error("{0} is about HTTP: this upstream has no header fields")]
+    NoFields(&'static str),
+    /// Several programs have no sessions in common.
+    #[error("processes = {0} needs sessions = \"shared\": each process has sessions of its own")]
+    Processes(u16),
+    /// A number of processes.
+    #[error("give 1 to 64 processes")]
+    ProcessCount,
+    /// A prefix makes invalid names.
+    #[error(
+        "invalid prefix {0:?}: use at most 24 letters, digits, \"_\", \".\" and \"-\" of ASCII"
+    )]
+    Prefix(String),
+    /// An exposed name is invalid.
+    #[error("invalid name {0:?}: use 1 to 64 letters, digits, \"_\", \".\" and \"-\" of ASCII")]
+    ExposedName(String),
+    /// A tool has two sections.
+    #[error("the tool {0:?} has two sections: join them")]
+    ToolTwice(String),
+    /// A pattern is wrong.
+    #[error("the pattern {0:?} {1}")]
+    Pattern(String, PatternDefect),
+    /// A scheme is wrong.
+    #[error("invalid scheme {0:?}: write it without a colon, such as \"repo\"")]
+    Scheme(String),
+    /// A header field is not for a configuration.
+    #[error(
+        "the field {0:?} cannot be set here: it is made for each request, or its name is invalid"
+    )]
+    Field(String),
+    /// A value would end the field.
+    #[error("the value of {0:?} has control characters")]
+    FieldValue(String),
+    /// A field with a secret has the secret itself.
+    #[error(
+        "the value of {0:?} stands in the file: write it to a file of its own and give \
+         \"file:PATH\", or give \"env:NAME\""
+    )]
+    InlineSecret(String),
+    /// A variable has no valid name.
+    #[error("invalid variable {0:?}: use letters, digits and \"_\"")]
+    Variable(String),
+}

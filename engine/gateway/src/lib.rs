@@ -1,0 +1,17 @@
+//! The gateway to existing MCP servers, which are its upstreams.
+//!
+//! | module | part |
+//! |---|---|
+//! | [`catalog`] | lists of upstreams, page by page, and the entries that clients see |
+//! | [`config`] | the upstreams of a configuration, checked |
+//! | [`desktop`] | the same from the files of desktop clients |
+//! | [`names`] | the names that clients see of tools and prompts, and their routes |
+//! | [`uris`] | the upstreams that URIs belong to |
+//!
+//! Nothing here opens a socket, starts a program or reads a clock.
+
+pub mod catalog;
+pub mod config;
+pub mod desktop;
+pub mod names;
+pub mod uris;

@@ -1,0 +1,235 @@
+//! Which upstream a URI belongs to, and URIs with the name of their upstream in them.
+//!
+//! A URI goes through as it is, unless an upstream has namespaced ones: links inside of answers and
+//! texts are the same everywhere. A URI that could belong to two upstreams belongs to neither: no
+//! request is tried at one after the other.
+
+use std::collections::HashMap;
+
+use corelane_protocol::uri_template::UriTemplate;
+
+/// A URI as a scheme and the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parts<'u> {
+    scheme: &'u str,
+    /// Whether `//` follows the colon.
+    has_authority: bool,
+    rest: &'u str,
+}
+
+/// The parts of a URI (RFC 3986 3); none of a text without a scheme.
+fn parts(uri: &str) -> Option<Parts<'_>> {
+    let (scheme, after) = uri.split_once(':')?;
+    let is_start = scheme.starts_with(|it: char| it.is_ascii_alphabetic());
+    let is_scheme = |it: char| it.is_ascii_alphanumeric() || matches!(it, '+' | '-' | '.');
+    if !is_start || !scheme.chars().all(is_scheme) {
+        return None;
+    }
+    let rest = after.strip_prefix("//");
+    Some(Parts {
+        scheme,
+        has_authority: rest.is_some(),
+        rest: rest.unwrap_or(after),
+    })
+}
+
+/// A URI of an upstream with the name of the upstream in it. The scheme stays. None of a text that
+/// is no absolute URI.
+///
+/// ```
+/// use corelane_gateway::uris::{namespaced, original};
+///
+/// let uri = namespaced("repo://docs/readme", "git").expect("an absolute URI");
+/// assert_eq!(uri, "repo://git/docs/readme");
+/// assert_eq!(original(&uri, "git").as_deref(), Some("repo://docs/readme"));
+/// ```
+pub fn namespaced(uri: &str, upstream: &str) -> Option<String> {
+    let Parts {
+        scheme,
+        has_authority,
+        rest,
+    } = parts(uri)?;
+    let slashes = if has_authority { "//" } else { "" };
+    Some(format!("{scheme}:{slashes}{upstream}/{rest}"))
+}
+
+/// The URI of which [`namespaced`] made this one; none if it is of another upstream.
+pub fn original(uri: &str, upstream: &str) -> Option<String> {
+    let Parts {
+        scheme,
+        has_authority,
+        rest,
+    } = parts(uri)?;
+    let rest = rest.strip_prefix(upstream)?.strip_prefix('/')?;
+    let slashes = if has_authority { "//" } else { "" };
+    Some(format!("{scheme}:{slashes}{rest}"))
+}
+
+/// The upstreams of URIs. Numbers of upstreams are in the order of the configuration.
+#[derive(Debug, Default)]
+pub struct UriRoutes {
+    exact: HashMap<Box<str>, u16, foldhash::fast::RandomState>,
+    templates: Vec<(UriTemplate, u16)>,
+    /// The upstream that is configured for a scheme; none if several are.
+    schemes: HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
+    /// The only upstream whose catalog has a scheme and an authority; none if several have.
+    authorities: HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
+    hidden: Vec<(Box<str>, u16)>,
+}
+
+impl UriRoutes {
+    /// Adds a resource. The first upstream of the configuration keeps a URI that several have.
+    /// Returns whether clients see this one.
+    pub fn add_resource(&mut self, upstream: u16, uri: &str) -> bool {
+        self.note_authority(upstream, uri);
+        if self.exact.contains_key(uri) {
+            self.hidden.push((uri.into(), upstream));
+            return false;
+        }
+        self.exact.insert(uri.into(), upstream);
+        true
+    }
+
+    /// Adds a template. Of two that fit a URI, the first one gets it.
+    pub fn add_template(&mut self, upstream: u16, template: UriTemplate, text: &str) {
+        // Before the first expression, the text is that of every URI.
+        let literal = text.split('{').next().unwrap_or_default();
+        let has_whole = parts(literal).is_some_and(|it| it.has_authority && it.rest.contains('/'));
+        if has_whole {
+            self.note_authority(upstream, literal);
+        }
+        self.templates.push((template, upstream));
+    }
+
+    /// Lets an upstream have all URIs of a scheme that no catalog has.
+    pub fn add_scheme(&mut self, upstream: u16, scheme: &str) {
+        note(&mut self.schemes, scheme.to_ascii_lowercase(), upstream);
+    }
+
+    fn note_authority(&mut self, upstream: u16, uri: &str) {
+        if let Some(key) = authority_key(uri) {
+            note(&mut self.authorities, key, upstream);
+        }
+    }
+
+    /// The upstream of a URI: the one with this very resource, or else with a template that fits,
+    /// or else with its scheme, or else the only one with its scheme and authority.
+    ///
+    /// ```
+    /// use corelane_gateway::uris::UriRoutes;
+    ///
+    /// let mut routes = UriRoutes::default();
+    /// routes.add_resource(0, "docs://manual/start");
+    /// routes.add_resource(1, "docs://wiki/start");
+    /// assert_eq!(routes.route("docs://wiki/start"), Some(1));
+    /// assert_eq!(routes.route("docs://wiki/other"), Some(1), "its authority is one upstream's");
+    /// assert_eq!(routes.route("docs://elsewhere/start"), None);
+    /// ```
+    pub fn route(&self, uri: &str) -> Option<u16> {
+        if let Some(upstream) = self.exact.get(uri) {
+            return Some(*upstream);
+        }
+        let mut templates = self.templates.iter();
+        if let Some((_, upstream)) = templates.find(|(it, _)| it.matches(uri).is_some()) {
+            return Some(*upstream);
+        }
+        let scheme = parts(uri)?.scheme.to_ascii_lowercase();
+        if let Some(upstream) = self.schemes.get(&*scheme) {
+            return *upstream;
+        }
+        *self.authorities.get(&*authority_key(uri)?)?
+    }
+
+    /// The resources that clients do not see, because others have their URIs.
+    pub fn hidden(&self) -> &[(Box<str>, u16)] {
+        &self.hidden
+    }
+}
+
+/// Notes that an upstream has a key; a key of two leads to neither.
+fn note(
+    of: &mut HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
+    key: String,
+    upstream: u16,
+) {
+    let entry = of.entry(key.into()).or_insert(Some(upstream));
+    if *entry != Some(upstream) {
+        *entry = None;
+    }
+}
+
+/// The scheme and the authority of a URI, in lower case (RFC 3986 6.2.2.1).
+fn authority_key(uri: &str) -> Option<String> {
+    let Parts {
+        scheme,
+        has_authority,
+        rest,
+    } = parts(uri)?;
+    let authority = match has_authority {
+        true => rest.split(['/', '?', '#']).next().unwrap_or_default(),
+        false => "",
+    };
+    Some(format!("{scheme}://{authority}").to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use corelane_protocol::uri_template::UriTemplate;
+
+    use super::{UriRoutes, namespaced, original};
+
+    #[test]
+    fn a_namespaced_uri_leads_back_to_the_original() {
+        for (uri, expected) in [
+            ("repo://docs/a", "repo://git/docs/a"),
+            ("repo://", "repo://git/"),
+            ("file:///etc/motd", "file://git//etc/motd"),
+            ("mailto:a@b.example", "mailto:git/a@b.example"),
+            ("ui://app?x=1#y", "ui://git/app?x=1#y"),
+            ("a+b.c-d:x", "a+b.c-d:git/x"),
+        ] {
+            let named = namespaced(uri, "git").expect("an absolute URI");
+            assert_eq!(named, expected);
+            assert_eq!(original(&named, "git").as_deref(), Some(uri));
+            assert_eq!(original(&named, "gi"), None, "of another upstream");
+            assert_eq!(original(uri, "git").is_some(), uri.contains("git"));
+        }
+        for text in ["", "docs", "//host/path", "1a:b", ":x", "a b:c"] {
+            assert_eq!(namespaced(text, "git"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uri_belongs_to_one_upstream_or_to_none() {
+        let template = |text: &str| UriTemplate::parse(text).expect("a template");
+        let mut routes = UriRoutes::default();
+        assert!(routes.add_resource(0, "a://x/1"));
+        assert!(routes.add_resource(1, "a://y/1"));
+        assert!(!routes.add_resource(1, "a://x/1"), "the first one keeps it");
+        routes.add_template(2, template("t://{kind}/list"), "t://{kind}/list");
+        routes.add_template(3, template("t://books/{name}"), "t://books/{name}");
+        routes.add_scheme(4, "S");
+        for upstream in [5, 6] {
+            routes.add_scheme(upstream, "both");
+        }
+        routes.add_resource(7, "opaque:1");
+        for (uri, expected) in [
+            ("a://x/1", Some(0)),
+            ("a://X/2", None),
+            ("a://y/2", Some(1)),
+            ("A://Y/2", Some(1)),
+            ("a://z/1", None),
+            ("t://books/list", Some(2)),
+            ("t://books/other", Some(3)),
+            ("t://films/other", None),
+            ("s:anything", Some(4)),
+            ("both:x", None),
+            ("opaque:2", Some(7)),
+            ("no uri", None),
+            ("", None),
+        ] {
+            assert_eq!(routes.route(uri), expected, "{uri}");
+        }
+        assert_eq!(routes.hidden(), [("a://x/1".into(), 1)]);
+    }
+}
