@@ -10,7 +10,7 @@
 //! | `plan`, `run`, `worker` | the plan of a run; the control thread; one worker thread |
 //! | `pace`, `mix`, `script` | when requests are due; which ones; their bytes |
 //! | `client`, `tls` | one connection; its records |
-//! | `response`, `lines`, `answer` | answers of HTTP, and on lines; the check of each |
+//! | `connection_fault`, `answer` | why a connection ends; the check of each answer |
 //! | `tally`, `report`, `compare` | counts and times; the report of a run; comparisons |
 //! | `process`, `target`, `error` | /proc; URLs; exit codes |
 //!
@@ -22,13 +22,13 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod compare;
+pub mod connection_fault;
 pub mod error;
 pub mod mix;
 pub mod pace;
 mod plan;
 pub mod process;
 pub mod report;
-pub mod response;
 mod run;
 pub mod script;
 pub mod socket_reader;

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod claims;
 pub mod header_param;
 pub mod http;
+pub mod http_client;
 pub mod precedence;
 pub mod refusal;
 pub mod websocket;

@@ -8,4 +8,5 @@ pub mod http1;
 pub mod line;
 pub mod proxy;
 pub mod sse;
+pub mod sse_reader;
 pub mod websocket;

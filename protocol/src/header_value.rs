@@ -20,6 +20,22 @@ const SUFFIX: &[u8] = b"?=";
 #[error("header value is neither visible ASCII nor, between =?base64? and ?=, UTF-8 in Base64")]
 pub struct MalformedHeaderValue;
 
+/// The header value that encodes `text`: the text itself if every reader gets it back unchanged.
+///
+/// ```
+/// use corelane_protocol::header_value::encode;
+/// assert_eq!(encode("get_weather"), "get_weather");
+/// assert_eq!(encode(" \u{e9}"), "=?base64?IMOp?=");
+/// ```
+pub fn encode(text: &str) -> Cow<'_, str> {
+    let value = text.as_bytes();
+    let is_trimmed = value.trim_ascii().len() == value.len();
+    if is_trimmed && is_plain(value) && !value.starts_with(PREFIX) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("=?base64?{}?=", STANDARD.encode(value)))
+}
+
 /// The text that a header value encodes. Leading and trailing white space is already removed.
 ///
 /// # Errors
@@ -132,6 +148,32 @@ mod tests {
         }
         assert_eq!(decode(b"\xff"), Err(MalformedHeaderValue));
         assert_eq!(decode(b"a b\tc").as_deref(), Ok("a b\tc"));
+    }
+
+    #[test]
+    fn an_encoded_text_is_decoded_to_itself_and_is_plain() {
+        for text in [
+            "",
+            "Hello",
+            "a b\tc",
+            " a",
+            "a\t",
+            "\u{e9}",
+            "a\r\nb",
+            "\0",
+            "\u{7f}",
+            "=?base64?",
+            "=?base64?SGVsbG8=?=",
+            "=?BASE64?x?=",
+            "file:///a%20b?c=d",
+        ] {
+            let value = encode(text);
+            assert!(is_plain(value.as_bytes()), "{text:?}");
+            assert_eq!(decode(value.as_bytes()).as_deref(), Ok(text), "{value}");
+            let is_literal = matches!(value, Cow::Borrowed(_));
+            let stays = ["", "Hello", "a b\tc", "=?BASE64?x?=", "file:///a%20b?c=d"];
+            assert_eq!(is_literal, stays.contains(&text), "{text:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod error;
 mod id;
 mod id_scanner;
 mod limits;
+mod members;
 mod message;
 mod node_count;
 mod value;
@@ -32,5 +33,6 @@ pub use error::{
 pub use id::{Id, OwnedId};
 pub use id_scanner::IdScanner;
 pub use limits::JsonLimits;
+pub use members::{MembersFault, MessageMembers, find_members};
 pub use message::Message;
 pub use value::{Array, ArrayIter, Kind, Object, ObjectIter, Value};

@@ -6,10 +6,10 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`framing`] | finds where a message starts and ends: HTTP/1.1, server-sent events |
+//! | [`framing`] | finds where a message starts and ends: HTTP/1.1, lines, server-sent events |
 //! | [`jsonrpc`] | bytes to messages and back |
 //! | [`mcp`] | the messages of MCP: revisions, eras, methods, tools, results |
-//! | [`binding`] | MCP on a transport: which message is allowed where, and refusals |
+//! | [`binding`] | MCP on a transport: which message is allowed where, fields, and refusals |
 //! | [`header_value`] | values that requests repeat in headers |
 //! | [`request_state`] | encrypted state that a client returns unchanged |
 //! | [`uri_template`] | matches a URI with a template and reads its values |

@@ -6,12 +6,13 @@
 //! [`Client::take`] turns bytes into [`Event`]s; the worker acts on them.
 
 use super::answer::{Checker, Ending};
-use super::response::{Content, HeadCache, Item, ResponseFault, ResponseReader};
+use super::connection_fault::ConnectionFault;
 use super::script::ID_DIGITS;
 use super::socket_reader::{SocketItem, SocketReader};
 use super::tally::Failure;
 use super::target::Wire;
 use super::tls::Tls;
+use corelane_protocol::framing::http1::{HeadCache, Item, MediaType, ResponseReader};
 use memchr::{memmem, memrchr};
 use serde_json::Value as Json;
 use std::collections::VecDeque;
@@ -161,14 +162,14 @@ impl Client {
     /// Takes received bytes and appends the events they cause to `events`.
     ///
     /// # Errors
-    /// [`ResponseFault`]: the connection is of no use any more.
+    /// [`ConnectionFault`]: the connection is of no use any more.
     pub fn take(
         &mut self,
         bytes: &mut [u8],
         heads: &mut HeadCache,
         checkers: &mut Checkers,
         events: &mut Vec<Event>,
-    ) -> Result<(), ResponseFault> {
+    ) -> Result<(), ConnectionFault> {
         let Some(tls) = &mut self.tls else {
             return self.read(bytes, heads, checkers, events);
         };
@@ -190,7 +191,7 @@ impl Client {
         heads: &mut HeadCache,
         checkers: &mut Checkers,
         events: &mut Vec<Event>,
-    ) -> Result<(), ResponseFault> {
+    ) -> Result<(), ConnectionFault> {
         let is_first = self.unread.is_empty();
         if !is_first {
             self.unread.extend_from_slice(bytes);
@@ -231,16 +232,16 @@ impl Client {
     /// Says that the server sends no more.
     ///
     /// # Errors
-    /// [`ResponseFault::Truncated`] if an answer is not whole.
+    /// [`ConnectionFault`] if an answer is not whole.
     pub fn finish(
         &mut self,
         checkers: &mut Checkers,
         events: &mut Vec<Event>,
-    ) -> Result<(), ResponseFault> {
+    ) -> Result<(), ConnectionFault> {
         let (current, in_flight) = (&mut self.current, &mut self.in_flight);
         let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
         match &mut self.reader {
-            Reader::Http(reader) => reader.finish(&self.unread, &mut sink),
+            Reader::Http(reader) => Ok(reader.finish(&self.unread, &mut sink)?),
             Reader::WebSocket(_) | Reader::Lines => Ok(()),
         }
     }
@@ -273,7 +274,7 @@ impl Current {
                     closes: head.closes,
                     is_stream: oldest == Some(Purpose::Stream)
                         && head.status == 200
-                        && head.content == Content::Events,
+                        && head.media_type == MediaType::Events,
                     session: head.session.clone(),
                     ending: None,
                 };

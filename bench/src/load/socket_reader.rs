@@ -1,9 +1,12 @@
 //! The client's side of WebSocket: bytes of a server in, messages out (RFC 6455).
 //!
 //! No socket, no clock. The caller's contract is that of
-//! [`ResponseReader`](super::response::ResponseReader).
+//! [`ResponseReader`](corelane_protocol::framing::http1::ResponseReader).
 
-use super::response::{HEAD_BYTES_MAX, MESSAGE_BYTES_MAX, ResponseFault};
+use super::connection_fault::ConnectionFault;
+use corelane_protocol::framing::http1::{
+    MESSAGE_BYTES_MAX, RESPONSE_HEAD_BYTES_MAX, ResponseFault,
+};
 use corelane_protocol::framing::websocket::{Framer, Role, Step};
 use memchr::memmem;
 
@@ -32,20 +35,22 @@ impl SocketReader {
     /// consumed.
     ///
     /// # Errors
-    /// [`ResponseFault`]; nothing more can be read from this connection.
+    /// [`ConnectionFault`]; nothing more can be read from this connection.
     pub fn read(
         &mut self,
         input: &mut [u8],
         sink: &mut impl FnMut(SocketItem<'_>),
-    ) -> Result<usize, ResponseFault> {
+    ) -> Result<usize, ConnectionFault> {
         let mut consumed = 0;
         if self.framer.is_none() {
             consumed = match memmem::find(input, b"\r\n\r\n") {
                 Some(_) if !input.starts_with(b"HTTP/1.1 101 ") => {
-                    return Err(ResponseFault::NotUpgraded);
+                    return Err(ConnectionFault::NotUpgraded);
                 }
                 Some(end) => end + 4,
-                None if input.len() > HEAD_BYTES_MAX => return Err(ResponseFault::HeadBytes),
+                None if input.len() > RESPONSE_HEAD_BYTES_MAX => {
+                    return Err(ResponseFault::HeadBytes.into());
+                }
                 None => return Ok(0),
             };
             sink(SocketItem::Upgraded);
@@ -53,7 +58,7 @@ impl SocketReader {
         let framer = self.framer.get_or_insert_with(|| Framer::new(Role::Client));
         loop {
             let step = framer.step(&mut input[consumed..], MESSAGE_BYTES_MAX);
-            consumed += match step.map_err(ResponseFault::WebSocket)? {
+            consumed += match step.map_err(ConnectionFault::WebSocket)? {
                 Step::NeedMore => return Ok(consumed),
                 Step::Message {
                     payload, consumed, ..
@@ -79,7 +84,7 @@ impl SocketReader {
                     consumed
                 }
                 Step::Pong { consumed, .. } => consumed,
-                Step::Close(_) => return Err(ResponseFault::Closed),
+                Step::Close(_) => return Err(ConnectionFault::Closed),
             };
         }
     }
@@ -88,12 +93,12 @@ impl SocketReader {
 #[cfg(test)]
 mod tests {
     use super::{SocketItem, SocketReader};
-    use crate::load::response::ResponseFault;
+    use crate::load::connection_fault::ConnectionFault;
 
     const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
 
     /// The items of a stream that arrives in pieces, as text.
-    fn read(stream: &[u8], piece: usize) -> Result<Vec<String>, ResponseFault> {
+    fn read(stream: &[u8], piece: usize) -> Result<Vec<String>, ConnectionFault> {
         let (mut reader, mut unread, mut items) = (SocketReader::default(), Vec::new(), Vec::new());
         for bytes in stream.chunks(piece) {
             unread.extend_from_slice(bytes);
@@ -122,10 +127,13 @@ mod tests {
     #[test]
     fn faults_end_the_connection() {
         let refused = b"HTTP/1.1 403 Forbidden\r\n\r\n";
-        assert_eq!(read(refused, 7), Err(ResponseFault::NotUpgraded));
+        assert_eq!(read(refused, 7), Err(ConnectionFault::NotUpgraded));
         let closed = [HEAD, b"\x88\x02\x03\xe9"].concat();
-        assert_eq!(read(&closed, 7), Err(ResponseFault::Closed));
+        assert_eq!(read(&closed, 7), Err(ConnectionFault::Closed));
         let masked = [HEAD, b"\x81\x82"].concat();
-        assert!(matches!(read(&masked, 7), Err(ResponseFault::WebSocket(_))));
+        assert!(matches!(
+            read(&masked, 7),
+            Err(ConnectionFault::WebSocket(_))
+        ));
     }
 }

@@ -147,6 +147,27 @@ pub fn check<'a>(
     Ok(())
 }
 
+/// The headers of a request with `arguments`: each name, with its prefix, and its encoded value. A
+/// value that is absent, null or of another type has no header.
+pub fn mirror(params: &[HeaderParam], arguments: &serde_json::Value) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    for HeaderParam { name, path } in params {
+        let mut value = Some(arguments);
+        for property in path {
+            value = value.and_then(|value| value.get(property));
+        }
+        let text = match value {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(serde_json::Value::Bool(flag)) => flag.to_string(),
+            Some(serde_json::Value::Number(number)) => number.to_string(),
+            _ => continue,
+        };
+        let value = header_value::encode(&text).into_owned();
+        headers.push((format!("{PREFIX}{name}"), value));
+    }
+    headers
+}
+
 fn follow<'a>(arguments: Option<Value<'a>>, path: &[String]) -> Option<Value<'a>> {
     let mut value = arguments?;
     for property in path {
@@ -228,6 +249,43 @@ mod tests {
                 HeaderParamDefect::Unreachable("Z".into()),
             );
         }
+    }
+
+    #[test]
+    fn arguments_are_mirrored_where_they_have_a_text() {
+        let annotated = |kind: &str, name: &str| json!({"type": kind, "x-mcp-header": name});
+        let schema = json!({"properties": {
+            "text": annotated("string", "Text"), "count": annotated("integer", "Count"),
+            "flag": annotated("boolean", "Flag"), "other": {"type": "number"},
+            "deep": {"properties": {"text": annotated("string", "Deep")}},
+        }});
+        let params = collect(&schema).unwrap();
+        let mirrored = |arguments| {
+            let headers = mirror(&params, &arguments);
+            let mut lines: Vec<_> = headers.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(mirrored(json!({})), [""; 0]);
+        assert_eq!(
+            mirrored(json!({"text": null, "count": [], "other": 1})),
+            [""; 0]
+        );
+        assert_eq!(
+            mirrored(json!({"text": "", "deep": 1})),
+            ["Mcp-Param-Text: "]
+        );
+        let arguments = json!({"text": "\u{e9}", "count": 9_007_199_254_740_993_i64,
+            "flag": false, "deep": {"text": "a b"}});
+        assert_eq!(
+            mirrored(arguments),
+            [
+                "Mcp-Param-Count: 9007199254740993",
+                "Mcp-Param-Deep: a b",
+                "Mcp-Param-Flag: false",
+                "Mcp-Param-Text: =?base64?w6k=?=",
+            ]
+        );
     }
 
     #[test]

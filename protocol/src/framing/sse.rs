@@ -1,4 +1,5 @@
-//! Server-sent events, encoding only: WHATWG HTML section 9.2.
+//! Server-sent events, encoding only: WHATWG HTML section 9.2. [`sse_reader`](super::sse_reader)
+//! reads them.
 //!
 //! Each call writes a whole event or a whole comment: a stream may be cut between any two calls.
 //! Nothing here numbers events or keeps them for resumption.

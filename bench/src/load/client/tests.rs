@@ -2,10 +2,10 @@
 
 use super::{Checkers, Client, Ending, Event, Exchange, Purpose};
 use crate::load::answer::{Checker, Expected};
-use crate::load::response::HeadCache;
 use crate::load::script::FIRST_ID;
 use crate::load::tally::Failure;
 use crate::load::target::Wire;
+use corelane_protocol::framing::http1::HeadCache;
 use corelane_protocol::framing::websocket::{Opcode, write_frame};
 
 fn exchange(purpose: Purpose, id: u64) -> Exchange {

@@ -1,0 +1,106 @@
+//! Access tokens that a program gets for itself (RFC 6749 4.4; MCP extension "OAuth Client
+//! Credentials").
+
+use reqwest::Url;
+use tokio::sync::Mutex;
+
+use super::discovery::discover;
+use super::fetch::Fetcher;
+use super::registration::Registered;
+use super::token::{self, Token};
+use super::{Auth, AuthError, AuthFuture, Challenge};
+
+/// Access tokens for the program itself, by its id and secret.
+///
+/// ```no_run
+/// use corelane_client::{Client, ClientCredentials};
+///
+/// # async fn run(secret: &str) -> Result<(), corelane_client::Error> {
+/// let auth = ClientCredentials::new("job", secret);
+/// let client = Client::builder().auth(auth).connect("https://example.com/mcp").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct ClientCredentials {
+    client: Registered,
+    scope: Option<String>,
+    token: Mutex<Option<Token>>,
+}
+
+impl std::fmt::Debug for ClientCredentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ClientCredentials")
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientCredentials {
+    /// The id and the secret of the program at its authorization server.
+    #[must_use]
+    pub fn new(client_id: &str, secret: &str) -> ClientCredentials {
+        ClientCredentials {
+            client: Registered {
+                client_id: client_id.to_owned(),
+                secret: Some(secret.to_owned()),
+                method: None,
+            },
+            scope: None,
+            token: Mutex::new(None),
+        }
+    }
+
+    /// The scopes to request, separated by spaces; those of the challenge or of the resource if
+    /// this is not called.
+    #[must_use]
+    pub fn scope(mut self, scope: &str) -> ClientCredentials {
+        self.scope = Some(scope.to_owned());
+        self
+    }
+
+    async fn grant(&self, server: &str, challenge: &Challenge) -> Result<Token, AuthError> {
+        let server = Url::parse(server).map_err(|error| AuthError(error.to_string()))?;
+        let fetcher = Fetcher::new()?;
+        let discovered = discover(&fetcher, &server, challenge).await?;
+        let of_resource = discovered
+            .resource
+            .scopes_supported
+            .map(|scopes| scopes.join(" "));
+        let scope = self
+            .scope
+            .clone()
+            .or(challenge.scope.clone())
+            .or(of_resource);
+        let resource = discovered.resource.resource;
+        let mut grant = vec![
+            ("grant_type", "client_credentials"),
+            ("resource", &resource),
+        ];
+        if let Some(scope) = &scope {
+            grant.push(("scope", scope));
+        }
+        let issuer = (&server, &discovered.issuer);
+        Ok(token::request(&fetcher, issuer, &self.client, &grant).await?)
+    }
+}
+
+impl Auth for ClientCredentials {
+    fn header<'a>(&'a self, _server: &'a str) -> AuthFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let token = self.token.lock().await;
+            Ok(token.as_ref().map(Token::header))
+        })
+    }
+
+    fn on_challenge<'a>(&'a self, server: &'a str, challenge: &'a Challenge) -> AuthFuture<'a, ()> {
+        Box::pin(async move {
+            let mut token = self.token.lock().await;
+            let current = token.as_ref().map(Token::header);
+            if current.is_some() && current != challenge.refused {
+                return Ok(());
+            }
+            *token = Some(self.grant(server, challenge).await?);
+            Ok(())
+        })
+    }
+}

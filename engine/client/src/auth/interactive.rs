@@ -1,0 +1,299 @@
+//! Access tokens that a user grants (MCP basic/authorization): authorization code with PKCE.
+//!
+//! One grant is made at a time, and requests that were refused meanwhile use its token. A refresh
+//! that fails because the authorization server is away deletes nothing. Registrations are kept by
+//! issuer: another issuer never gets the id or the secret of this one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use reqwest::Url;
+use tokio::sync::Mutex;
+
+use super::authorization_url::{CodeParameters, CodeRequest};
+use super::discovery::{Discovered, discover};
+use super::fetch::{Fetcher, safe_url};
+use super::redirect::Loopback;
+use super::registration::{Identity, Registered};
+use super::token::{self, Token, TokenError};
+use super::{Auth, AuthError, AuthFuture, Challenge};
+
+type Redirected = Pin<Box<dyn Future<Output = Result<String, AuthError>> + Send>>;
+
+/// How the user gets to the authorization server and back.
+#[derive(Clone)]
+enum Browser {
+    /// The URL is shown; the user comes back to a loopback address.
+    Shown(Arc<dyn Fn(&str) + Send + Sync>),
+    /// The caller follows the URL, and returns the one that it leads back to.
+    Followed {
+        redirect_uri: String,
+        follow: Arc<dyn Fn(String) -> Redirected + Send + Sync>,
+    },
+}
+
+/// Access tokens that a user grants in a browser.
+///
+/// ```no_run
+/// use corelane_client::{Client, Interactive};
+///
+/// # async fn run() -> Result<(), corelane_client::Error> {
+/// let auth = Interactive::new("my-app", |url| println!("Open {url}"));
+/// let client = Client::builder().auth(auth).connect("https://example.com/mcp").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Interactive {
+    browser: Browser,
+    identity: Identity,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    fetcher: Option<Fetcher>,
+    discovered: Option<Discovered>,
+    /// By issuer.
+    clients: HashMap<String, Registered>,
+    requested: BTreeSet<String>,
+    token: Option<Token>,
+}
+
+impl std::fmt::Debug for Interactive {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Interactive")
+            .finish_non_exhaustive()
+    }
+}
+
+impl Interactive {
+    /// Shows the URL to open to the user with `show`; nothing is opened. The user comes back to a
+    /// loopback address of this machine.
+    #[must_use]
+    pub fn new(name: &str, show: impl Fn(&str) + Send + Sync + 'static) -> Interactive {
+        Interactive::with(name, Browser::Shown(Arc::new(show)))
+    }
+
+    /// Gives the URL to `follow`, which returns the URL that it leads back to: one that starts with
+    /// `redirect_uri`.
+    #[must_use]
+    pub fn following<F, A>(name: &str, redirect_uri: &str, follow: F) -> Interactive
+    where
+        F: Fn(String) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<String, AuthError>> + Send + 'static,
+    {
+        let browser = Browser::Followed {
+            redirect_uri: redirect_uri.to_owned(),
+            follow: Arc::new(move |url| Box::pin(follow(url))),
+        };
+        Interactive::with(name, browser)
+    }
+
+    fn with(name: &str, browser: Browser) -> Interactive {
+        let identity = Identity {
+            name: name.to_owned(),
+            ..Identity::default()
+        };
+        Interactive {
+            browser,
+            identity,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The URL of the metadata document of this client, which is its id at each authorization
+    /// server that supports such documents.
+    #[must_use]
+    pub fn metadata_url(mut self, url: &str) -> Interactive {
+        self.identity.metadata_url = Some(url.to_owned());
+        self
+    }
+
+    /// An id, and a secret if there is one, that this client was registered with before, at the
+    /// first authorization server that the MCP server names.
+    #[must_use]
+    pub fn registered(mut self, client_id: &str, secret: Option<&str>) -> Interactive {
+        self.identity.registered = Some(Registered {
+            client_id: client_id.to_owned(),
+            secret: secret.map(str::to_owned),
+            method: None,
+        });
+        self
+    }
+
+    async fn grant(
+        &self,
+        state: &mut State,
+        server: &Url,
+        challenge: &Challenge,
+    ) -> Result<(), AuthError> {
+        let fetcher = state.fetcher()?;
+        let discovered = discover(&fetcher, server, challenge).await?;
+        let (resource, issuer) = (&discovered.resource, &discovered.issuer);
+        if !issuer
+            .code_challenge_methods_supported
+            .iter()
+            .any(|method| method == "S256")
+        {
+            let name = &issuer.issuer;
+            return Err(AuthError(format!("{name} does not support PKCE with S256")));
+        }
+        let (loopback, redirect_uri) = match &self.browser {
+            Browser::Shown(_) => {
+                let loopback = Loopback::bind().await?;
+                let uri = loopback.uri().to_owned();
+                (Some(loopback), uri)
+            }
+            Browser::Followed { redirect_uri, .. } => (None, redirect_uri.clone()),
+        };
+        let of_issuer = (server, issuer);
+        let client = self
+            .client(state, &fetcher, of_issuer, &redirect_uri)
+            .await?;
+        let scopes = super::scopes::select(
+            challenge.scope.as_deref(),
+            resource.scopes_supported.as_deref(),
+            &state.requested,
+            &issuer.scopes_supported,
+        );
+        let scope: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        let request = CodeRequest::new(CodeParameters {
+            endpoint: safe_url(&issuer.authorization_endpoint, server)?,
+            issuer: &issuer.issuer,
+            names_issuer: issuer.authorization_response_iss_parameter_supported,
+            client_id: &client.client_id,
+            redirect_uri: &redirect_uri,
+            resource: &resource.resource,
+            scope: &scope.join(" "),
+        })?;
+        let redirected = match (&self.browser, loopback) {
+            (Browser::Followed { follow, .. }, _) => follow(request.url.to_string()).await?,
+            (Browser::Shown(show), Some(loopback)) => {
+                show(request.url.as_str());
+                loopback.redirected().await?
+            }
+            (Browser::Shown(_), None) => return Err(AuthError("no loopback address".to_owned())),
+        };
+        let code = request.code(&redirected)?;
+        let grant = [
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("redirect_uri", &redirect_uri),
+            ("code_verifier", &request.verifier),
+            ("resource", &resource.resource),
+        ];
+        let token = token::request(&fetcher, of_issuer, &client, &grant).await?;
+        state.token = Some(token);
+        state.requested = scopes;
+        state.discovered = Some(discovered);
+        Ok(())
+    }
+
+    /// The client at an issuer. A registration made before is of the first issuer alone. The
+    /// loopback address differs from grant to grant, which RFC 8252 7.3 lets servers accept.
+    async fn client(
+        &self,
+        state: &mut State,
+        fetcher: &Fetcher,
+        (server, issuer): (&Url, &super::discovery::IssuerMetadata),
+        redirect_uri: &str,
+    ) -> Result<Registered, AuthError> {
+        if let Some(known) = state.clients.get(&issuer.issuer) {
+            return Ok(known.clone());
+        }
+        let registered = match &self.identity.registered {
+            Some(registered) if state.clients.is_empty() => registered.clone(),
+            _ => {
+                let identity = &self.identity;
+                identity
+                    .register(fetcher, (server, issuer), redirect_uri)
+                    .await?
+            }
+        };
+        state
+            .clients
+            .insert(issuer.issuer.clone(), registered.clone());
+        Ok(registered)
+    }
+}
+
+impl State {
+    fn fetcher(&mut self) -> Result<Fetcher, AuthError> {
+        if self.fetcher.is_none() {
+            self.fetcher = Some(Fetcher::new()?);
+        }
+        let fetcher = self.fetcher.clone();
+        fetcher.ok_or_else(|| AuthError("no HTTP client".to_owned()))
+    }
+
+    /// Renews the token without the user; whether there is a new one.
+    async fn refresh(&mut self, server: &Url) -> Result<bool, AuthError> {
+        let fetcher = self.fetcher()?;
+        let (Some(token), Some(discovered)) = (&self.token, &self.discovered) else {
+            return Ok(false);
+        };
+        let issuer = &discovered.issuer;
+        let (Some(refresh), Some(client)) = (&token.refresh, self.clients.get(&issuer.issuer))
+        else {
+            return Ok(false);
+        };
+        let grant = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.as_str()),
+            ("resource", discovered.resource.resource.as_str()),
+        ];
+        match token::request(&fetcher, (server, issuer), client, &grant).await {
+            Ok(mut renewed) => {
+                // A server may keep the refresh token (RFC 6749 6).
+                renewed.refresh = renewed.refresh.or_else(|| token.refresh.clone());
+                self.token = Some(renewed);
+                Ok(true)
+            }
+            Err(TokenError::Refused(_)) => {
+                self.token = None;
+                Ok(false)
+            }
+            Err(TokenError::Unavailable(error)) => Err(error),
+        }
+    }
+}
+
+fn url_of(server: &str) -> Result<Url, AuthError> {
+    Url::parse(server).map_err(|error| AuthError(error.to_string()))
+}
+
+impl Auth for Interactive {
+    fn header<'a>(&'a self, server: &'a str) -> AuthFuture<'a, Option<String>> {
+        Box::pin(async move {
+            let mut state = self.state.lock().await;
+            if state.token.as_ref().is_some_and(Token::is_old) {
+                // The old token may still do while the authorization server is away.
+                let _ = state.refresh(&url_of(server)?).await;
+            }
+            Ok(state.token.as_ref().map(Token::header))
+        })
+    }
+
+    fn on_challenge<'a>(&'a self, server: &'a str, challenge: &'a Challenge) -> AuthFuture<'a, ()> {
+        Box::pin(async move {
+            let mut state = self.state.lock().await;
+            let current = state.token.as_ref().map(Token::header);
+            if current.is_some() && current != challenge.refused {
+                return Ok(());
+            }
+            let server = url_of(server)?;
+            match challenge.status {
+                403 if challenge.error.as_deref() != Some("insufficient_scope") => {
+                    let fault = format!("{server} forbids it, with any scope");
+                    return Err(AuthError(fault));
+                }
+                401 if state.refresh(&server).await? => return Ok(()),
+                _ => {}
+            }
+            self.grant(&mut state, &server, challenge).await
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! Requests of tokens (RFC 6749 4 and 6, RFC 8707).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+
+use super::AuthError;
+use super::discovery::IssuerMetadata;
+use super::fetch::{Fetcher, form_of, safe_url};
+use super::registration::Registered;
+
+/// How long before its end a token is renewed.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
+
+/// An access token.
+#[derive(Clone)]
+pub(super) struct Token {
+    access: String,
+    pub refresh: Option<String>,
+    expires_at: Option<Instant>,
+}
+
+impl Token {
+    /// The value of `Authorization`.
+    pub(super) fn header(&self) -> String {
+        format!("Bearer {}", self.access)
+    }
+
+    /// Whether it ends soon.
+    pub(super) fn is_old(&self) -> bool {
+        let soon = Instant::now() + EXPIRY_MARGIN;
+        self.expires_at.is_some_and(|expires_at| expires_at <= soon)
+    }
+}
+
+/// Why there is no token.
+pub(super) enum TokenError {
+    /// The authorization server refuses the grant: it is of no use any more.
+    Refused(AuthError),
+    /// It did not answer, or failed itself; nothing is known of the grant.
+    Unavailable(AuthError),
+}
+
+impl From<TokenError> for AuthError {
+    fn from(error: TokenError) -> AuthError {
+        match error {
+            TokenError::Refused(error) | TokenError::Unavailable(error) => error,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    token_type: String,
+    expires_in: Option<u64>,
+    refresh_token: Option<String>,
+}
+
+/// Exchanges a grant for a token.
+pub(super) async fn request(
+    fetcher: &Fetcher,
+    (server, issuer): (&Url, &IssuerMetadata),
+    client: &Registered,
+    grant: &[(&str, &str)],
+) -> Result<Token, TokenError> {
+    let endpoint = safe_url(&issuer.token_endpoint, server).map_err(TokenError::Refused)?;
+    let mut form = grant.to_vec();
+    let method = auth_method(client, &issuer.token_endpoint_auth_methods_supported);
+    let mut authorization = None;
+    match (method, &client.secret) {
+        ("client_secret_basic", Some(secret)) => {
+            authorization = Some(basic(&client.client_id, secret));
+        }
+        ("client_secret_post", Some(secret)) => {
+            form.push(("client_id", &client.client_id));
+            form.push(("client_secret", secret));
+        }
+        _ => form.push(("client_id", &client.client_id)),
+    }
+    let sent = fetcher.post_form(&endpoint, &form, authorization).await;
+    let (status, answer) = sent.map_err(TokenError::Unavailable)?;
+    let failed = |reason: String| AuthError(format!("{endpoint} gives no token: {reason}"));
+    if status != 200 {
+        let error = answer
+            .as_ref()
+            .and_then(|answer| answer.get("error")?.as_str());
+        let reason = failed(format!(
+            "status {status}, {:.100}",
+            error.unwrap_or("no reason")
+        ));
+        return Err(match status {
+            400 | 401 | 403 => TokenError::Refused(reason),
+            _ => TokenError::Unavailable(reason),
+        });
+    }
+    let answer = answer.and_then(|answer| serde_json::from_value::<Answer>(answer).ok());
+    let answer = answer.filter(|answer| answer.token_type.eq_ignore_ascii_case("bearer"));
+    let answer = answer.ok_or_else(|| {
+        TokenError::Unavailable(failed("the answer is no bearer token".to_owned()))
+    })?;
+    let lifetime = answer.expires_in.map(Duration::from_secs);
+    Ok(Token {
+        access: answer.access_token,
+        refresh: answer.refresh_token,
+        expires_at: lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime)),
+    })
+}
+
+/// How the client proves its identity. Without a list, a server has `client_secret_basic` (RFC 8414
+/// 2).
+fn auth_method<'a>(client: &'a Registered, supported: &'a [String]) -> &'a str {
+    let has = |name: &str| supported.iter().any(|method| method == name);
+    match (&client.secret, client.method.as_deref()) {
+        (None, _) => "none",
+        (Some(_), Some(method)) if method != "none" && (supported.is_empty() || has(method)) => {
+            method
+        }
+        _ if supported.is_empty() || has("client_secret_basic") => "client_secret_basic",
+        _ if has("client_secret_post") => "client_secret_post",
+        _ => "none",
+    }
+}
+
+/// RFC 6749 2.3.1: both parts are encoded as in a form.
+fn basic(id: &str, secret: &str) -> String {
+    let encoded = |text: &str| form_of(&[("", text)]).trim_start_matches('=').to_owned();
+    let credentials = format!("{}:{}", encoded(id), encoded(secret));
+    format!("Basic {}", STANDARD.encode(credentials))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Registered, auth_method, basic};
+
+    #[test]
+    fn the_secret_is_sent_as_the_server_wants_it() {
+        for (secret, method, supported, expected) in [
+            (None, None, &["client_secret_basic"][..], "none"),
+            (Some("s"), None, &[], "client_secret_basic"),
+            (
+                Some("s"),
+                None,
+                &["client_secret_post"],
+                "client_secret_post",
+            ),
+            (
+                Some("s"),
+                None,
+                &["client_secret_post", "client_secret_basic"],
+                "client_secret_basic",
+            ),
+            (Some("s"), None, &["none"], "none"),
+            (
+                Some("s"),
+                Some("client_secret_post"),
+                &[],
+                "client_secret_post",
+            ),
+            (
+                Some("s"),
+                Some("client_secret_post"),
+                &["client_secret_basic"],
+                "client_secret_basic",
+            ),
+            (
+                Some("s"),
+                Some("none"),
+                &["client_secret_post"],
+                "client_secret_post",
+            ),
+        ] {
+            let client = Registered {
+                client_id: "c".to_owned(),
+                secret: secret.map(str::to_owned),
+                method: method.map(str::to_owned),
+            };
+            let supported: Vec<String> = supported.iter().map(|it| (*it).to_owned()).collect();
+            assert_eq!(
+                auth_method(&client, &supported),
+                expected,
+                "{method:?} {supported:?}"
+            );
+        }
+        assert_eq!(basic("a", "b"), "Basic YTpi");
+        assert_eq!(basic("a:", "b c"), "Basic YSUzQTpiK2M=");
+    }
+}

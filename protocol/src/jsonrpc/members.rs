@@ -1,0 +1,220 @@
+//! Byte ranges of the members of an object, without a tree.
+//!
+//! A relay replaces a few members of a message and passes the rest on as it came, so it needs to
+//! know where they stand. Names are compared after unescaping. A name that is searched for and
+//! occurs twice is refused: two readers could see two messages.
+//!
+//! Invariant: for a text that [`Decoder`](super::Decoder) accepts, the ranges are those of the
+//! values on its tape; for any other bytes the result is a fault or some ranges, never a panic. It
+//! lacks validation: the decoder has accepted the text before.
+
+use memchr::memchr2;
+use std::ops::Range;
+
+/// Why the members of an object cannot be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MembersFault {
+    /// The text is not one object.
+    #[error("text is not a JSON object")]
+    NotAnObject,
+    /// A name that was searched for occurs twice.
+    #[error("member \"{0}\" occurs twice in its object")]
+    Duplicate(&'static str),
+}
+
+/// The members of a message that routing needs, as ranges of its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageMembers {
+    /// The value of `id`.
+    pub id: Option<Range<usize>>,
+    /// The value of `method`, with its quotes.
+    pub method: Option<Range<usize>>,
+    /// The value of `params`.
+    pub params: Option<Range<usize>>,
+    /// The value of `result`.
+    pub result: Option<Range<usize>>,
+    /// The value of `error`.
+    pub error: Option<Range<usize>>,
+    /// The value of `_meta` of `params` or of `result`.
+    pub meta: Option<Range<usize>>,
+}
+
+impl MessageMembers {
+    /// Finds the members of the message `text`.
+    ///
+    /// # Errors
+    /// [`MembersFault`] if the text is no object, or one of these members is there twice.
+    ///
+    /// ```
+    /// use corelane_protocol::jsonrpc::MessageMembers;
+    /// let text = br#"{"id":7,"method":"tools/call","params":{"name":"a"}}"#;
+    /// let members = MessageMembers::read(text)?;
+    /// assert_eq!(members.id, Some(6..7));
+    /// assert_eq!(&text[members.params.unwrap()], br#"{"name":"a"}"#);
+    /// # Ok::<(), corelane_protocol::jsonrpc::MembersFault>(())
+    /// ```
+    pub fn read(text: &[u8]) -> Result<MessageMembers, MembersFault> {
+        const NAMES: [&str; 5] = ["id", "method", "params", "result", "error"];
+        let [id, method, params, result, error] = find_members(text, 0..text.len(), NAMES)?;
+        let body = params.as_ref().or(result.as_ref());
+        let body = body.filter(|range| text[range.start] == b'{');
+        let meta = match body {
+            Some(range) => find_members(text, range.clone(), ["_meta"])?[0].clone(),
+            None => None,
+        };
+        Ok(MessageMembers {
+            id,
+            method,
+            params,
+            result,
+            error,
+            meta,
+        })
+    }
+}
+
+/// The ranges of the values of the members called `names` of the object at `object`; ranges count
+/// from the start of `text`.
+///
+/// # Errors
+/// [`MembersFault`] if there is no object, or one of `names` occurs twice in it.
+///
+/// # Panics
+/// If `object` lies outside of `text`.
+pub fn find_members<const N: usize>(
+    text: &[u8],
+    object: Range<usize>,
+    names: [&'static str; N],
+) -> Result<[Option<Range<usize>>; N], MembersFault> {
+    let mut found = [const { None }; N];
+    let mut scanner = Scanner {
+        text: &text[..object.end],
+        at: object.start,
+    };
+    let whole = scanner.members(|name, value| {
+        let Some(place) = names.iter().position(|known| is_name(name, known)) else {
+            return Ok(());
+        };
+        match found[place].replace(value) {
+            Some(_) => Err(MembersFault::Duplicate(names[place])),
+            None => Ok(()),
+        }
+    });
+    whole?;
+    Ok(found)
+}
+
+/// Whether a name as it stands between its quotes is `known`, after unescaping.
+fn is_name(raw: &[u8], known: &str) -> bool {
+    if memchr::memchr(b'\\', raw).is_none() {
+        return raw == known.as_bytes();
+    }
+    let quoted = [b"\"", raw, b"\""].concat();
+    serde_json::from_slice::<String>(&quoted).is_ok_and(|name| name == known)
+}
+
+/// A place in a text.
+struct Scanner<'t> {
+    text: &'t [u8],
+    at: usize,
+}
+
+impl Scanner<'_> {
+    /// Calls `visit` with the raw name and the range of the value of each member.
+    fn members(
+        &mut self,
+        mut visit: impl FnMut(&[u8], Range<usize>) -> Result<(), MembersFault>,
+    ) -> Result<(), MembersFault> {
+        self.expect(b'{')?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return self.expect_end();
+        }
+        loop {
+            self.expect(b'"')?;
+            let start = self.at;
+            self.skip_string()?;
+            let name = start..self.at - 1;
+            self.expect(b':')?;
+            self.peek();
+            let start = self.at;
+            self.skip_value()?;
+            visit(&self.text[name], start..self.at)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                _ => break,
+            }
+        }
+        self.expect(b'}')?;
+        self.expect_end()
+    }
+
+    /// The next byte that is no white space, which is left there.
+    fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.get(self.at..)?;
+        let space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        self.at += rest.iter().take_while(space).count();
+        self.text.get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), MembersFault> {
+        if self.peek() != Some(byte) {
+            return Err(MembersFault::NotAnObject);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn expect_end(&mut self) -> Result<(), MembersFault> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(MembersFault::NotAnObject),
+        }
+    }
+
+    /// Goes behind the string whose opening quote was just passed.
+    fn skip_string(&mut self) -> Result<(), MembersFault> {
+        loop {
+            let rest = self.text.get(self.at..).ok_or(MembersFault::NotAnObject)?;
+            let stop = memchr2(b'"', b'\\', rest).ok_or(MembersFault::NotAnObject)?;
+            let is_end = rest[stop] == b'"';
+            self.at += stop + if is_end { 1 } else { 2 };
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn skip_value(&mut self) -> Result<(), MembersFault> {
+        let start = self.at;
+        let mut depth = 0_usize;
+        while let Some(byte) = self.text.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    self.skip_string()?;
+                    if depth == 0 {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth > 0 => {
+                    depth -= 1;
+                    if depth == 0 {
+                        self.at += 1;
+                        return Ok(());
+                    }
+                }
+                b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => break,
+                _ => {}
+            }
+            self.at += 1;
+        }
+        let is_scalar = depth == 0 && self.at > start;
+        is_scalar.then_some(()).ok_or(MembersFault::NotAnObject)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! The client library against the server, in both eras and over every transport that both have.
+
+#[path = "client/catalog.rs"]
+mod catalog;
+#[path = "client/endings.rs"]
+mod endings;
