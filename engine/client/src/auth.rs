@@ -146,8 +146,8 @@ mod tests {
             ("Bearer", None, None, None),
             ("Bearer scope=a", None, some("a"), None),
             (
-                r#"Bearer error="insufficient_scope",scope="a b",resource_metadata="http://x/y?z=1""#,
-                some("http://x/y?z=1"),
+                r#"Bearer error="insufficient_scope",scope="a b",resource_metadata="http://x/y?z""#,
+                some("http://x/y?z"),
                 some("a b"),
                 some("insufficient_scope"),
             ),
