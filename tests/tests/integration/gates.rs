@@ -1,7 +1,7 @@
 //! The order of the checks on lines: of two that would both refuse a message, the first one answers.
 
 use corelane_tests::Client;
-use corelane_tests::client::{call, modern};
+use corelane_tests::client::{Channel, call, modern};
 use serde_json::{Value, json};
 
 use crate::access_file::AccessFile;
@@ -10,13 +10,13 @@ const RULES: &str = "[[role]]\nname = \"local\"\nmethods = [\"unix_peer\"]\n\
     [[grant]]\nrole = \"local\"\ntools = [\"add\"]\n";
 
 /// The answer to a call, as the text of its error or of its result.
-fn outcome(client: &mut Client, tool: &str, arguments: Value) -> String {
+fn outcome(client: &mut Client<impl Channel>, tool: &str, arguments: Value) -> String {
     let answer = client.exchange(&modern(1, "tools/call", call(tool, arguments)));
     let error = answer["error"]["message"].as_str().map(str::to_owned);
     error.unwrap_or_else(|| answer["result"].to_string())
 }
 
-fn add(client: &mut Client) -> String {
+fn add(client: &mut Client<impl Channel>) -> String {
     outcome(client, "add", json!({"a": 1, "b": 2}))
 }
 
