@@ -12,6 +12,7 @@ mod board;
 #[cfg(feature = "auth")]
 mod failed;
 mod identified;
+mod records;
 #[cfg(feature = "auth")]
 mod tokens;
 #[cfg(not(feature = "auth"))]
@@ -25,12 +26,15 @@ use corelane_protocol::framing::http1::RequestHead;
 
 #[cfg(feature = "auth")]
 pub(crate) use board::AccessBoard;
+use identified::Note;
 pub(crate) use identified::{Client, Identified, Recheck};
+use records::CredentialRecords;
 #[cfg(feature = "auth")]
 pub(crate) use tokens::{TokenLimits, Tokens};
 #[cfg(not(feature = "auth"))]
 pub(crate) use without_tokens::{AccessBoard, TokenLimits, Tokens};
 
+use crate::audit::AuditPort;
 use crate::guard::forwarded;
 use crate::guard::identity::{Identity, Method};
 use crate::guard::limit::LimitKey;
@@ -63,6 +67,7 @@ pub(crate) struct AccessControl {
     forwarding: Networks,
     /// None without a configuration of access control.
     tokens: Option<Tokens>,
+    records: CredentialRecords,
 }
 
 /// Identities by name, at most [`NAMED_MAX`].
@@ -82,6 +87,16 @@ impl AccessControl {
         AccessControl::new(header, forwarding, tokens)
     }
 
+    /// The same with records of credentials at the end of this port, if access control is
+    /// configured.
+    #[must_use]
+    pub(crate) fn recording(mut self, port: AuditPort) -> AccessControl {
+        if self.is_configured() {
+            self.records = CredentialRecords::new(port);
+        }
+        self
+    }
+
     /// Access control with this header, these proxies and, if it is configured, tokens.
     pub(crate) fn new(
         header: Option<PrincipalHeader>,
@@ -94,6 +109,7 @@ impl AccessControl {
             peers: Identities::default(),
             forwarding,
             tokens,
+            records: CredentialRecords::new(AuditPort::OFF),
         }
     }
 
@@ -104,10 +120,13 @@ impl AccessControl {
             return false;
         };
         let policy = tokens.policy().id();
-        let is_new = tokens.begin_turn(now_ms, now_s());
+        let now_s = now_s();
+        self.records.begin_turn(now_s);
+        let is_new = tokens.begin_turn(now_ms, now_s);
         if tokens.policy().id() != policy {
             self.named.clear();
             self.peers.clear();
+            self.records.forget_seen();
         }
         is_new
     }
@@ -117,9 +136,11 @@ impl AccessControl {
         self.tokens.is_some()
     }
 
-    /// Whether the peers of all connections must be known, because addresses decide something.
+    /// Whether the peers of all connections must be known, because addresses decide something or
+    /// are recorded.
     pub(crate) fn needs_addresses(&self) -> bool {
-        self.tokens.as_ref().is_some_and(Tokens::needs_addresses)
+        let decide = self.tokens.as_ref().is_some_and(Tokens::needs_addresses);
+        decide || self.records.is_on()
     }
 
     /// The identity behind a request on a connection with this peer, if that is known. A request
@@ -130,15 +151,49 @@ impl AccessControl {
         client: Client<'_>,
         has_waited: bool,
     ) -> Identified {
-        if let Some(tokens) = &mut self.tokens {
-            if client.known.is_none() && tokens.needs_addresses() {
-                return Identified::Later(Recheck::PeerKnown);
-            }
-            if let Some(identified) = tokens.identify(head, client, has_waited) {
-                return identified;
-            }
+        let known = client.known;
+        if known.is_none() && self.needs_addresses() {
+            return Identified::Later(Recheck::PeerKnown);
         }
-        self.identify_without_token(head, client.known)
+        let tokens = self.tokens.as_mut();
+        let by_token = tokens.and_then(|tokens| tokens.identify(head, client, has_waited));
+        let (identified, note) = match by_token {
+            Some(by_token) => by_token,
+            None => (self.identify_without_token(head, known), None),
+        };
+        if self.records.is_on() {
+            self.record(&identified, note, head, known);
+        }
+        identified
+    }
+
+    /// Records a credential that is seen for the first time, or is refused.
+    fn record(
+        &mut self,
+        identified: &Identified,
+        note: Option<Note>,
+        head: &RequestHead<'_>,
+        known: Option<&KnownPeer>,
+    ) {
+        match identified {
+            Identified::Known(Some(identity)) => {
+                let peer = known.and_then(|known| self.client_address(head, known));
+                self.records.accept(identity, note, peer);
+            }
+            Identified::Refused(refusal) => {
+                let rule = match note {
+                    Some(Note::Broke(rule)) => Some(rule),
+                    _ => None,
+                };
+                let peer = known.and_then(|known| self.client_address(head, known));
+                self.records.refuse(refusal.word(), rule, peer);
+            }
+            Identified::Malformed(_) => {
+                let peer = known.and_then(|known| self.client_address(head, known));
+                self.records.refuse("malformed_principal", None, peer);
+            }
+            Identified::Known(None) | Identified::Later(_) => {}
+        }
     }
 
     /// The identity that a proxy or the connection itself gives.
@@ -158,7 +213,7 @@ impl AccessControl {
         if named.is_some() {
             return Identified::Known(named);
         }
-        match self.identity_of(known) {
+        match self.present_identity_of(known) {
             Ok(identity) => Identified::Known(identity),
             Err(refusal) => Identified::Refused(refusal),
         }
@@ -166,6 +221,22 @@ impl AccessControl {
 
     /// The identity of a channel's peer under the present snapshot, or the refusal of its messages.
     pub(crate) fn identity_of(
+        &mut self,
+        known: Option<&KnownPeer>,
+    ) -> Result<Option<Arc<Identity>>, Refusal> {
+        let result = self.present_identity_of(known);
+        if self.records.is_on() {
+            let peer = known.and_then(|known| known.address);
+            match &result {
+                Ok(Some(identity)) => self.records.accept(identity, None, peer),
+                Ok(None) => {}
+                Err(refusal) => self.records.refuse(refusal.word(), None, peer),
+            }
+        }
+        result
+    }
+
+    fn present_identity_of(
         &mut self,
         known: Option<&KnownPeer>,
     ) -> Result<Option<Arc<Identity>>, Refusal> {
@@ -219,9 +290,17 @@ impl AccessControl {
         Some(forwarded::client_of(peer, head.headers(), &self.forwarding))
     }
 
-    /// The refusal of a request to the endpoint with this path for the scopes of its identity.
-    pub(crate) fn refusal_at(&self, path: &str, identity: Option<&Identity>) -> Option<Refusal> {
-        self.tokens.as_ref()?.refusal_at(path, identity)
+    /// The refusal of a request to the endpoint that its head names for the scopes of its identity.
+    pub(crate) fn refusal_at(
+        &self,
+        head: &RequestHead<'_>,
+        known: Option<&KnownPeer>,
+        identity: Option<&Identity>,
+    ) -> Option<Refusal> {
+        let refusal = self.tokens.as_ref()?.refusal_at(head.path, identity)?;
+        let peer = known.and_then(|known| self.client_address(head, known));
+        self.records.deny(identity, &refusal, peer);
+        Some(refusal)
     }
 
     /// The answer to a refused request to the endpoint with this path.

@@ -24,6 +24,7 @@ mod writer;
 #[cfg(feature = "auth")]
 pub use error::AuditError;
 pub use log::AuditLog;
+pub(crate) use log::now_us;
 pub use port::AuditPort;
 #[cfg(feature = "auth")]
 pub use start::{AuditThread, start};

@@ -43,6 +43,7 @@ mod error;
 mod event;
 mod handle;
 mod huge_pages;
+mod public;
 #[cfg(feature = "auth")]
 mod quotas;
 #[cfg(feature = "auth")]
@@ -381,6 +382,7 @@ impl Server {
     /// Everything that keeps the server from starting.
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
+        public::check(&profile)?;
         let cores = profile.choose_cores()?;
         let backlog = profile.server.backlog;
         let options = ListenOptions {
@@ -418,14 +420,14 @@ impl Server {
         let (mut parts, audit) = self.into_audited_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
-        let certificates = Certificates::for_listeners(&addresses, &profile.tls)?;
+        let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
-        let access = ServerAccess::start(&profile, &addresses, &parts.plan, &controls)?;
+        let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();

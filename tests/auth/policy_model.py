@@ -22,6 +22,7 @@ def has_role(role, claims, scopes):
         "claim_roles": claims["roles"],
         "groups": claims["groups"],
         "subjects": [claims["subject"]],
+        "issuers": [claims["issuer"]],
         "clients": [claims["client"]],
         "methods": [claims["method"]],
     }

@@ -8,6 +8,8 @@
 mod access;
 #[path = "integration/access_file.rs"]
 mod access_file;
+#[path = "integration/audited.rs"]
+mod audited;
 #[path = "integration/cancellation.rs"]
 mod cancellation;
 #[path = "integration/capacity.rs"]
@@ -52,6 +54,8 @@ mod host_script;
 mod ids;
 #[path = "integration/isolation.rs"]
 mod isolation;
+#[path = "integration/issuer.rs"]
+mod issuer;
 #[path = "integration/keys.rs"]
 mod keys;
 #[path = "integration/large_messages.rs"]
@@ -94,6 +98,8 @@ mod probes;
 mod proxied;
 #[path = "integration/questions.rs"]
 mod questions;
+#[path = "integration/refusals.rs"]
+mod refusals;
 #[path = "integration/refused.rs"]
 mod refused;
 #[path = "integration/replay.rs"]

@@ -3,6 +3,7 @@
 //! It changes nothing on the host. It is to run as the server runs: as the same user, with the same
 //! limits, in the same container or unit.
 
+mod access;
 mod cards;
 mod cores;
 mod finding;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::Args;
 use corelane::Profile;
 
-use finding::{Fault, Fix, Probe, counted};
+use finding::{Fault, Fix, Outcome, Probe, counted};
 use host::Host;
 use plan::Plan;
 
@@ -47,6 +48,10 @@ pub(crate) struct CheckArguments {
     /// The tuning profile of the server, such as tuning/profiles/production.toml.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// The access file of the server, such as corelane.toml [default: that of the profile]. Its
+    /// issuers are reached as the server reaches them.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Connections that the server is to hold [default: as many as ring.descriptors of the profile
     /// allow, or else 10000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -65,13 +70,6 @@ enum CheckError {
     NoProc,
     #[error("cannot write the script to {}: {error}", path.display())]
     Script { path: PathBuf, error: io::Error },
-}
-
-/// The outcome of one probe.
-struct Outcome {
-    probe: &'static Probe,
-    /// Nothing if a text that the probe needs is missing.
-    faults: Option<Vec<Fault>>,
 }
 
 /// The cores that this process may run on.
@@ -100,7 +98,11 @@ fn check(arguments: &CheckArguments) -> Result<usize, CheckError> {
     let host = Host::read(Path::new("/"));
     host.status().ok_or(CheckError::NoProc)?;
     let plan = Plan::new(profile, arguments.connections, &host).try_start();
-    let outcomes = examine(&host, &plan);
+    let mut outcomes = examine(&host, &plan);
+    let config = arguments.config.as_ref();
+    if let Some(path) = config.or(plan.profile.server.access_file.as_ref()) {
+        outcomes.extend(access::examine(path, &plan.profile));
+    }
     if let Some(path) = &arguments.fix {
         let written = fs::write(path, script(&outcomes));
         let path = path.clone();

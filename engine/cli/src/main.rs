@@ -1,5 +1,6 @@
 //! The `corelane` binary: an allocator and the commands, one file for each.
 
+mod access_file;
 mod audit;
 mod check;
 mod demo;
@@ -71,13 +72,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Wrong arguments of `corelane audit` have an exit code of their own: 2 says that a log is cut.
+/// Wrong arguments of `corelane audit` and `corelane token` have an exit code of their own, which
+/// says that there is no answer: 2 of the former says that a log is cut.
 fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
-        let is_audit = std::env::args_os().nth(1).is_some_and(|it| it == "audit");
-        if is_audit && error.use_stderr() {
+        let command = std::env::args_os().nth(1).unwrap_or_default();
+        let code = match command.to_str() {
+            Some("audit") => audit::CANNOT_RUN,
+            Some("token") => token::CANNOT_RUN,
+            _ => error.exit(),
+        };
+        if error.use_stderr() {
             let _ = error.print();
-            std::process::exit(audit::CANNOT_RUN.into());
+            std::process::exit(code.into());
         }
         error.exit()
     })

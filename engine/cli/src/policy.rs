@@ -82,6 +82,7 @@ struct EntryArguments {
 struct IdentityText {
     #[serde(deserialize_with = "method")]
     method: Option<Method>,
+    issuer: Option<String>,
     subject: String,
     client: Option<String>,
     roles: Vec<String>,
@@ -99,8 +100,8 @@ enum CommandError {
     #[error("{}", with_path(path, error))]
     Policy { path: PathBuf, error: PolicyError },
     #[error(
-        "{}: {error}: write one JSON object with method, subject, client, roles, groups, scopes, \
-         tenant or address", path.display()
+        "{}: {error}: write one JSON object with method, issuer, subject, client, roles, groups, \
+         scopes, tenant or address", path.display()
     )]
     Claims {
         path: PathBuf,
@@ -246,6 +247,7 @@ fn class_of(policy: &Policy, identity: &IdentityText) -> Class {
     let tenant = identity.tenant.as_deref();
     let claims = Claims {
         method,
+        issuer: identity.issuer.as_deref().unwrap_or_default(),
         subject: &identity.subject,
         client: identity.client.as_deref(),
         claim_roles: &roles,

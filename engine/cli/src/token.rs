@@ -1,7 +1,10 @@
 //! `corelane token`: explains why a token is valid or not, and makes API keys.
 //!
-//! Tokens and keys are read from standard input, never from arguments, which other users of the
-//! machine can see.
+//! Tokens and keys are read from standard input or a file, never from arguments, which other users
+//! of the machine can see.
+
+mod answer;
+mod configured;
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
@@ -14,24 +17,23 @@ use clap::{Args, Subcommand, ValueEnum};
 use corelane_guard::api_key;
 use corelane_guard::credential::TOKEN_BYTES_MAX;
 use corelane_guard::policy::Policy;
-use corelane_guard::token::claims::{Resource, ResourceError};
-use corelane_guard::token::fault::TokenFault;
-use corelane_guard::token::jws::{Algorithm, Jws};
-use corelane_guard::token::keys::{IssuerKeys, KEY_SET_BYTES_MAX, KeySetError};
+use corelane_guard::token::claims::Resource;
+use corelane_guard::token::jws::Algorithm;
+use corelane_guard::token::keys::{IssuerKeys, KEY_SET_BYTES_MAX};
 use corelane_guard::token::verify::{Circumstances, Issuer, TypeProfile, Verifier};
 
-/// The exit code of a token that is not valid.
-const NOT_VALID: u8 = 1;
-/// The exit code if there is no answer.
-const CANNOT_RUN: u8 = 3;
-/// Longest text of a claim that is printed, in characters.
-const CLIP_CHARACTERS: usize = 80;
+pub(crate) use answer::CANNOT_RUN;
+use answer::{Answer, NOT_VALID, TokenError, claims, rules};
+
+/// The bytes of a line end after a token.
+const LINE_END_BYTES_MAX: usize = 2;
 
 /// The commands of `corelane token`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Read an access token from standard input and print which rules it passes. Exits with 0 if
-    /// it is valid, 1 if it is not, 3 if it cannot be verified.
+    /// Read an access token and print which rules it passes: with --config as a server does, with
+    /// the keys that its issuers have now, or with a file of keys. Exits with 0 if it is valid, 1
+    /// if it is not, 3 if it cannot be verified.
     Verify(VerifyArguments),
     /// Make an API key. Prints the key, which is stored nowhere, and its lines of the
     /// configuration.
@@ -43,21 +45,31 @@ pub(crate) enum TokenCommand {
 /// The arguments of `corelane token verify`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyArguments {
+    /// The file with the token; "-" is standard input.
+    #[arg(value_name = "TOKEN-FILE", default_value = "-")]
+    token: PathBuf,
+    /// The access file of the server, such as corelane.toml. API keys are verified too.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jwks", "issuer", "resource",
+        "audiences", "type_profile", "algorithms"])]
+    config: Option<PathBuf>,
+    /// With --config: the tuning profile of the server, if its endpoint or address is another one.
+    #[arg(long = "server-profile", value_name = "FILE", requires = "config")]
+    server_profile: Option<PathBuf>,
     /// The keys of the issuer: a file with its JWK set.
-    #[arg(long, value_name = "FILE")]
-    jwks: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "config")]
+    jwks: Option<PathBuf>,
     /// The issuer: the value of the claim iss.
-    #[arg(long, value_name = "URL")]
-    issuer: String,
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    issuer: Option<String>,
     /// The resource: the URL of the MCP endpoint, which the claim aud must have.
-    #[arg(long, value_name = "URL")]
-    resource: String,
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    resource: Option<String>,
     /// Another value of the claim aud that is accepted, such as a client id. Repeatable.
     #[arg(long = "audience", value_name = "NAME")]
     audiences: Vec<Box<str>>,
     /// The types of tokens: at+jwt only, or JWT and none too.
-    #[arg(long, value_enum, default_value = "rfc9068")]
-    profile: ProfileArgument,
+    #[arg(long = "profile", value_enum, default_value = "rfc9068")]
+    type_profile: ProfileArgument,
     /// An algorithm that the issuer may use. Repeatable [default: ES256, ES384, EdDSA, PS256,
     /// RS256].
     #[arg(long = "algorithm", value_name = "NAME", value_parser = algorithm)]
@@ -82,27 +94,6 @@ pub(crate) struct NewArguments {
     roles: Vec<String>,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum TokenError {
-    #[error("standard input: {0}")]
-    Input(io::Error),
-    #[error("standard input has more than {0} bytes")]
-    TooLong(usize),
-    #[error("{}: {error}", path.display())]
-    File { path: PathBuf, error: io::Error },
-    #[error("{}: {error}", path.display())]
-    KeySet { path: PathBuf, error: KeySetError },
-    #[error(transparent)]
-    Resource(#[from] ResourceError),
-    #[error(transparent)]
-    ApiKey(#[from] api_key::ApiKeyError),
-    #[error("standard input is no API key: clk_<id>_<secret>_<checksum>, as it was printed")]
-    NoApiKey,
-    #[error("no random numbers: {0}")]
-    Random(getrandom::Error),
-}
-
 fn algorithm(name: &str) -> Result<Algorithm, String> {
     Algorithm::from_name(name).ok_or_else(|| format!("{name:?} is no supported algorithm"))
 }
@@ -110,9 +101,9 @@ fn algorithm(name: &str) -> Result<Algorithm, String> {
 /// Runs the command.
 pub(crate) fn run(command: &TokenCommand) -> ExitCode {
     match answer(command) {
-        Ok((text, is_valid)) => {
+        Ok(Answer { text, code }) => {
             print!("{text}");
-            if is_valid { 0 } else { NOT_VALID }.into()
+            code.into()
         }
         Err(error) => {
             eprintln!("corelane token: {error}");
@@ -121,19 +112,13 @@ pub(crate) fn run(command: &TokenCommand) -> ExitCode {
     }
 }
 
-fn answer(command: &TokenCommand) -> Result<(String, bool), TokenError> {
+fn answer(command: &TokenCommand) -> Result<Answer, TokenError> {
     match command {
         TokenCommand::Verify(arguments) => {
-            let keys = read_file(&arguments.jwks)?;
-            let keys = IssuerKeys::from_jwks(&keys).map_err(|error| TokenError::KeySet {
-                path: arguments.jwks.clone(),
-                error,
-            })?;
-            let token = read_input(TOKEN_BYTES_MAX)?;
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
-            verify(arguments, keys, &token, now.as_secs())
+            verify(arguments, now.as_secs())
         }
         TokenCommand::New(arguments) => {
             let mut random = [0; 32];
@@ -141,25 +126,43 @@ fn answer(command: &TokenCommand) -> Result<(String, bool), TokenError> {
             let (key, sha256) = api_key::create(&arguments.id, &random)?;
             let entry = entry(&arguments.id, &sha256, &arguments.roles);
             let text = format!("{key}\n\n# Keep the key now: only its hash is stored.\n{entry}");
-            Ok((text, true))
+            Ok(Answer::done(text))
         }
         TokenCommand::Hash => {
             let key = read_input(TOKEN_BYTES_MAX)?;
             let (id, sha256) = api_key::digest(&key).ok_or(TokenError::NoApiKey)?;
-            Ok((entry(id, &sha256, &[]), true))
+            Ok(Answer::done(entry(id, &sha256, &[])))
         }
     }
 }
 
-fn verify(
+fn verify(arguments: &VerifyArguments, now_s: u64) -> Result<Answer, TokenError> {
+    let profile = arguments.server_profile.as_deref();
+    if let Some(config) = &arguments.config {
+        let token = read_token(&arguments.token)?;
+        return configured::verify(config, profile, &token, now_s);
+    }
+    // They are there without a configuration.
+    let path = arguments.jwks.as_deref().unwrap_or(Path::new(""));
+    let keys = read_file(path, KEY_SET_BYTES_MAX)?;
+    let keys = IssuerKeys::from_jwks(&keys).map_err(|error| TokenError::KeySet {
+        path: path.to_owned(),
+        error,
+    })?;
+    let token = read_token(&arguments.token)?;
+    verify_with(arguments, keys, &token, now_s)
+}
+
+/// Verifies a token with the keys of a file.
+fn verify_with(
     arguments: &VerifyArguments,
     keys: IssuerKeys,
     token: &[u8],
     now_s: u64,
-) -> Result<(String, bool), TokenError> {
-    let mut issuer = Issuer::new("issuer", &arguments.issuer);
+) -> Result<Answer, TokenError> {
+    let mut issuer = Issuer::new("issuer", arguments.issuer.as_deref().unwrap_or_default());
     issuer.audiences_extra.clone_from(&arguments.audiences);
-    issuer.profile = match arguments.profile {
+    issuer.profile = match arguments.type_profile {
         ProfileArgument::Rfc9068 => TypeProfile::Rfc9068,
         ProfileArgument::Jwt => TypeProfile::Jwt,
     };
@@ -170,7 +173,7 @@ fn verify(
     for (index, reason) in keys.skipped() {
         writeln!(text, "key {index} is skipped: {reason}").expect("a string takes all");
     }
-    let resource = Resource::new(&arguments.resource)?;
+    let resource = Resource::new(arguments.resource.as_deref().unwrap_or_default())?;
     let verifier = Verifier::new(Arc::new(Policy::default()))
         .with_resource(resource)
         .with_issuer(Arc::new(issuer), Some(Arc::new(keys)));
@@ -182,51 +185,8 @@ fn verify(
     let result = verifier.verify(token, &circumstances).map(|_| ());
     text.push_str(&rules(result));
     text.push_str(&claims(token));
-    Ok((text, result.is_ok()))
-}
-
-/// A line for each rule up to the one that is broken.
-fn rules(result: Result<(), TokenFault>) -> String {
-    let mut text = String::new();
-    for (rule, faults) in TokenFault::RULES {
-        if let Some(fault) = result.err().filter(|fault| faults.contains(fault)) {
-            text.push_str(&format!(
-                "FAILED  {fault}\nthe rules after it were not checked\n"
-            ));
-            return text;
-        }
-        text.push_str(&format!("passed  {rule}\n"));
-    }
-    match result {
-        Ok(()) => text + "the token is valid\n",
-        Err(fault) => format!("FAILED  {fault}\n"),
-    }
-}
-
-/// The claims as the token has them, each on a line and clipped.
-fn claims(token: &[u8]) -> String {
-    let payload = Jws::read(token).map(|jws| jws.payload).unwrap_or_default();
-    let claims: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(&payload).unwrap_or_default();
-    let lines = claims
-        .iter()
-        .map(|(name, value)| format!("{} = {}\n", clipped(name), clipped(&value.to_string())));
-    lines.collect()
-}
-
-/// The start of a text, without characters that a terminal obeys.
-fn clipped(text: &str) -> String {
-    let mut clipped = String::new();
-    for character in text.chars().take(CLIP_CHARACTERS) {
-        match character.is_ascii_graphic() || character == ' ' {
-            true => clipped.push(character),
-            false => clipped.extend(character.escape_unicode()),
-        }
-    }
-    if text.chars().nth(CLIP_CHARACTERS).is_some() {
-        clipped.push_str("...");
-    }
-    clipped
+    let code = if result.is_ok() { 0 } else { NOT_VALID };
+    Ok(Answer { text, code })
 }
 
 /// The lines of the configuration for an API key.
@@ -239,7 +199,16 @@ fn entry(id: &str, sha256: &[u8; 32], roles: &[String]) -> String {
     text
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, TokenError> {
+/// Reads the token in a file, or on standard input.
+fn read_token(path: &Path) -> Result<Vec<u8>, TokenError> {
+    if path == Path::new("-") {
+        return read_input(TOKEN_BYTES_MAX);
+    }
+    let text = read_file(path, TOKEN_BYTES_MAX + LINE_END_BYTES_MAX)?;
+    within(TOKEN_BYTES_MAX, &text)
+}
+
+fn read_file(path: &Path, bytes_max: usize) -> Result<Vec<u8>, TokenError> {
     let failed = |error| TokenError::File {
         path: path.to_owned(),
         error,
@@ -247,7 +216,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TokenError> {
     let mut text = Vec::new();
     // One byte more, so that a longer file is refused for its length.
     let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(KEY_SET_BYTES_MAX as u64 + 1)
+    file.take(bytes_max as u64 + 1)
         .read_to_end(&mut text)
         .map_err(failed)?;
     Ok(text)
@@ -256,11 +225,16 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TokenError> {
 /// Reads a line from standard input.
 fn read_input(bytes_max: usize) -> Result<Vec<u8>, TokenError> {
     let mut text = Vec::new();
-    let bytes_max_with_end = bytes_max as u64 + 3;
+    let bytes_max_with_end = bytes_max + LINE_END_BYTES_MAX + 1;
     io::stdin()
-        .take(bytes_max_with_end)
+        .take(bytes_max_with_end as u64)
         .read_to_end(&mut text)
         .map_err(TokenError::Input)?;
+    within(bytes_max, &text)
+}
+
+/// A text without its line end, if it is not longer than that.
+fn within(bytes_max: usize, text: &[u8]) -> Result<Vec<u8>, TokenError> {
     let text = text.trim_ascii_end();
     if text.len() > bytes_max {
         return Err(TokenError::TooLong(bytes_max));
@@ -270,29 +244,7 @@ fn read_input(bytes_max: usize) -> Result<Vec<u8>, TokenError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TokenFault, clipped, entry, rules};
-
-    #[test]
-    fn rules_are_listed_up_to_the_broken_one() {
-        let text = rules(Err(TokenFault::Expired));
-        assert!(text.starts_with("passed  V1 "), "{text}");
-        assert!(text.contains("passed  V5 the signature"), "{text}");
-        let end = "FAILED  V8: the token has expired\nthe rules after it were not checked\n";
-        assert!(text.ends_with(end), "{text}");
-        assert!(!text.contains("V15"), "{text}");
-        let text = rules(Ok(()));
-        assert!(text.contains("passed  V15 "), "{text}");
-        assert!(text.ends_with("the token is valid\n"), "{text}");
-        let text = rules(Err(TokenFault::Type));
-        assert!(text.contains("set profile = \"jwt\""), "{text}");
-    }
-
-    #[test]
-    fn claims_are_clipped_and_move_no_cursor() {
-        assert_eq!(clipped("a\u{1b}[2J\u{202e}"), "a\\u{1b}[2J\\u{202e}");
-        assert_eq!(clipped(&"a".repeat(80)), "a".repeat(80));
-        assert_eq!(clipped(&"a".repeat(81)), format!("{}...", "a".repeat(80)));
-    }
+    use super::entry;
 
     #[test]
     fn an_entry_is_toml() {

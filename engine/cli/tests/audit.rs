@@ -48,7 +48,7 @@ impl Log {
                 ..Audit::default()
             };
             let thread = start(settings.check().expect("no faults"), &profile).expect("it starts");
-            let mut port = thread.log().port(0);
+            let port = thread.log().port(0);
             for number in 0..20 {
                 let name = format!("tool \u{202e}\"{start_number}\n{number}");
                 port.record(Record {

@@ -117,6 +117,101 @@ fn verify_without_keys_or_with_too_long_a_token_has_no_answer() {
     assert!(errors.contains("more than 8192 bytes"), "{errors}");
 }
 
+/// Runs `corelane token verify --config` with the token in a file.
+fn verify_as_server(
+    issuer: &Issuer,
+    auth: &str,
+    token_text: &str,
+) -> (Option<i32>, String, String) {
+    let config = issuer.folder.path().join("corelane.toml");
+    let text = format!(
+        "[auth]\nresource = \"https://mcp.example.com/mcp\"\n{auth}\n\
+         [policy]\ndefault = \"authenticated\"\n"
+    );
+    std::fs::write(&config, text).expect("a file");
+    let file = issuer.folder.path().join("token");
+    std::fs::write(&file, format!("{token_text}\n")).expect("a file");
+    let (config, file) = (
+        config.to_str().expect("UTF-8"),
+        file.to_str().expect("UTF-8"),
+    );
+    token(&["verify", "--config", config, file], "")
+}
+
+const CONFIGURED: &str = "[[auth.issuer]]\nalias = \"corp\"\n\
+                          issuer = \"https://issuer.example\"\njwks_file = \"keys.json\"";
+
+#[test]
+fn verify_takes_the_configuration_of_a_server_and_a_token_in_a_file() {
+    let issuer = Issuer::new();
+    let valid = issuer.token("at+jwt", &claims(4_000_000_000));
+    let (code, output, errors) = verify_as_server(&issuer, CONFIGURED, &valid);
+    assert_eq!(code, Some(0), "{output}{errors}");
+    for line in [
+        "issuer corp: 1 usable keys\n",
+        "issuer corp: key 0 is skipped: it is private or symmetric\n",
+        "the token is valid\n",
+        "principal = jwt:corp:alice\n",
+    ] {
+        assert!(output.contains(line), "{line}: {output}");
+    }
+    let expired = issuer.token("at+jwt", &claims(1));
+    let (code, output, _) = verify_as_server(&issuer, CONFIGURED, &expired);
+    assert_eq!(code, Some(1), "{output}");
+    assert!(
+        output.contains("FAILED  V8: the token has expired\n"),
+        "{output}"
+    );
+    assert!(!output.contains("principal"), "{output}");
+    // The token is read from standard input without a file.
+    let config = issuer.folder.path().join("corelane.toml");
+    let config = config.to_str().expect("UTF-8");
+    let (code, output, _) = token(&["verify", "--config", config], &valid);
+    assert_eq!(code, Some(0), "{output}");
+}
+
+#[test]
+fn verify_takes_the_api_keys_of_a_configuration() {
+    let issuer = Issuer::new();
+    let (_, made, _) = token(&["new", "--id", "ci"], "");
+    let (key, _) = made.split_once('\n').expect("lines");
+    let (_, entry, _) = token(&["hash"], key);
+    let (code, output, errors) = verify_as_server(&issuer, &entry, key);
+    assert_eq!(code, Some(0), "{output}{errors}");
+    assert_eq!(output, "the API key is valid\nprincipal = api_key::ci\n");
+    let (_, other, _) = token(&["new", "--id", "ci"], "");
+    let (other, _) = other.split_once('\n').expect("lines");
+    let (code, output, _) = verify_as_server(&issuer, &entry, other);
+    assert_eq!(code, Some(1), "{output}");
+    assert!(
+        output.starts_with("FAILED  the API key is unknown"),
+        "{output}"
+    );
+}
+
+#[test]
+fn verify_has_no_answer_without_the_issuer_or_with_a_wrong_configuration() {
+    let issuer = Issuer::new();
+    // A port that this process had, and on which nothing listens any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", port.local_addr().expect("an address"));
+    drop(port);
+    let auth = format!("[[auth.issuer]]\nalias = \"corp\"\nissuer = \"{url}\"");
+    let of_it = claims(4_000_000_000).replace("https://issuer.example", &url);
+    let valid = issuer.token("at+jwt", &of_it);
+    let (code, output, errors) = verify_as_server(&issuer, &auth, &valid);
+    let text = format!("{output}{errors}");
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("issuer corp: no keys: "), "{text}");
+    assert!(text.contains("FAILED  K4: "), "{text}");
+    let (code, _, errors) = verify_as_server(&issuer, "scopes_initail = []", &valid);
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("line 3"), "{errors}");
+    // Keys of a file and those of a configuration exclude each other.
+    let (code, _, errors) = token(&["verify", "--config", "a", "--jwks", "b"], "");
+    assert_eq!(code, Some(3), "{errors}");
+}
+
 #[test]
 fn a_new_key_has_the_hash_that_hash_prints() {
     let (code, output, _) = token(&["new", "--id", "ci", "--roles", "reader,ops"], "");

@@ -12,11 +12,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use corelane_guard::access::{Access, Issuers};
+use corelane_guard::access::Issuers;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::ServerFacts;
 use crate::counters::Counters;
+use crate::event::ControlEvent;
 use crate::fetch::{Lookup, system_lookup};
 use crate::shared::Shared;
 pub use error::ControlError;
@@ -38,8 +39,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Reads the configuration at `path`, publishes a first snapshot, and starts the thread. The
-    /// keys of issuers may be absent at first.
+    /// Reads the configuration at `path`, reports a first snapshot, and starts the thread, which
+    /// reports what follows. The keys of issuers may be absent at first.
     ///
     /// # Errors
     /// The configuration has faults, or the thread cannot be started.
@@ -47,7 +48,7 @@ impl Control {
     /// ```
     /// use std::sync::mpsc;
     /// use corelane_control::config::{Limits, ServerFacts};
-    /// use corelane_control::Control;
+    /// use corelane_control::{Control, ControlEvent};
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("corelane.toml");
@@ -59,8 +60,10 @@ impl Control {
     ///     limits: Limits::default(),
     /// };
     /// let (sender, snapshots) = mpsc::channel();
-    /// let control = Control::start(&path, server, move |access| {
-    ///     let _ = sender.send(access);
+    /// let control = Control::start(&path, server, move |event| {
+    ///     if let ControlEvent::Snapshot(access) = event {
+    ///         let _ = sender.send(access);
+    ///     }
     /// })?;
     /// assert!(snapshots.recv()?.requires_credential);
     /// drop(control);
@@ -69,9 +72,9 @@ impl Control {
     pub fn start(
         path: &Path,
         server: ServerFacts,
-        publish: impl Fn(Arc<Access>) + Send + 'static,
+        report: impl Fn(ControlEvent<'_>) + Send + 'static,
     ) -> Result<Control, ControlError> {
-        Control::start_with_lookup(path, server, system_lookup(), publish)
+        Control::start_with_lookup(path, server, system_lookup(), report)
     }
 
     /// As [`Control::start`], with another way to find the addresses of names.
@@ -82,7 +85,7 @@ impl Control {
         path: &Path,
         server: ServerFacts,
         lookup: Lookup,
-        publish: impl Fn(Arc<Access>) + Send + 'static,
+        report: impl Fn(ControlEvent<'_>) + Send + 'static,
     ) -> Result<Control, ControlError> {
         let (sender, messages) = mpsc::channel(MESSAGES_MAX);
         let shared = Arc::new(Shared::new(sender));
@@ -92,7 +95,7 @@ impl Control {
         };
         let (config, looks) = files.load();
         let mut events = Events::new(config?, files, lookup, Arc::clone(&shared))?;
-        events.publish(&publish);
+        events.publish(&report);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -102,7 +105,7 @@ impl Control {
         let thread = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || {
-                runtime.block_on(events.run(looks, messages, stopped, publish));
+                runtime.block_on(events.run(looks, messages, stopped, report));
                 // A look-up may take longer than anyone waits.
                 runtime.shutdown_background();
             })?;

@@ -5,6 +5,7 @@
 //! | [`config`] | `corelane.toml`, checked as a whole |
 //! | [`secret`] | secrets from files and the environment |
 //! | [`control`] | the thread that does all of the following, and its snapshots |
+//! | [`event`] | the events of that thread |
 //! | [`schedule`] | when the keys of an issuer are fetched and dropped, without clock and network |
 //! | [`gate`] | the answers to shards that request keys |
 //! | [`introspection`] | opaque tokens in flight, and their results |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod discovery;
+pub mod event;
 pub mod fetch;
 pub mod gate;
 pub mod introspection;
@@ -34,3 +36,4 @@ pub mod secret;
 mod shared;
 
 pub use control::{Control, ControlError};
+pub use event::ControlEvent;

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use corelane_control::Control;
 use corelane_control::config::{Limits, ServerFacts};
 use corelane_control::fetch::{Lookup, system_lookup};
+use corelane_control::{Control, ControlEvent};
 use corelane_guard::access::Access;
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::verify::Circumstances;
@@ -50,12 +50,14 @@ impl Server {
         write(&folder, "corelane.toml", configuration);
         let facts = facts(limits);
         let (sender, snapshots) = mpsc::channel();
-        let publish = move |access| {
-            // The test may have ended.
-            let _ = sender.send(access);
+        let report = move |event: ControlEvent<'_>| {
+            if let ControlEvent::Snapshot(access) = event {
+                // The test may have ended.
+                let _ = sender.send(access);
+            }
         };
         let path = folder.path().join("corelane.toml");
-        let control = Control::start_with_lookup(&path, facts, lookup, publish);
+        let control = Control::start_with_lookup(&path, facts, lookup, report);
         Server {
             control: control.unwrap_or_else(|error| panic!("{error}")),
             folder,

@@ -147,6 +147,7 @@ impl Identity {
         let names = &self.names;
         let claims = Claims {
             method: self.method,
+            issuer: &self.issuer,
             subject: &self.subject,
             client: self.client.as_deref(),
             claim_roles: &texts(&names.roles),

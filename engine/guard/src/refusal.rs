@@ -145,6 +145,22 @@ impl Refusal {
         }
     }
 
+    /// The word for this refusal in the audit log.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Refusal::NoCredential => "no_credential",
+            Refusal::InvalidToken => "invalid_token",
+            Refusal::Expired => "expired",
+            Refusal::NotYetValid => "not_yet_valid",
+            Refusal::Request(_) => "invalid_request",
+            Refusal::UntrustedProxy => "untrusted_proxy",
+            Refusal::InsufficientScope(_) => "scope_missing",
+            Refusal::Denied => "denied",
+            Refusal::Unavailable => "unavailable",
+            Refusal::TooManyFailures { .. } => "blocked",
+        }
+    }
+
     /// The text for people: the message of the error and the `error_description`.
     fn description(&self) -> &'static str {
         match self {

@@ -53,7 +53,7 @@ impl Rng {
     }
 }
 
-const AUTH: &str = "[[auth.issuer]]\n\
+const AUTH: &str = "[[auth.issuer]]\nalias = \"two\"\n[[auth.issuer]]\nalias = \"one\"\n\
                     roles_claim = \"r\"\ngroups_claim = \"g\"\ntenant_claim = \"t\"\n\
                     [auth.scope_implies]\nc = [\"b\"]\nb = [\"a\"]\nd = [\"e\", \"a\"]\n";
 const SCOPES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -69,13 +69,15 @@ fn policy_text(rng: &mut Rng) -> String {
     for name in &ROLES[..3] {
         writeln!(text, "[[role]]\nname = {name:?}").unwrap();
         let subjects = rng.some(&["s1", "s2", "s3"]);
-        match rng.below(6) {
+        let issuers = rng.some(&["one", "two"]);
+        match rng.below(7) {
             0 => writeln!(text, "claim_roles = {:?}", rng.some(&["x", "y"])).unwrap(),
             1 => writeln!(text, "groups = {:?}", rng.some(&["x", "y"])).unwrap(),
             2 => writeln!(text, "scopes = {:?}", rng.some(&SCOPES)).unwrap(),
             3 => writeln!(text, "clients = {:?}", rng.some(&["k1", "k2"])).unwrap(),
             4 => writeln!(text, "methods = {:?}", rng.some(&["jwt", "api_key"])).unwrap(),
-            _ => writeln!(text, "subjects = {subjects:?}").unwrap(),
+            5 => writeln!(text, "issuers = {issuers:?}").unwrap(),
+            _ => writeln!(text, "subjects = {subjects:?}\nissuers = {issuers:?}").unwrap(),
         }
         if rng.is_rare() {
             writeln!(text, "tenant = {:?}", rng.one(&TENANTS)).unwrap();
@@ -128,6 +130,7 @@ fn write_rule(rng: &mut Rng, kind: &str, text: &mut String) {
 /// An identity, as the policy and as the model get it.
 struct Identity {
     method: &'static str,
+    issuer: &'static str,
     subject: &'static str,
     client: &'static str,
     roles: Vec<&'static str>,
@@ -141,6 +144,7 @@ impl Identity {
     fn new(rng: &mut Rng) -> Identity {
         Identity {
             method: rng.one(&["jwt", "jwt", "api_key", "anonymous"]),
+            issuer: rng.one(&["one", "two", "One", ""]),
             subject: rng.one(&["s1", "s2", "S1"]),
             client: rng.one(&["k1", "k3"]),
             roles: rng.some(&["x", "z"]),
@@ -153,7 +157,8 @@ impl Identity {
 
     fn for_model(&self) -> serde_json::Value {
         json!({
-            "method": self.method, "subject": self.subject, "client": self.client,
+            "method": self.method, "issuer": self.issuer, "subject": self.subject,
+            "client": self.client,
             "roles": self.roles, "groups": self.groups, "scopes": self.scopes,
             "tenant": self.tenant, "address": self.address,
         })
@@ -203,6 +208,7 @@ fn decide(text: &str, identity: &Identity) -> Vec<String> {
     let scopes = policy.scopes_of(identity.scopes.iter().copied());
     let claims = Claims {
         method: Method::from_name(identity.method).unwrap(),
+        issuer: identity.issuer,
         subject: identity.subject,
         client: Some(identity.client),
         claim_roles: &identity.roles,

@@ -48,3 +48,16 @@ pub(crate) enum Recheck {
     /// When the peer of the connection is known.
     PeerKnown,
 }
+
+/// The verification behind a result, for the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "auth"),
+    expect(dead_code, reason = "without tokens nothing is verified")
+)]
+pub(super) enum Note {
+    /// The token was verified now: it was in no cache.
+    FirstSight,
+    /// The token breaks this rule.
+    Broke(&'static str),
+}

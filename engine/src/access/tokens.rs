@@ -7,7 +7,7 @@ use crossbeam::queue::SegQueue;
 
 use super::board::AccessBoard;
 use super::failed::FailedCredentials;
-use super::identified::{Client, Identified, Recheck};
+use super::identified::{Client, Identified, Note, Recheck};
 use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
 use crate::guard::credential::{self, Bearer};
 use crate::guard::identity::Identity;
@@ -131,16 +131,17 @@ impl Tokens {
         self.needs_addresses
     }
 
-    /// The result for a request with a credential in its field `Authorization`; None without one.
+    /// The result for a request with a credential in its field `Authorization`, with its note for
+    /// the audit log; None without one.
     pub(super) fn identify(
         &mut self,
         head: &RequestHead<'_>,
         client: Client<'_>,
         has_waited: bool,
-    ) -> Option<Identified> {
+    ) -> Option<(Identified, Option<Note>)> {
         let query = head.query.unwrap_or_default().as_bytes();
         match credential::read(head.headers(), query, self.limits.token_bytes_max) {
-            Err(fault) => Some(Identified::Refused(Refusal::Request(fault))),
+            Err(fault) => Some((Identified::Refused(Refusal::Request(fault)), None)),
             Ok(Some(token)) => Some(self.check(token, client, has_waited)),
             Ok(None) => None,
         }
@@ -148,7 +149,12 @@ impl Tokens {
 
     /// Checks a token. The source of the client must be known unless the token is valid and was
     /// verified before.
-    fn check(&mut self, token: Bearer<'_>, client: Client<'_>, has_waited: bool) -> Identified {
+    fn check(
+        &mut self,
+        token: Bearer<'_>,
+        client: Client<'_>,
+        has_waited: bool,
+    ) -> (Identified, Option<Note>) {
         let known = client.known;
         let circumstances = Circumstances {
             now_s: self.now_s,
@@ -156,33 +162,34 @@ impl Tokens {
             address: known.and_then(|peer| peer.address),
         };
         if let Some(identity) = self.authenticator.find(token, &circumstances) {
-            return Identified::Known(Some(identity));
+            return (Identified::Known(Some(identity)), None);
         }
         let Some(source) = client.source else {
-            return Identified::Later(Recheck::PeerKnown);
+            return (Identified::Later(Recheck::PeerKnown), None);
         };
         if let Some(refusal) = self.failed.refusal_of(source) {
-            return Identified::Refused(refusal);
+            return (Identified::Refused(refusal), None);
         }
         let checked = self
             .authenticator
             .check(token, &circumstances, &mut self.checks_left);
         match checked {
-            Checked::Valid(identity) => Identified::Known(Some(identity)),
-            Checked::Later => Identified::Later(Recheck::NextTurn),
+            Checked::Valid(identity) => (Identified::Known(Some(identity)), Some(Note::FirstSight)),
+            Checked::Later => (Identified::Later(Recheck::NextTurn), None),
             Checked::Refused(TokenFault::UnknownKey)
                 if !has_waited && self.requests_key_of(token) =>
             {
-                Identified::Later(Recheck::NextSnapshot)
+                (Identified::Later(Recheck::NextSnapshot), None)
             }
             Checked::Refused(TokenFault::NotIntrospected)
                 if !has_waited && self.introspects(token) =>
             {
-                Identified::Later(Recheck::NextSnapshot)
+                (Identified::Later(Recheck::NextSnapshot), None)
             }
             Checked::Refused(fault) => {
                 self.failed.count(source, fault);
-                Identified::Refused(fault.refusal())
+                let note = Note::Broke(fault.rule());
+                (Identified::Refused(fault.refusal()), Some(note))
             }
         }
     }

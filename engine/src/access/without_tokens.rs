@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use corelane_protocol::framing::http1::RequestHead;
 
-use super::identified::{Client, Identified};
+use super::identified::{Client, Identified, Note};
 use crate::guard::identity::Identity;
 use crate::guard::limit::LimitKey;
 use crate::guard::limit::file::Limits;
@@ -61,7 +61,7 @@ impl Tokens {
         _: &RequestHead<'_>,
         _: Client<'_>,
         _: bool,
-    ) -> Option<Identified> {
+    ) -> Option<(Identified, Option<Note>)> {
         match *self {}
     }
 

@@ -1,7 +1,9 @@
 //! The end of the audit log at a shard: records go into a ring, without waiting.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,15 +19,23 @@ pub(super) const LENGTH_BYTES: usize = 2;
 /// While calls are refused because of a full ring, one part in so many of it must get free.
 const FREE_PART: usize = 4;
 
-/// Where a shard leaves its records; off if the server has no audit log.
-#[derive(Debug, Default)]
-pub struct AuditPort(Option<Box<Active>>);
+/// Where a shard leaves its records; off if the server has no audit log. The parts of a shard that
+/// record events have clones of one port.
+#[derive(Clone, Debug, Default)]
+pub struct AuditPort(Option<Open>);
+
+#[derive(Clone, Debug)]
+struct Open {
+    settings: Arc<AuditSettings>,
+    log: AuditLog,
+    active: Rc<RefCell<Active>>,
+}
 
 struct Active {
     shard: u16,
     ring: Producer<u8>,
     log: AuditLog,
-    settings: Arc<AuditSettings>,
+    on_failure: OnFailure,
     /// Calls that found the ring full and must not be lost: new ones are refused meanwhile, so
     /// there are at most as many as calls in flight.
     backlog: VecDeque<Box<[u8]>>,
@@ -61,16 +71,21 @@ impl AuditPort {
             ring: records,
             last: Arc::clone(&last),
         });
-        AuditPort(Some(Box::new(Active {
+        let active = Active {
             shard,
             ring,
             log: log.clone(),
-            settings: Arc::clone(&log.settings),
+            on_failure: log.settings.on_failure,
             backlog: VecDeque::new(),
             last,
             lost: Lost::default(),
             frame: [0; LENGTH_BYTES + PACKED_BYTES_MAX],
-        })))
+        };
+        AuditPort(Some(Open {
+            settings: Arc::clone(&log.settings),
+            log: log.clone(),
+            active: Rc::new(RefCell::new(active)),
+        }))
     }
 
     /// Whether there is an audit log.
@@ -80,15 +95,15 @@ impl AuditPort {
 
     /// Whether records cannot be written now, or were not when that was last tried.
     pub fn is_failing(&self) -> bool {
-        self.0.as_ref().is_some_and(|active| !active.log.is_well())
+        self.0.as_ref().is_some_and(|open| !open.log.is_well())
     }
 
     /// Whether the end of a call is recorded; of a tool, if `is_marked` for it.
     pub fn records_call(&self, is_marked: bool) -> bool {
-        let Some(active) = &self.0 else {
+        let Some(open) = &self.0 else {
             return false;
         };
-        match active.settings.calls {
+        match open.settings.calls {
             RecordedCalls::All => true,
             RecordedCalls::Marked => is_marked,
             RecordedCalls::Denied => false,
@@ -97,19 +112,20 @@ impl AuditPort {
 
     /// How the arguments of calls are recorded.
     pub fn arguments(&self) -> &RecordedArguments {
-        let active = self.0.as_ref();
-        active.map_or(&RecordedArguments::Off, |it| &it.settings.arguments)
+        let open = self.0.as_ref();
+        open.map_or(&RecordedArguments::Off, |it| &it.settings.arguments)
     }
 
     /// Whether a call may begin that would be recorded at its end. It may not while records cannot
     /// be written and must not be lost.
-    pub fn may_begin_call(&mut self) -> bool {
-        let Some(active) = &mut self.0 else {
+    pub fn may_begin_call(&self) -> bool {
+        let Some(open) = &self.0 else {
             return true;
         };
-        match active.settings.on_failure {
+        match open.settings.on_failure {
             OnFailure::Drop => true,
             OnFailure::Refuse => {
+                let mut active = open.active.borrow_mut();
                 let is_free = active.flush()
                     && active.ring.slots() >= active.ring.buffer().capacity() / FREE_PART;
                 is_free && active.log.is_well()
@@ -118,12 +134,14 @@ impl AuditPort {
     }
 
     /// Leaves a record, with the time of now and the number of the shard.
-    pub fn record(&mut self, record: Record<'_>) {
-        let Some(active) = &mut self.0 else {
+    pub fn record(&self, record: Record<'_>) {
+        let Some(open) = &self.0 else {
             return;
         };
+        let mut active = open.active.borrow_mut();
+        let shard = active.shard;
         active.record(&Record {
-            shard: Some(active.shard),
+            shard: Some(shard),
             time_us: now_us(),
             ..record
         });
@@ -132,8 +150,7 @@ impl AuditPort {
 
 impl Active {
     fn record(&mut self, record: &Record<'_>) {
-        let must_stay =
-            record.event == Event::Call && self.settings.on_failure == OnFailure::Refuse;
+        let must_stay = record.event == Event::Call && self.on_failure == OnFailure::Refuse;
         let is_left = self.flush() && self.report_lost(record.time_us) && self.push(record);
         if is_left {
             self.log.shared.wake();

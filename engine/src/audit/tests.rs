@@ -94,7 +94,7 @@ fn records_of_shards_and_of_the_process_are_one_chain() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("audit");
     let thread = started(&path, "", &Audit::default());
-    let mut ports = [0, 1].map(|shard| thread.log().port(shard));
+    let ports = [0, 1].map(|shard| thread.log().port(shard));
     for number in 0..1000 {
         let name = format!("tool_{number}");
         ports[number % 2].record(call(&name));
@@ -165,7 +165,7 @@ fn files_rotate_and_old_ones_are_removed_with_a_record() {
         ..Audit::default()
     };
     let thread = started(path, "keep_segments = 2", &profile);
-    let mut port = thread.log().port(0);
+    let port = thread.log().port(0);
     for _ in 0..5 {
         let written = thread.log().written();
         for _ in 0..20 {
@@ -202,7 +202,7 @@ fn a_full_queue_loses_records_and_counts_them_in_the_log() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("audit");
     let thread = broken(&path, "");
-    let mut port = thread.log().port(0);
+    let port = thread.log().port(0);
     port.record(call("first"));
     wait_until(|| !thread.log().is_well());
     let mut left = 1;
@@ -232,7 +232,7 @@ fn calls_are_refused_and_none_is_lost_if_records_must_stay() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("audit");
     let thread = broken(&path, "on_failure = \"refuse\"\ncalls = \"all\"");
-    let mut port = thread.log().port(0);
+    let port = thread.log().port(0);
     assert!(port.may_begin_call());
     port.record(call("first"));
     wait_until(|| !thread.log().is_well());
@@ -255,18 +255,53 @@ fn a_shard_that_ends_leaves_its_calls_to_the_writer() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("audit");
     let thread = broken(&path, "on_failure = \"refuse\"\ncalls = \"all\"");
-    let mut port = thread.log().port(0);
+    let port = thread.log().port(0);
     for _ in 0..2000 {
         port.record(call("x"));
     }
     drop(port);
-    let mut next = thread.log().port(0);
+    let next = thread.log().port(0);
     next.record(call("y"));
     drop(next);
     fs::rename(path.with_extension("gone"), &path).expect("renamed");
     drop(thread);
     assert_eq!(members(&path, "name").len(), 2001);
     assert_eq!(verified(&path).lost, 0);
+}
+
+#[test]
+fn a_record_allocates_nothing() {
+    const RECORDS: u32 = 4000;
+    let directory = TempDir::new().expect("a directory");
+    let profile = Audit {
+        queue_bytes: 16 << 20,
+        ..Audit::default()
+    };
+    let thread = started(directory.path(), "", &profile);
+    let port = thread.log().port(0);
+    let record = Record {
+        principal: Some("jwt:corp:ann"),
+        client: Some("app"),
+        issuer: Some("corp"),
+        peer: Some([127, 0, 0, 1].into()),
+        request: Some(b"4711"),
+        kind: Some("tool"),
+        name: Some("echo"),
+        duration_us: Some(1200),
+        bytes_out: Some(300),
+        ..call("echo")
+    };
+    let begun = Instant::now();
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..RECORDS {
+            port.record(record);
+        }
+    });
+    println!(
+        "{} ns a record",
+        begun.elapsed().as_nanos() / u128::from(RECORDS)
+    );
+    assert_eq!((counted.count_total, thread.log().lost()), (0, 0));
 }
 
 #[test]

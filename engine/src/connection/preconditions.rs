@@ -49,7 +49,7 @@ pub(super) fn identify<'a>(
 ) -> Result<Option<Arc<Identity>>, NotServed<'a>> {
     match access.identify(head, client, has_waited) {
         Identified::Known(identity) => {
-            let refusal = access.refusal_at(head.path, identity.as_deref());
+            let refusal = access.refusal_at(head, client.known, identity.as_deref());
             refusal.map_or(Ok(identity), |refusal| Err(NotServed::Denied(refusal)))
         }
         Identified::Malformed(refusal) => Err(Reason::Principal(refusal.to_string()).into()),

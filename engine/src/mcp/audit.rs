@@ -1,7 +1,11 @@
-//! Records of calls in the audit log.
+//! Records of calls, sessions and tasks in the audit log.
 //!
 //! A call that is recorded has its facts read before its handler starts and is recorded at its end.
 //! A call that is not recorded costs a comparison.
+
+mod actor;
+
+pub(super) use actor::Actor;
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -10,15 +14,17 @@ use corelane_protocol::jsonrpc::{Id, Value, encode};
 use corelane_protocol::request_state;
 
 use super::handler_kind::HandlerKind;
-use super::session_id::SessionId;
+use super::permissions::Denied;
+use super::task_id::TaskId;
 use crate::audit::AuditPort;
 use crate::guard::audit::{Event, Record, RecordedArguments, TEXT_BYTES_MAX};
+use crate::guard::policy::Policy;
 use crate::handler::error::Kind;
 use crate::handler::outcome::{Answer, Outcome};
 
 /// The audit log of an endpoint.
 pub(super) struct Audit {
-    port: RefCell<AuditPort>,
+    port: AuditPort,
     /// The id of a request as JSON; kept for its memory.
     request: RefCell<Vec<u8>>,
     is_on: bool,
@@ -43,11 +49,10 @@ pub(crate) struct KeptFacts {
     arguments: Option<String>,
 }
 
-/// The client of a call.
+/// The client and the request of a call.
 #[derive(Clone, Copy)]
 pub(super) struct CallOf<'a> {
-    pub(super) principal: Option<&'a str>,
-    pub(super) session: Option<SessionId>,
+    pub(super) actor: Actor<'a>,
     pub(super) id: Id<'a>,
 }
 
@@ -60,14 +65,19 @@ impl Audit {
     pub(super) fn new(port: AuditPort) -> Audit {
         Audit {
             is_on: port.is_on(),
-            port: RefCell::new(port),
+            port,
             request: RefCell::default(),
         }
     }
 
     /// Whether records cannot be written now.
     pub(super) fn is_failing(&self) -> bool {
-        self.is_on && self.port.borrow().is_failing()
+        self.is_on && self.port.is_failing()
+    }
+
+    /// The port, for other parts of the shard.
+    pub(super) fn port(&self) -> AuditPort {
+        self.port.clone()
     }
 
     /// The facts of a call with these params, if it is recorded; `is_marked` says whether the tool
@@ -97,7 +107,7 @@ impl Audit {
         let Some((kind, name)) = entry_of(kind, params) else {
             return Ok(None);
         };
-        let mut port = self.port.borrow_mut();
+        let port = &self.port;
         if !port.records_call(kind == "tool" && is_marked(name)) {
             return Ok(None);
         }
@@ -126,13 +136,13 @@ impl Audit {
         }))
     }
 
-    /// Records that access control denies a request with these params.
+    /// Records that the policy denies a request with these params.
     #[cold]
     pub(super) fn deny(
         &self,
         (kind, params): (HandlerKind, Option<Value<'_>>),
         of: CallOf<'_>,
-        decision: &'static str,
+        (denied, policy): (Denied, Option<&Policy>),
     ) {
         if !self.is_on {
             return;
@@ -141,15 +151,21 @@ impl Audit {
         let mut request = self.request.borrow_mut();
         request.clear();
         encode::write_id(&mut request, of.id);
-        let session = of.session.map(SessionId::to_text);
-        self.port.borrow_mut().record(Record {
-            principal: of.principal,
+        let line = match (denied, policy) {
+            (Denied::ScopeMissing(grant), Some(policy)) => policy.line_of_grant(grant),
+            _ => None,
+        };
+        let rule = line.map(|line| format!("line {line}"));
+        let session = of.actor.session_text();
+        self.port.record(Record {
             session: session.as_ref().map(|text| &text[..]),
             request: Some(&request),
             kind: entry.map(|(kind, _)| kind),
             name: entry.map(|(_, name)| name),
-            decision: Some(decision),
-            ..Record::new(Event::AuthzDenied, 0)
+            decision: Some(denied.word()),
+            rule: rule.as_deref(),
+            policy: policy.map(Policy::digest),
+            ..of.actor.record(Event::AuthzDenied)
         });
     }
 
@@ -164,10 +180,9 @@ impl Audit {
         let mut request = self.request.borrow_mut();
         request.clear();
         encode::write_id(&mut request, of.id);
-        let session = of.session.map(SessionId::to_text);
+        let session = of.actor.session_text();
         let duration_us = facts.begun.elapsed().as_micros();
-        self.port.borrow_mut().record(Record {
-            principal: of.principal,
+        self.port.record(Record {
             session: session.as_ref().map(|text| &text[..]),
             request: Some(&request),
             kind: Some(facts.kind),
@@ -177,7 +192,43 @@ impl Audit {
             bytes_out: Some(answer_bytes as u64),
             arguments_digest: facts.digest,
             arguments: facts.arguments.as_deref(),
-            ..Record::new(Event::Call, 0)
+            ..of.actor.record(Event::Call)
+        });
+    }
+
+    /// Records that a session begins or ends; an end has its reason.
+    pub(super) fn session(&self, event: Event, of: Actor<'_>, reason: Option<&'static str>) {
+        if !self.is_on {
+            return;
+        }
+        let session = of.session_text();
+        self.port.record(Record {
+            session: session.as_ref().map(|text| &text[..]),
+            outcome: reason,
+            ..of.record(event)
+        });
+    }
+
+    /// Records that a task begins or ends; an end has its outcome. The id of the task stands in
+    /// place of that of a request, as the latter is not the same in all of its records.
+    pub(super) fn task(
+        &self,
+        event: Event,
+        task: TaskId,
+        of: Actor<'_>,
+        (tool, outcome): (Option<&str>, Option<&'static str>),
+    ) {
+        if !self.is_on {
+            return;
+        }
+        let session = of.session_text();
+        self.port.record(Record {
+            session: session.as_ref().map(|text| &text[..]),
+            request: Some(&task.to_text()),
+            kind: Some("tool"),
+            name: tool,
+            outcome,
+            ..of.record(event)
         });
     }
 

@@ -9,14 +9,16 @@ use corelane_protocol::mcp::content::Content;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::tasks::{AnswerPart, KEPT_ANSWER_ID};
 
-use super::audit::{self, CallOf};
+use super::audit::{self, Actor, CallOf};
 use super::call_table::InFlight;
 use super::calls::Calls;
 use super::delivery::Part;
 use super::sessions::Session;
 use super::task_id::TaskId;
-use super::task_table::{Removed, TaskOwner};
+use super::task_table::{Removed, TaskOwner, TaskStatus};
 use super::task_updates::TaskUpdates;
+use crate::guard::audit::Event;
+use crate::guard::identity::Identity;
 use crate::handler::error::{CallError, Kind};
 use crate::handler::event_queue::CallKey;
 use crate::handler::outcome::{Answer, Outcome};
@@ -41,6 +43,19 @@ pub(super) enum SessionEnd {
     Deleted,
     /// The server shut down.
     Drained,
+}
+
+impl SessionEnd {
+    /// The word in records.
+    fn word(self) -> &'static str {
+        match self {
+            SessionEnd::Expired => "expired",
+            SessionEnd::Evicted => "evicted",
+            SessionEnd::ChannelGone => "connection_closed",
+            SessionEnd::Deleted => "deleted",
+            SessionEnd::Drained => "shutdown",
+        }
+    }
 }
 
 /// Ends calls, sessions and tasks.
@@ -94,10 +109,9 @@ impl Endings<'_> {
             outbox.end_call(exchange, entry.id.as_id(), part);
         }
         if let Some(facts) = &entry.facts {
-            let principal = entry.call.principal();
+            let identity = entry.call.identity();
             let of = CallOf {
-                principal: principal.as_deref(),
-                session: entry.session,
+                actor: actor_of(&entry, identity.as_deref()),
                 id: entry.id.as_id(),
             };
             context.audit.end_kept_call(facts, of, word, answer_bytes);
@@ -153,6 +167,8 @@ impl Endings<'_> {
             SessionEnd::ChannelGone | SessionEnd::Drained => {}
         }
         meter.uncount(Counter::SessionsOpen);
+        let (audit, actor) = (&self.updates.context.audit, Actor::of_session(session.id));
+        audit.session(Event::SessionClosed, actor, Some(end.word()));
         for open in session.streams() {
             self.updates.notifier.outbox.end_stream(open.exchange);
         }
@@ -224,6 +240,23 @@ impl Endings<'_> {
     fn end_task(&mut self, task: TaskId, entry: &InFlight, outcome: Option<Outcome>) {
         let TaskUpdates { context, tasks, .. } = &mut self.updates;
         tasks.stop_running(task);
+        let identity = entry.call.identity();
+        let actor = actor_of(entry, identity.as_deref());
+        match &outcome {
+            Some(outcome) => {
+                let ended = (None, Some(audit::word_of(outcome)));
+                context.audit.task(Event::TaskEnded, task, actor, ended);
+            }
+            None => {
+                let owner = entry.task_owner();
+                let found = tasks.table.get(task, &owner, context.unix_now_ms());
+                // That its client cancelled it was recorded then.
+                if found.is_none_or(|it| it.status != TaskStatus::Cancelled) {
+                    let ended = (None, Some("stopped"));
+                    context.audit.task(Event::TaskEnded, task, actor, ended);
+                }
+            }
+        }
         let Some(outcome) = outcome else { return };
         let is_error = match &outcome {
             Ok(Answer::Tool(result)) => result.is_error,
@@ -258,6 +291,15 @@ impl Endings<'_> {
             let outbox = &mut self.updates.notifier.outbox;
             self.updates.tasks.answer_waiters(waiters, now_ms, outbox);
         }
+    }
+}
+
+/// The client of a call, which has this identity.
+fn actor_of<'a>(entry: &InFlight, identity: Option<&'a Identity>) -> Actor<'a> {
+    Actor {
+        identity,
+        peer: entry.call.client_address(),
+        session: entry.session,
     }
 }
 

@@ -83,6 +83,11 @@ impl Permissions {
         self.policy = policy;
     }
 
+    /// The policy, unless everything is allowed.
+    pub(super) fn policy(&self) -> Option<&Policy> {
+        self.policy.as_deref()
+    }
+
     /// Forgets the views, because the catalog has other entries.
     pub(super) fn on_catalog_changed(&mut self) {
         self.views.clear();

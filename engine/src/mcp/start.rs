@@ -13,7 +13,7 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::{TaskOptions, TaskSupport};
 use corelane_protocol::mcp::tools::{CallParams, ToolResult};
 
-use super::audit::{self, CallFacts, CallOf, Unrecordable};
+use super::audit::{self, Actor, CallFacts, CallOf, Unrecordable};
 use super::call_table::NewCall;
 use super::calls::Calls;
 use super::context::{Context, invalid_params};
@@ -31,6 +31,7 @@ use super::task_table::TaskOwner;
 use super::tasks::Tasks;
 use crate::catalog::Catalog;
 use crate::catalog::tool::ToolParts;
+use crate::guard::audit::Event;
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
@@ -69,10 +70,13 @@ impl HandlerRequest<'_> {
     /// Its client, for records.
     fn call_of(&self) -> CallOf<'_> {
         CallOf {
-            principal: self.inbound.principal(),
-            session: self.session,
+            actor: self.actor(),
             id: self.id,
         }
+    }
+
+    fn actor(&self) -> Actor<'_> {
+        Actor::of(self.inbound.requester, self.session)
     }
 
     /// Whether tasks are part of the revision of the session.
@@ -180,7 +184,7 @@ impl Starter<'_> {
             audit.deny(
                 (request.kind, request.params),
                 request.call_of(),
-                denied.word(),
+                (denied, self.permissions.policy()),
             );
         }
         permitted
@@ -435,6 +439,8 @@ impl Starter<'_> {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id, owner) = (request.era, request.id, request.task_owner());
+        let (inbound, session) = (request.inbound, request.session);
+        let params = request.params;
         let now_ms = self.context.unix_now_ms();
         let holder = self.holder_of(&request).unwrap_or(HolderKey::ANONYMOUS);
         let table = &mut self.tasks.table;
@@ -460,6 +466,10 @@ impl Starter<'_> {
             entry.exchange = None;
         }
         self.tasks.run(task, key);
+        let actor = Actor::of(inbound.requester, session);
+        let tool = params.and_then(|params| params.as_object()?.optional("name")?.as_str());
+        let audit = &self.context.audit;
+        audit.task(Event::TaskCreated, task, actor, (tool, None));
         let trailer = &self.context.trailer;
         self.tasks
             .view_task((task, &owner), era, now_ms, |_, view| {

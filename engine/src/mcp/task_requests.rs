@@ -5,6 +5,7 @@ use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::tasks;
 
+use super::audit::Actor;
 use super::context::invalid_params;
 use super::cursor::{NO_SUCH_CURSOR, cursor_of};
 use super::disposition::Disposition;
@@ -16,6 +17,7 @@ use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::{ListCursor, TaskOwner};
 use super::tasks::{unknown_task, write_outcome_members};
+use crate::guard::audit::Event;
 use crate::handler::call::questions::parse_question_id;
 use crate::meter::Counter;
 
@@ -101,11 +103,11 @@ impl TaskRequests<'_> {
         let now_ms = self.now_ms();
         match self.endings.updates.tasks.table.cancel(task, owner, now_ms) {
             Ok(waiters) => {
-                self.endings
-                    .updates
-                    .context
-                    .meter
-                    .count(Counter::TasksCancelled);
+                let context = self.endings.updates.context;
+                context.meter.count(Counter::TasksCancelled);
+                let actor = Actor::of(request.inbound.requester, request.session);
+                let audit = &context.audit;
+                audit.task(Event::TaskCancelled, task, actor, (None, None));
                 self.endings.stop_task(task);
                 let updates = &mut self.endings.updates;
                 updates.changed(task, owner);

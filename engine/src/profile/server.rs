@@ -71,9 +71,15 @@ knobs! {
         shards: Option<usize> = None, within(1..=SHARDS_MAX as u64);
         /// Cores to use, as "0-3,6" or [0, 1]; default all that the process may run on.
         cores: Option<CoreList> = None, anything();
+        /// Whether a proxy in front terminates TLS. Otherwise an address that is neither loopback
+        /// nor a Unix socket must have TLS itself: access tokens would cross the network in clear.
+        behind_tls_proxy: bool = false, anything();
+        /// Whether everyone may use such an address. Otherwise it needs `access_file`, or TLS with
+        /// certificates that clients must present.
+        public_without_auth: bool = false, anything();
         /// Names accepted in `Host`, "name" (any port) or "name:port", at most 64, beside the
-        /// address that is listened on; default none: on loopback its own names only, elsewhere
-        /// `Host` is not checked. Most proxies pass on the name that clients use.
+        /// address that is listened on; default none, for loopback and Unix sockets only: loopback
+        /// has its own names. Most proxies pass on the name that clients use.
         allowed_hosts: Vec<String> = Vec::new(), anything();
         /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
         /// default none: only pages of the server's own origin may call it. Their browsers get the
@@ -91,7 +97,8 @@ knobs! {
         /// client could claim any name.
         principal_header: Option<String> = None, anything();
         /// The file of access control: who may use the server, and what of it. Default none: then
-        /// everybody may use all of it. It needs the feature `auth`, which the binary has.
+        /// everybody who reaches it may use all of it. It needs the feature `auth`, which the
+        /// binary has.
         access_file: Option<PathBuf> = None, anything();
         /// Networks of proxies that begin each connection with a header of the PROXY protocol,
         /// version 1 or 2, such as "10.0.0.5" or "10.0.0.0/8", at most 64; default none. From them

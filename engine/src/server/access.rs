@@ -4,13 +4,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use corelane_control::config::{Limits, ServerFacts};
-use corelane_control::{Control, ControlError};
+use corelane_control::{Control, ControlError, ControlEvent};
 
 use super::error::{Error, Result};
 use super::quotas::QuotaFile;
 use crate::access::AccessBoard;
-use crate::catalog::Plan;
+use crate::audit::AuditLog;
+use crate::guard::audit::{Event, Record};
 use crate::guard::limit::board::QuotaBoard;
+use crate::mcp::ServerParts;
 use crate::profile::{Binding, ListenAddress, Profile};
 use crate::shard::ShardControl;
 
@@ -35,7 +37,7 @@ impl ServerAccess {
     pub(super) fn start(
         profile: &Profile,
         addresses: &[ListenAddress],
-        plan: &Plan,
+        parts: &ServerParts,
         shards: &[Arc<ShardControl>],
     ) -> Result<Option<ServerAccess>> {
         let Some(path) = &profile.server.access_file else {
@@ -52,14 +54,18 @@ impl ServerAccess {
         };
         let board = Arc::new(AccessBoard::default());
         let (of_thread, woken) = (Arc::clone(&board), shards.to_vec());
-        let control = Control::start(path, facts, move |access| {
-            of_thread.publish(access);
-            for shard in &woken {
-                shard.wake();
+        let log = parts.audit.clone();
+        let control = Control::start(path, facts, move |event| match event {
+            ControlEvent::Snapshot(access) => {
+                of_thread.publish(access);
+                for shard in &woken {
+                    shard.wake();
+                }
             }
+            event => record(&event, log.as_ref()),
         })?;
         board.set_issuers(control.issuers());
-        let findings = board.present().policy.findings(plan);
+        let findings = board.present().policy.findings(&*parts.plan);
         let (warnings, faults): (Vec<_>, Vec<_>) =
             findings.into_iter().partition(|finding| finding.is_warning);
         for finding in warnings {
@@ -106,6 +112,29 @@ impl Reload {
         if let Some(control) = self.0.upgrade() {
             control.reload();
         }
+    }
+}
+
+/// Records an event in the audit log.
+fn record(event: &ControlEvent<'_>, log: Option<&AuditLog>) {
+    let record = match *event {
+        ControlEvent::Snapshot(_) => return,
+        ControlEvent::PolicyLoaded { policy } => Record {
+            policy: Some(policy),
+            ..Record::new(Event::PolicyLoaded, 0)
+        },
+        ControlEvent::PolicyRefused { policy } => Record {
+            policy: Some(policy),
+            ..Record::new(Event::PolicyRefused, 0)
+        },
+        ControlEvent::KeysChanged { issuer, has_keys } => Record {
+            issuer: Some(issuer),
+            outcome: Some(if has_keys { "loaded" } else { "dropped" }),
+            ..Record::new(Event::KeysChanged, 0)
+        },
+    };
+    if let Some(log) = log {
+        log.record(&record);
     }
 }
 

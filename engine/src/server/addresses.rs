@@ -39,7 +39,7 @@ impl RunningServer {
     }
 }
 
-/// The host and origin check of each listener; warns of each that accepts any host.
+/// The host and origin check of each listener; warns of lines that other hosts reach.
 pub(super) fn origin_policies(
     addresses: &[ListenAddress],
     profile: &Profile,
@@ -55,13 +55,6 @@ pub(super) fn origin_policies(
                 %address,
                 "every program that reaches this address may call all tools: lines name no user; \
                  listen on loopback or on a Unix socket, or let a firewall choose the clients"
-            );
-        }
-        if !policy.checks_host() && listen.is_some() && address.binding != Binding::Lines {
-            tracing::warn!(
-                %address,
-                "any Host is accepted: pages on other sites can reach the server through DNS \
-                 rebinding; name the hosts it is reached by in allowed_hosts, or with --allow-host"
             );
         }
         Ok(policy)

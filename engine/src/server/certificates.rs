@@ -7,7 +7,10 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::error::{Error, Result};
+use crate::audit::AuditLog;
+use crate::guard::audit::{Event, Record};
 use crate::guard::looks::Looks;
+use crate::mcp::ServerParts;
 use crate::profile::{ListenAddress, Tls};
 use crate::transport::tls::config::TlsSource;
 
@@ -31,16 +34,18 @@ impl Certificates {
     pub(super) fn for_listeners(
         addresses: &[ListenAddress],
         tls: &Tls,
+        parts: &ServerParts,
     ) -> Result<Option<Certificates>> {
         let has_tls = addresses.iter().any(|it| it.tls);
-        has_tls.then(|| Certificates::read(tls)).transpose()
+        let log = parts.audit.clone();
+        has_tls.then(|| Certificates::read(tls, log)).transpose()
     }
 
     /// Reads the files, and starts the thread that looks at them.
     ///
     /// # Errors
     /// The file at fault, or the thread cannot be started.
-    fn read(tls: &Tls) -> Result<Certificates> {
+    fn read(tls: &Tls, log: Option<AuditLog>) -> Result<Certificates> {
         let mut looks = Looks::new(files_of(tls));
         let source = TlsSource::read(tls)?;
         let (stop, stopped) = mpsc::channel();
@@ -50,7 +55,7 @@ impl Certificates {
             .spawn(move || {
                 while stopped.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                     if looks.are_due() {
-                        reload(&of_thread, &tls);
+                        reload(&of_thread, &tls, log.as_ref());
                     }
                 }
             })
@@ -78,13 +83,25 @@ impl Drop for Certificates {
     }
 }
 
-fn reload(source: &TlsSource, tls: &Tls) {
-    match source.reload(tls) {
-        Ok(()) => tracing::info!("the TLS files changed: new handshakes use them"),
-        Err(error) => tracing::error!(
-            %error,
-            "the TLS files changed and cannot be used: those of before stay in use"
-        ),
+fn reload(source: &TlsSource, tls: &Tls, log: Option<&AuditLog>) {
+    let outcome = match source.reload(tls) {
+        Ok(()) => {
+            tracing::info!("the TLS files changed: new handshakes use them");
+            "loaded"
+        }
+        Err(error) => {
+            tracing::error!(
+                %error,
+                "the TLS files changed and cannot be used: those of before stay in use"
+            );
+            "refused"
+        }
+    };
+    if let Some(log) = log {
+        log.record(&Record {
+            outcome: Some(outcome),
+            ..Record::new(Event::TlsReloaded, 0)
+        });
     }
 }
 

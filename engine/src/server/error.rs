@@ -59,6 +59,9 @@ pub enum Error {
     #[cfg(feature = "tls")]
     #[error("cannot start the thread that looks for new certificates: {0}")]
     Certificates(io::Error),
+    /// An address that other hosts reach is not protected: a line for each fault.
+    #[error("{0}")]
+    Public(String),
     /// The allowed hosts or origins are wrong.
     #[error(transparent)]
     Origin(#[from] OriginPolicyError),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::error::{Error, Result};
 use crate::access::AccessBoard;
-use crate::catalog::Plan;
 use crate::guard::limit::board::QuotaBoard;
+use crate::mcp::ServerParts;
 use crate::profile::{ListenAddress, Profile};
 use crate::shard::ShardControl;
 
@@ -21,7 +21,7 @@ impl ServerAccess {
     pub(super) fn start(
         profile: &Profile,
         _: &[ListenAddress],
-        _: &Plan,
+        _: &ServerParts,
         _: &[Arc<ShardControl>],
     ) -> Result<Option<ServerAccess>> {
         match &profile.server.access_file {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::Result;
+use crate::mcp::ServerParts;
 use crate::profile::{ListenAddress, Tls};
 use crate::shard::TlsSource;
 
@@ -11,7 +12,11 @@ use crate::shard::TlsSource;
 pub(super) struct Certificates(Arc<TlsSource>);
 
 impl Certificates {
-    pub(super) fn for_listeners(_: &[ListenAddress], _: &Tls) -> Result<Option<Certificates>> {
+    pub(super) fn for_listeners(
+        _: &[ListenAddress],
+        _: &Tls,
+        _: &ServerParts,
+    ) -> Result<Option<Certificates>> {
         Ok(None)
     }
 

@@ -454,7 +454,8 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
         plan.proxies.forwarding.clone(),
         plan.access.clone(),
         (profile, wake_for_access),
-    );
+    )
+    .recording(endpoint.audit_port());
     if let Some(policy) = access.policy() {
         endpoint.handle_policy(Arc::clone(policy));
     }

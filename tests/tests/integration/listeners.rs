@@ -29,6 +29,10 @@ fn check(address: SocketAddr) {
 fn every_address_is_served_by_every_shard() {
     let server = Setup::shards(2)
         .demo("basic")
+        .profile(
+            "[server]\nbehind_tls_proxy = true\npublic_without_auth = true\n\
+             allowed_hosts = [\"127.0.0.1\", \"[::1]\"]",
+        )
         .listen("http://[::1]:0")
         .listen("[::]:0")
         .start();

@@ -52,6 +52,10 @@ fn usage_errors_name_the_argument() {
     }
 }
 
+/// A server that everyone may use, behind a proxy.
+const OPEN: &str = "[server]\nbehind_tls_proxy = true\npublic_without_auth = true\n\
+                    allowed_hosts = [\"mcp.example.com\"]";
+
 #[test]
 fn values_that_cannot_be_had_are_named() {
     for (arguments, words) in [
@@ -69,13 +73,36 @@ fn values_that_cannot_be_had_are_named() {
             &["the directory /no/such/directory: No such file"],
         ),
     ] {
-        let arguments: Vec<&str> = match arguments[0] {
-            "--listen" => arguments.to_vec(),
-            _ => [arguments, &["--listen", "127.0.0.1:0"]].concat(),
+        let setup = match arguments[0] {
+            "--listen" => Setup::bare(arguments).profile(OPEN),
+            _ => Setup::bare(&[arguments, &["--listen", "127.0.0.1:0"]].concat()),
         };
-        let ended = Setup::bare(&arguments).run_to_end();
+        let ended = setup.run_to_end();
         check(&arguments.join(" "), &ended, &[1, 2], words);
     }
+}
+
+#[test]
+fn an_address_that_other_hosts_reach_is_refused_until_it_is_safe() {
+    let listen = ["--listen", "127.0.0.1:0", "--listen", "0.0.0.0:0"];
+    let ended = Setup::bare(&listen).run_to_end();
+    assert_eq!((ended.code, ended.output.as_str()), (Some(1), ""));
+    let lines: Vec<&str> = ended.error.lines().collect();
+    assert_eq!(lines.len(), 3, "a line for each fault: {}", ended.error);
+    for (line, remedies) in lines.iter().zip([
+        ["--config corelane.toml", "public_without_auth = true"],
+        ["https://", "behind_tls_proxy = true"],
+        ["--allow-host", "allowed_hosts"],
+    ]) {
+        assert!(line.contains("http://0.0.0.0:0 "), "{line}");
+        for remedy in remedies {
+            assert!(line.contains(remedy), "{remedy}: {line}");
+        }
+    }
+    let _safe = Setup::bare(&["--shards", "1"])
+        .profile(OPEN)
+        .listen("0.0.0.0:0")
+        .start();
 }
 
 #[test]

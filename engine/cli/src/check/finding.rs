@@ -15,6 +15,13 @@ pub(crate) struct Probe {
     pub(crate) reason: &'static str,
 }
 
+/// The outcome of one probe.
+pub(crate) struct Outcome {
+    pub(crate) probe: &'static Probe,
+    /// Nothing if a text that the probe needs is missing.
+    pub(crate) faults: Option<Vec<Fault>>,
+}
+
 /// A property of the host that does not suit the plan.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {

@@ -9,9 +9,10 @@ use corelane::Profile;
 
 use faults::{BLOCKED, FAULTS};
 
+use super::finding::Outcome;
 use super::host::Host;
 use super::plan::Plan;
-use super::{Outcome, PROBES, examine, report, script};
+use super::{PROBES, examine, report, script};
 
 /// The hosts under `samples`: see the README there.
 const SAMPLES: &[(&str, &str)] = &[

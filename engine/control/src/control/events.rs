@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::error::ControlError;
 use super::files::Files;
 use crate::config::{Config, KeySource};
+use crate::event::{ControlEvent, PublishedKeys};
 use crate::fetch::{FetchError, Fetcher, Lookup};
 use crate::introspection::{Introspections, Reply, TokenHash};
 use crate::issuer::IssuerState;
@@ -43,6 +44,11 @@ pub(super) struct Events {
     generation: u64,
     configuration: u64,
     has_changed: bool,
+    /// Whether a configuration was refused since the last report.
+    was_refused: bool,
+    /// The configuration of the last snapshot, and its keys.
+    published: u64,
+    published_keys: PublishedKeys,
 }
 
 /// The end of a request.
@@ -79,6 +85,9 @@ impl Events {
             generation: 0,
             configuration: 0,
             has_changed: false,
+            was_refused: false,
+            published: 0,
+            published_keys: PublishedKeys::default(),
         };
         events.take_configuration();
         Ok(events)
@@ -89,7 +98,7 @@ impl Events {
         mut looks: Looks,
         mut messages: mpsc::Receiver<Message>,
         mut stopped: oneshot::Receiver<()>,
-        publish: impl Fn(Arc<Access>),
+        report: impl Fn(ControlEvent<'_>),
     ) {
         let mut look = interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -97,7 +106,11 @@ impl Events {
         loop {
             self.begin_due_fetches();
             if self.has_changed {
-                self.publish(&publish);
+                self.publish(&report);
+            }
+            if std::mem::take(&mut self.was_refused) {
+                let policy = self.config.policy.digest();
+                report(ControlEvent::PolicyRefused { policy });
             }
             let wait_ms = self.wakes_ms().saturating_sub(self.shared.now_ms());
             tokio::select! {
@@ -270,6 +283,7 @@ impl Events {
             }
             Err(error) => {
                 self.shared.counters.configurations_refused.add_one();
+                self.was_refused = true;
                 tracing::error!(
                     %error,
                     "the configuration cannot be used: that of before stays in use"
@@ -302,7 +316,7 @@ impl Events {
         self.has_changed = true;
     }
 
-    pub(super) fn publish(&mut self, publish: &impl Fn(Arc<Access>)) {
+    pub(super) fn publish(&mut self, report: &impl Fn(ControlEvent<'_>)) {
         self.has_changed = false;
         self.generation += 1;
         let config = &self.config;
@@ -310,7 +324,7 @@ impl Events {
         let keys = self.issuers.iter();
         let keys = keys.map(|issuer| (Arc::clone(&issuer.config.issuer), issuer.keys()));
         self.verifier = config.verifier(limits, keys);
-        publish(Arc::new(Access {
+        let access = Arc::new(Access {
             generation: self.generation,
             configuration: self.configuration,
             requires_credential: config.requires_credential,
@@ -319,7 +333,14 @@ impl Events {
             endpoints: Arc::clone(&config.endpoints),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: Arc::clone(&config.client_limits),
-        }));
+        });
+        report(ControlEvent::Snapshot(access));
+        if self.published != self.configuration {
+            self.published = self.configuration;
+            let policy = config.policy.digest();
+            report(ControlEvent::PolicyLoaded { policy });
+        }
+        self.published_keys.update(&self.issuers, report);
     }
 }
 

@@ -8,7 +8,9 @@ use toml::Spanned;
 
 use super::argument::Condition;
 use super::fault::{Fault, Finding, PolicyError};
-use super::file::{ConditionText, DefaultText, Document, Lines, RoleText, RuleText, UnmatchedText};
+use super::file::{
+    AuthText, ConditionText, DefaultText, Document, Lines, RoleText, RuleText, UnmatchedText,
+};
 use super::given::never_given;
 use super::pattern::{NamePattern, PatternDefect, UriPattern};
 use super::rules::{ANONYMOUS, Pattern, Policy, Role, Rule, Scopes};
@@ -41,7 +43,8 @@ impl Policy {
             lines,
             findings: Vec::new(),
         };
-        let policy = compiler.compile(document);
+        let mut policy = compiler.compile(document);
+        policy.digest = digest_of(text);
         let mut findings = compiler.findings;
         if findings.is_empty() {
             return Ok(policy);
@@ -49,6 +52,19 @@ impl Policy {
         findings.sort_by_key(|finding| finding.line);
         Err(PolicyError(findings))
     }
+}
+
+#[cfg(feature = "auth")]
+fn digest_of(text: &str) -> [u8; 8] {
+    use sha2::{Digest as _, Sha256};
+
+    let hash: [u8; 32] = Sha256::digest(text).into();
+    *hash.first_chunk().expect("a hash has 32 bytes")
+}
+
+#[cfg(not(feature = "auth"))]
+fn digest_of(_: &str) -> [u8; 8] {
+    [0; 8]
 }
 
 fn place_or_add<T: PartialEq>(list: &mut Vec<T>, element: T) -> usize {
@@ -101,7 +117,7 @@ impl Compiler<'_> {
             ..Policy::default()
         };
         for role in roles {
-            let role = self.role(role, &mut policy);
+            let role = self.role(role, &auth, &mut policy);
             policy.roles.extend(role);
         }
         let count = grants.len() + denies.len();
@@ -154,7 +170,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn role(&mut self, text: RoleText, policy: &mut Policy) -> Option<Role> {
+    fn role(&mut self, text: RoleText, auth: &AuthText, policy: &mut Policy) -> Option<Role> {
         let line = self.lines.of(text.name.span());
         let name = text.name.into_inner();
         let fault = match name.as_str() {
@@ -169,11 +185,22 @@ impl Compiler<'_> {
             self.find(line, fault);
             return None;
         }
+        if text.subjects.is_some() && text.issuers.is_none() && auth.issuer.len() > 1 {
+            let known = auth.aliases().collect::<Vec<_>>().join(", ");
+            self.find(
+                line,
+                Fault::SubjectsOfAnyIssuer {
+                    name: name.clone(),
+                    known,
+                },
+            );
+        }
         let (scopes, _) = self.scopes(text.scopes, &mut policy.scopes);
         let role = Role {
             claim_roles: self.list("claim_roles", text.claim_roles),
             groups: self.list("groups", text.groups),
             subjects: self.list("subjects", text.subjects),
+            issuers: self.issuers(line, text.issuers, auth),
             clients: self.list("clients", text.clients),
             methods: self.methods(line, text.methods),
             tenant: text.tenant.map(Spanned::into_inner),
@@ -196,6 +223,23 @@ impl Compiler<'_> {
             }
         }
         Some(methods)
+    }
+
+    fn issuers(
+        &mut self,
+        line: usize,
+        list: Option<Spanned<Vec<String>>>,
+        auth: &AuthText,
+    ) -> Option<Vec<String>> {
+        let aliases = self.list("issuers", list)?;
+        for alias in &aliases {
+            if !auth.aliases().any(|known| known == alias) {
+                let known = auth.aliases().collect::<Vec<_>>().join(", ");
+                let name = alias.clone();
+                self.find(line, Fault::IssuerUnknown { name, known });
+            }
+        }
+        Some(aliases)
     }
 
     fn list(

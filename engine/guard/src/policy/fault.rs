@@ -68,7 +68,7 @@ pub enum Fault {
     /// A role has no condition.
     #[error(
         "nothing says which identities have role {0:?}: write claim_roles, groups, scopes, \
-         subjects, clients, methods or tenant"
+         subjects, issuers, clients, methods or tenant"
     )]
     RoleOfNone(String),
     /// A list without an element.
@@ -91,6 +91,25 @@ pub enum Fault {
         methods = Method::ALL.map(Method::name).join(", ")
     )]
     MethodUnknown(String),
+    /// An alias of no issuer.
+    #[error("there is no issuer {name:?}: use the alias of an [[auth.issuer]], one of {known}")]
+    IssuerUnknown {
+        /// The alias.
+        name: String,
+        /// Those that are there.
+        known: String,
+    },
+    /// Two issuers may give one subject to two principals.
+    #[error(
+        "role {name:?} is that of its subjects at any issuer, and there are several, which may \
+         give one subject to different people: write issuers with one of {known}"
+    )]
+    SubjectsOfAnyIssuer {
+        /// The role.
+        name: String,
+        /// The aliases of the issuers.
+        known: String,
+    },
     /// A scope that no token can have.
     #[error(
         "{0:?} is no scope: write printable ASCII without spaces, quotes and backslashes \

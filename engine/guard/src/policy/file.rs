@@ -35,7 +35,7 @@ pub(super) struct Document {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct AuthText {
     #[serde(default)]
-    pub(super) issuer: Vec<BTreeMap<String, IgnoredAny>>,
+    pub(super) issuer: Vec<BTreeMap<String, toml::Value>>,
     #[serde(default)]
     pub(super) api_key: Vec<BTreeMap<String, IgnoredAny>>,
     #[serde(default)]
@@ -49,6 +49,15 @@ pub(super) struct AuthText {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct EndpointText {
     pub(super) scopes_required: Option<Spanned<Vec<String>>>,
+}
+
+impl AuthText {
+    /// The aliases of the issuers.
+    pub(super) fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.issuer
+            .iter()
+            .filter_map(|it| it.get("alias")?.as_str())
+    }
 }
 
 /// `[policy]`
@@ -92,6 +101,7 @@ pub(super) struct RoleText {
     pub(super) groups: Option<Spanned<Vec<String>>>,
     pub(super) scopes: Option<Spanned<Vec<String>>>,
     pub(super) subjects: Option<Spanned<Vec<String>>>,
+    pub(super) issuers: Option<Spanned<Vec<String>>>,
     pub(super) clients: Option<Spanned<Vec<String>>>,
     pub(super) methods: Option<Spanned<Vec<String>>>,
     pub(super) tenant: Option<Spanned<String>>,

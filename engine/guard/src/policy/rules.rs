@@ -1,6 +1,7 @@
 //! A checked policy: its roles, scopes and rules.
 
 use super::argument::Condition;
+use super::decide::GrantId;
 use super::index::Index;
 use super::pattern::{NamePattern, UriPattern};
 use crate::bits::Bits256;
@@ -15,6 +16,8 @@ pub(super) const ANONYMOUS_ROLE: usize = 0;
 #[derive(Debug)]
 pub struct Policy {
     pub(super) id: u64,
+    /// The start of the SHA-256 of its text.
+    pub(super) digest: [u8; 8],
     /// Everything is allowed to everyone.
     pub(super) is_open: bool,
     /// Everything is allowed, but for the denies, to each identity that is not anonymous.
@@ -47,6 +50,7 @@ pub(super) struct Role {
     pub(super) groups: Option<Vec<String>>,
     pub(super) scopes: Bits256,
     pub(super) subjects: Option<Vec<String>>,
+    pub(super) issuers: Option<Vec<String>>,
     pub(super) clients: Option<Vec<String>>,
     pub(super) methods: Option<Vec<Method>>,
     pub(super) tenant: Option<String>,
@@ -80,6 +84,8 @@ pub(super) struct Pattern<P> {
 pub struct Claims<'a> {
     /// How the identity is known.
     pub method: Method,
+    /// The alias of the issuer; empty for methods without one.
+    pub issuer: &'a str,
     /// The subject.
     pub subject: &'a str,
     /// The client that the token was issued to.
@@ -99,6 +105,7 @@ impl Default for Policy {
     fn default() -> Policy {
         Policy {
             id: 0,
+            digest: [0; 8],
             is_open: false,
             allows_known: false,
             warns_of_unmatched: false,
@@ -122,6 +129,17 @@ impl Policy {
     /// The id of this policy, which no other one of this process has. It is 0 of the empty policy.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// The first 8 bytes of the SHA-256 of the text that it was parsed from, by which records of
+    /// the audit log name it. It is zero of a policy without a text.
+    pub fn digest(&self) -> [u8; 8] {
+        self.digest
+    }
+
+    /// The line of a grant in the text; nothing if the policy has no such grant.
+    pub fn line_of_grant(&self, grant: GrantId) -> Option<usize> {
+        self.grants.get(grant.0).map(|rule| rule.line)
     }
 
     /// Whether a rule depends on the address of the peer.
@@ -195,6 +213,7 @@ impl Role {
             groups: None,
             scopes: Bits256::default(),
             subjects: None,
+            issuers: None,
             clients: None,
             methods: Some(vec![Method::Anonymous]),
             tenant: None,
@@ -207,6 +226,7 @@ impl Role {
             &self.claim_roles,
             &self.groups,
             &self.subjects,
+            &self.issuers,
             &self.clients,
         ];
         lists.iter().all(|list| list.is_none())
@@ -223,6 +243,7 @@ impl Role {
         is_one(&self.claim_roles, claims.claim_roles)
             && is_one(&self.groups, claims.groups)
             && is_one(&self.subjects, &[claims.subject])
+            && is_one(&self.issuers, &[claims.issuer])
             && is_one(&self.clients, claims.client.as_slice())
             && self
                 .methods

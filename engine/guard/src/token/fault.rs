@@ -116,6 +116,31 @@ impl TokenFault {
         ("V15 revocation", &[TokenFault::Revoked]),
     ];
 
+    /// The name of the rule in the audit log: its number, or a word.
+    pub fn rule(self) -> &'static str {
+        match self {
+            TokenFault::Form => "V1",
+            TokenFault::Header => "V2",
+            TokenFault::Algorithm => "V3",
+            TokenFault::UnknownKey => "V4",
+            TokenFault::Signature | TokenFault::Claims => "V5",
+            TokenFault::Issuer => "V6",
+            TokenFault::Audience => "V7",
+            TokenFault::ExpiryForm | TokenFault::Expired => "V8",
+            TokenFault::NotYetValid | TokenFault::TimeForm | TokenFault::TooOld => "V9",
+            TokenFault::Type => "V10",
+            TokenFault::Subject => "V11",
+            TokenFault::Scope => "V12",
+            TokenFault::Selected => "V13",
+            TokenFault::Binding => "V14",
+            TokenFault::Revoked => "V15",
+            TokenFault::KeysUnavailable => "K4",
+            TokenFault::ApiKey => "api_key",
+            TokenFault::NotIntrospected => "not_introspected",
+            TokenFault::Inactive => "inactive",
+        }
+    }
+
     /// The answer to the client.
     pub fn refusal(self) -> Refusal {
         match self {

@@ -165,6 +165,16 @@ impl IssuerKeys {
         self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
     }
 
+    /// Whether another set has the same usable keys, in any order.
+    pub fn has_same_keys(&self, other: &IssuerKeys) -> bool {
+        let is_there = |key: &Key| other.has(&key.fingerprint) && other.has_kid(&key.kid);
+        self.keys.len() == other.keys.len() && self.keys.iter().all(is_there)
+    }
+
+    fn has_kid(&self, kid: &Option<Box<str>>) -> bool {
+        self.keys.iter().any(|key| key.kid == *kid)
+    }
+
     /// The places of the keys that were skipped, and why.
     pub fn skipped(&self) -> &[(usize, Skipped)] {
         &self.skipped

@@ -44,7 +44,7 @@ fn a_process_that_records() {
         ..Audit::default()
     };
     let thread = started(&directory, "", &profile);
-    let mut port = thread.log().port(0);
+    let port = thread.log().port(0);
     let (mut progress, mut written) = (std::io::stderr(), 0);
     loop {
         for _ in 0..10 {
@@ -102,7 +102,7 @@ fn a_process_with_a_full_disk() {
             ..Audit::default()
         };
         let thread = started(&path, more, &profile);
-        let mut port = thread.log().port(0);
+        let port = thread.log().port(0);
         let ballast = directory.join("ballast");
         let mut file = File::create(&ballast).expect("a file");
         while file.write_all(&[0; 4096]).is_ok() {}

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Call;
 use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
+use crate::handler::caller_info::CallerInfo;
 
 impl Call {
     /// The name of the principal: the subject of an access token, the id of an API key, the user
@@ -41,6 +43,11 @@ impl Call {
             it.identity()
                 .map(|identity| identity.principal_key().into())
         })
+    }
+
+    /// The address of the client, if peers are looked up.
+    pub(crate) fn client_address(&self) -> Option<ClientAddress> {
+        self.with_caller_info(CallerInfo::address)
     }
 
     /// The value of a header that the server exposes, see

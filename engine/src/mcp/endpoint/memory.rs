@@ -1,6 +1,7 @@
 //! The memory that an endpoint holds for clients, and the ways to hold less.
 
 use super::Endpoint;
+use crate::audit::AuditPort;
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::forward_budget::{ForwardedBody, PostedBody};
 use crate::meter::Counter;
@@ -50,6 +51,11 @@ impl Endpoint {
     /// Whether some new calls are refused because the shard takes too long for its work.
     pub(crate) fn sheds_calls(&self) -> bool {
         self.services.calls.shedding.sheds()
+    }
+
+    /// The end of the audit log at this shard, for other parts of it that record events.
+    pub(crate) fn audit_port(&self) -> AuditPort {
+        self.services.context.audit.port()
     }
 
     /// Whether records of the audit log cannot be written.

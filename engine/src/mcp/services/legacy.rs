@@ -13,8 +13,10 @@ use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
+use crate::guard::audit::Event;
 use crate::handler::call::RequestOptions;
 use crate::handler::call::questions::parse_question_id;
+use crate::mcp::audit::Actor;
 use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::context::invalid_params;
 use crate::mcp::disposition::Disposition;
@@ -76,6 +78,8 @@ impl Services {
         };
         context.meter.count(Counter::SessionsCreated);
         context.meter.count(Counter::SessionsOpen);
+        let actor = Actor::of(inbound.requester, Some(session));
+        context.audit.session(Event::SessionOpened, actor, None);
         if let Some(evicted) = evicted {
             self.endings().end_session(evicted, SessionEnd::Evicted);
         }

@@ -1,7 +1,7 @@
 //! Decisions about entries, and their explanations.
 
 use super::*;
-use crate::identity::Method;
+use crate::identity::{Identity, Method};
 
 fn policy(text: &str) -> Policy {
     Policy::parse(&format!("{text}{AUTH}")).unwrap()
@@ -309,4 +309,26 @@ fn scopes_that_endpoints_require_are_known_without_a_rule() {
             .scopes_of(["b"])
             .is_subset_of(&policy.scopes_of(["all"]))
     );
+}
+
+#[test]
+fn a_subject_has_a_role_at_its_issuer_only() {
+    let text = "[[auth.issuer]]\nalias = \"corp\"\n[[auth.issuer]]\nalias = \"other\"\n\
+                [[role]]\nname = \"r\"\nsubjects = [\"ann\"]\nissuers = [\"corp\"]\n\
+                [[grant]]\nrole = \"r\"\ntools = [\"*\"]\n";
+    let policy = Policy::parse(text).unwrap();
+    for (issuer, subject, expected) in [
+        ("corp", "ann", Decision::Allowed),
+        ("other", "ann", Decision::Hidden),
+        ("", "ann", Decision::Hidden),
+        ("corp", "bob", Decision::Hidden),
+    ] {
+        let identity = Identity::new(Method::Jwt, issuer, subject).under(&policy);
+        let class = policy.class_of(&Subject {
+            roles: identity.roles,
+            ..Subject::default()
+        });
+        let found = policy.decide(&class, EntryKind::Tool, "t");
+        assert_eq!(found, expected, "{issuer} {subject}");
+    }
 }

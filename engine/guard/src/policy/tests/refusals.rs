@@ -95,6 +95,11 @@ fn faults_of_roles_are_refused() {
             "subjects is empty, so it can never hold: name one",
         ),
         (
+            "name = \"x\"\nissuers = [\"absent\"]",
+            5,
+            "there is no issuer \"absent\": use the alias of an [[auth.issuer]]",
+        ),
+        (
             "name = \"x\"\nmethods = [\"jwt2\"]",
             5,
             "there is no method \"jwt2\": use one of jwt, ",
@@ -104,6 +109,17 @@ fn faults_of_roles_are_refused() {
         let expected = format!("line {line}: {fault}");
         assert!(found.contains(&expected), "{role}: {found}");
     }
+}
+
+#[test]
+fn subjects_of_several_issuers_need_the_issuer() {
+    let issuers = "[[auth.issuer]]\nalias = \"a\"\n[[auth.issuer]]\nalias = \"b\"\n";
+    let found = refused(&format!("{ROLE}{GRANT}\n{issuers}"));
+    let expected = "role \"r\" is that of its subjects at any issuer";
+    assert!(found.contains(expected), "{found}");
+    assert!(found.contains("write issuers with one of a, b"), "{found}");
+    let role = format!("{ROLE}issuers = [\"a\"]\n");
+    Policy::parse(&format!("{role}{GRANT}\n{issuers}")).expect("no faults");
 }
 
 #[test]
