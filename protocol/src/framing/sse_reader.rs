@@ -101,8 +101,8 @@ impl SseReader {
         };
     }
 
-    /// The id of the last whole event that had one, with or without data; empty if there is none. It is
-    /// the value of `Last-Event-ID` of a resumption.
+    /// The id of the last whole event that had one, with or without data; empty if there is none.
+    /// It is the value of `Last-Event-ID` of a resumption.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
