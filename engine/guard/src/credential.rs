@@ -108,7 +108,7 @@ fn bearer(value: &[u8], token_bytes_max: usize) -> Result<Option<Bearer<'_>>, Re
     match &rest[spaces..] {
         [] => Err(RequestFault::Empty),
         token if token.len() > token_bytes_max => Err(RequestFault::TooLong),
-        token if token.contains(&b' ') => Err(RequestFault::Malformed),
+        token if memchr::memchr(b' ', token).is_some() => Err(RequestFault::Malformed),
         token => Ok(Some(Bearer(token))),
     }
 }

@@ -39,6 +39,8 @@ pub struct SseReader {
     data: Vec<u8>,
     has_data: bool,
     event: String,
+    /// The id of the event being read; it counts when the event is whole.
+    id: String,
     last_event_id: String,
     retry_ms: Option<u64>,
     has_begun: bool,
@@ -92,14 +94,15 @@ impl SseReader {
     /// and the time stay.
     pub fn resume(&mut self) {
         *self = SseReader {
+            id: self.last_event_id.clone(),
             last_event_id: std::mem::take(&mut self.last_event_id),
             retry_ms: self.retry_ms,
             ..SseReader::default()
         };
     }
 
-    /// The id of the last event that had one, with or without data; empty if there is none. It is
-    /// the value of `Last-Event-ID` of a resumption.
+    /// The id of the last whole event that had one, with or without data; empty if there is none.
+    /// It is the value of `Last-Event-ID` of a resumption.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
@@ -137,7 +140,7 @@ impl SseReader {
                 append(&mut self.data, value, event_bytes_max)?;
             }
             b"id" if value.len() <= EVENT_ID_BYTES_MAX && !value.contains(&0) => {
-                self.last_event_id = String::from_utf8_lossy(value).into_owned();
+                self.id = String::from_utf8_lossy(value).into_owned();
             }
             b"event" => {
                 let name = &value[..value.len().min(EVENT_NAME_BYTES_MAX)];
@@ -153,6 +156,7 @@ impl SseReader {
     }
 
     fn dispatch(&mut self, sink: &mut impl FnMut(ReceivedEvent<'_>)) {
+        self.last_event_id.clone_from(&self.id);
         if !self.data.is_empty() {
             sink(ReceivedEvent {
                 event: &self.event,
@@ -227,7 +231,8 @@ mod tests {
                 "",
                 Some(7),
             ),
-            // The last event is not complete.
+            // The last event is not complete, nor does its id count.
+            ("id: 1\ndata: a\n\nid: 2\ndata: b\n", &["|a"], "1", None),
             ("data: a\n\ndata: b\n", &["|a"], "", None),
         ] {
             let events: Vec<String> = events.iter().map(|event| (*event).to_owned()).collect();

@@ -1,0 +1,9 @@
+//! The client with servers that follow a script: errors, losses and early ends that a good server
+//! does not have.
+
+#[path = "scripted/http.rs"]
+mod http;
+#[path = "scripted/http_server.rs"]
+mod http_server;
+#[path = "scripted/lines.rs"]
+mod lines;
