@@ -2,10 +2,10 @@
 
     key_timing.py PROGRAM [SAMPLES]
 
-PROGRAM is the corelane binary, best a release build. Starts it with one API key and sends wrong ones
-in random order, whose first 0, 20 or 42 characters of 43 are right (100,000 of each by default),
-from many loopback addresses, each of which stays below the limit of failed credentials. Prints
-Welch's t of each two kinds. The exit code is 0 if all are below 4.5.
+PROGRAM is the corelane binary, best a release build. Starts it with one API key and sends wrong
+ones in random order, whose first 0, 20 or 42 characters of 43 are right (100,000 of each by
+default), from many loopback addresses, each of which stays below the limit of failed credentials.
+Prints Welch's t of each two kinds. The exit code is 0 if all are below 4.5.
 
 It is no part of the gate: a busy neighbour makes its figures worse, never better.
 """

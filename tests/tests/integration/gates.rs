@@ -1,4 +1,4 @@
-//! The order of the checks on lines: of two that would both refuse a message, the first one answers.
+//! The order of the checks on lines: of two that would both refuse a message, the first answers.
 
 use corelane_tests::Client;
 use corelane_tests::client::{Channel, call, modern};
