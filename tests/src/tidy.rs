@@ -15,8 +15,10 @@ mod english;
 mod layers;
 mod mask;
 mod modules;
+mod named_tests;
 mod names;
 mod paths;
+mod secrets;
 
 mod forbidden_imports;
 mod shape;
@@ -30,9 +32,11 @@ pub use documents::{json_blocks_are_json, links_resolve, readme_is_short};
 pub use english::{riddles_are_rare, words_are_in_use};
 pub use layers::imports_point_down;
 pub use modules::every_file_is_declared;
+pub use named_tests::named_tests_exist;
 pub use names::{has_module_docs, names_are_allowed, nothing_is_left_to_do};
 
 pub use forbidden_imports::forbidden_imports_are_absent;
+pub use secrets::secrets_are_absent;
 pub use shape::{files_are_short, functions_are_short, lines_are_short};
 pub use source::{Finding, Source};
 pub use unsafety::unsafe_stays_where_it_is_listed;

@@ -18,6 +18,8 @@ mod capacity;
 mod changes;
 #[path = "integration/completions.rs"]
 mod completions;
+#[path = "integration/crossing.rs"]
+mod crossing;
 #[path = "integration/deadlines.rs"]
 mod deadlines;
 #[path = "integration/demo.rs"]
@@ -42,6 +44,8 @@ mod features;
 mod fixture;
 #[path = "integration/framing.rs"]
 mod framing;
+#[path = "integration/gates.rs"]
+mod gates;
 #[path = "integration/handlers.rs"]
 mod handlers;
 #[path = "integration/header_params.rs"]
@@ -52,6 +56,8 @@ mod host_check;
 mod host_script;
 #[path = "integration/ids.rs"]
 mod ids;
+#[path = "integration/injection.rs"]
+mod injection;
 #[path = "integration/isolation.rs"]
 mod isolation;
 #[path = "integration/issuer.rs"]

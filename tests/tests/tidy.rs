@@ -157,3 +157,20 @@ fn comments_are_plain() {
 fn words_have_one_meaning() {
     check(&rust(), tidy::words_are_in_use);
 }
+
+#[test]
+fn tests_of_documents_exist() {
+    let documents = Source::read_all(root(), &["security-tests.md"]);
+    assert_eq!(documents.len(), 1, "the document is in docs/");
+    report(&tidy::named_tests_exist(root(), &documents[0], &rust()));
+}
+
+#[test]
+fn no_secret_is_in_the_tree() {
+    let endings = [
+        ".rs", ".sh", ".py", ".mjs", ".toml", ".md", ".yml", ".yaml", ".json", ".service", ".pem",
+    ];
+    let sources = Source::read_all(root(), &endings);
+    assert!(sources.iter().any(|source| source.path.ends_with(".pem")) || sources.len() > 500);
+    check(&sources, tidy::secrets_are_absent);
+}

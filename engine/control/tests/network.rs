@@ -1,6 +1,8 @@
 //! The control thread against servers on sockets: keys, rotation, introspection, reloads, and the
 //! answers and addresses that are refused.
 
+#[path = "network/certificates.rs"]
+mod certificates;
 #[path = "network/introspection.rs"]
 mod introspection;
 #[path = "network/issuer.rs"]
@@ -44,6 +46,10 @@ impl Server {
     fn start_with(configuration: &str, limits: Limits, lookup: Lookup) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         Server::start_in(folder, configuration, limits, lookup)
+    }
+
+    fn start_in_folder(folder: TempDir, configuration: &str) -> Server {
+        Server::start_in(folder, configuration, Limits::default(), system_lookup())
     }
 
     fn start_in(folder: TempDir, configuration: &str, limits: Limits, lookup: Lookup) -> Server {

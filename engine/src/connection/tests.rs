@@ -5,6 +5,8 @@ mod access;
 mod answers;
 mod bounds;
 mod framing;
+#[cfg(feature = "auth")]
+mod gates;
 mod large;
 mod large_messages;
 #[cfg(feature = "auth")]

@@ -135,9 +135,27 @@ mod tests {
     }
 
     #[test]
-    fn random_bits_do_not_repeat() {
+    fn random_bits_do_not_repeat_and_are_even() {
+        const DRAWN: u32 = 1_000_000;
         let mut bits = RandomBits::default();
-        let drawn: std::collections::HashSet<u128> = (0..1000).map(|_| bits.draw()).collect();
-        assert_eq!(drawn.len(), 1000);
+        let mut set = std::collections::HashSet::with_capacity(DRAWN as usize);
+        let mut ones = [0_u32; 128];
+        let mut agreeing = [0_u32; 128];
+        let mut last = 0;
+        for _ in 0..DRAWN {
+            let drawn = bits.draw();
+            set.insert(drawn);
+            let same = !(drawn ^ drawn.rotate_left(1));
+            for (place, (ones, agreeing)) in ones.iter_mut().zip(&mut agreeing).enumerate() {
+                *ones += (drawn >> place & 1) as u32;
+                *agreeing += ((same ^ last) >> place & 1) as u32;
+            }
+            last = drawn;
+        }
+        assert_eq!(set.len(), DRAWN as usize);
+        // Ten standard deviations: an even source is outside once in 10^20 runs.
+        for count in ones.into_iter().chain(agreeing) {
+            assert!(count.abs_diff(DRAWN / 2) < 5_000, "{count} of {DRAWN}");
+        }
     }
 }

@@ -23,7 +23,9 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let mut issuer = Issuer::new("i", "i");
     issuer.algorithms = vec![Algorithm::Hs256];
     let resource = Resource::new("https://h/mcp").expect("a URI");
-    Verifier::new(resource, Arc::default()).with_issuer(Arc::new(issuer), Some(Arc::new(keys)))
+    Verifier::new(Arc::default())
+        .with_resource(resource)
+        .with_issuer(Arc::new(issuer), Some(Arc::new(keys)))
 });
 
 const CIRCUMSTANCES: Circumstances<'static> = Circumstances {

@@ -1,5 +1,7 @@
 //! The values of configurations.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use corelane_control::config::{Config, KeySource, ServerFacts};
 use corelane_guard::refusal::Refusal;
 use corelane_guard::token::jws::Algorithm;
@@ -231,5 +233,26 @@ fn modes_differ_in_requests_without_a_credential() {
         });
         let decision = config.policy.decide(&class, EntryKind::Tool, "x");
         assert_eq!(decision == Decision::Allowed, allows_all, "{mode} {rest}");
+    }
+}
+
+#[test]
+fn no_value_shows_its_secrets() {
+    let secret = "canary-7f3a9c51d2e84b60-canary-canary";
+    let folder = Folder::new(WHOLE);
+    std::fs::remove_file(folder.path().join("good")).expect("it is there");
+    folder.write("good", secret, 0o440);
+    let config = folder.read(&server(&["/mcp"])).expect("valid");
+    let bytes: Vec<String> = secret
+        .bytes()
+        .take(8)
+        .map(|byte| byte.to_string())
+        .collect();
+    for text in [format!("{config:?}"), format!("{config:#?}")] {
+        assert!(text.contains("partner"), "it shows the rest");
+        let compact: String = text.split_whitespace().collect();
+        for form in [secret, &STANDARD.encode(secret), &bytes.join(",")] {
+            assert!(!text.contains(form) && !compact.contains(form), "{text}");
+        }
     }
 }
