@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     } else {
         match Limits::parse(text) {
             Ok(limits) => {
-                assert!(limits.of("get_x").count() <= u16::MAX.into());
+                assert!(limits.tools.of("get_x").count() <= u16::MAX.into());
                 assert_eq!(Limits::parse(text).as_ref(), Ok(&limits));
             }
             Err(error) => check_lines(text, error.0.iter().map(|it| (it.line, &it.fault))),
@@ -39,7 +39,10 @@ fn check_lines<'a, F: Display + 'a>(text: &str, faults: impl Iterator<Item = (us
     let lines = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
     let mut count = 0;
     for (line, fault) in faults {
-        assert!((1..=lines).contains(&line), "line {line} of {lines}: {fault}");
+        assert!(
+            (1..=lines).contains(&line),
+            "line {line} of {lines}: {fault}"
+        );
         assert!(!fault.to_string().is_empty());
         count += 1;
     }

@@ -65,7 +65,9 @@ fuzz_target!(|data: &[u8]| {
     let end = input.iter().position(|byte| *byte == b'\n');
     let (header, claims) = input.split_at(end.unwrap_or(input.len()));
     let claims = claims.get(1..).unwrap_or_default();
-    let message = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let message = [header, claims]
+        .map(|part| URL_SAFE_NO_PAD.encode(part))
+        .join(".");
     let key = hmac::Key::new(hmac::HMAC_SHA256, &SECRET);
     let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
     let token = format!("{message}.{tag}");
@@ -87,7 +89,9 @@ fuzz_target!(|data: &[u8]| {
 fn check(verified: &Verified, claims: &Value) {
     let audience = &claims["aud"];
     let is_named = |value: &Value| value.as_str().is_some_and(is_resource);
-    let is_among = audience.as_array().is_some_and(|it| it.iter().any(is_named));
+    let is_among = audience
+        .as_array()
+        .is_some_and(|it| it.iter().any(is_named));
     let is_ours = is_named(audience) || is_among;
     assert!(is_ours, "the audience is another: {audience}");
     let subject = &verified.identity.subject;
@@ -95,9 +99,16 @@ fn check(verified: &Verified, claims: &Value) {
     assert!(!subject.chars().any(char::is_control), "{subject:?}");
     for name in ["nbf", "iat"] {
         let start_s = claims[name].as_f64().unwrap_or_default();
-        assert!(start_s <= (NOW_S + LEEWAY_S) as f64, "{name} is in the future");
+        assert!(
+            start_s <= (NOW_S + LEEWAY_S) as f64,
+            "{name} is in the future"
+        );
     }
-    assert!(verified.until_s > NOW_S);
+    let expires_s = verified.identity.expires_s;
+    assert!(
+        expires_s.is_none_or(|end_s| end_s.saturating_add(LEEWAY_S) > NOW_S),
+        "expired"
+    );
     assert!(claims["cnf"].get("jkt").is_none(), "bound to another key");
 }
 

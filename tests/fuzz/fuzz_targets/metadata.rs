@@ -41,7 +41,12 @@ fn check_resource(text: &str) {
     };
     let metadata = publication.metadata(&resource, "/mcp", true);
     let metadata = metadata.expect("there is an issuer");
-    assert!(metadata.paths.iter().all(|path| path.starts_with(WELL_KNOWN)));
+    assert!(
+        metadata
+            .paths
+            .iter()
+            .all(|path| path.starts_with(WELL_KNOWN))
+    );
     let body: serde_json::Value = serde_json::from_slice(&metadata.body).expect("JSON");
     assert_eq!(body["resource"], text);
 }
@@ -55,7 +60,10 @@ fn check_issuer(text: &str) {
         return;
     };
     for joined in metadata_urls(&url) {
-        assert_eq!((joined.scheme(), joined.host_str()), (url.scheme(), Some(&*host)));
+        assert_eq!(
+            (joined.scheme(), joined.host_str()),
+            (url.scheme(), Some(&*host))
+        );
         assert_eq!(joined.port_or_known_default(), url.port_or_known_default());
         assert!(joined.path().contains("/.well-known/"), "{joined}");
     }
@@ -74,7 +82,11 @@ fn check_issuer(text: &str) {
             assert!(keys.url.scheme() == "https" || is_here, "{}", keys.url);
             let is_other = keys.url.host_str() != Some(&*host);
             let is_found = keys.reach == Reach::Found;
-            assert!(allows_private || !is_other || is_found || is_here, "{}", keys.url);
+            assert!(
+                allows_private || !is_other || is_found || is_here,
+                "{}",
+                keys.url
+            );
         }
     }
 }
