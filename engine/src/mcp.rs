@@ -45,6 +45,7 @@ mod holder_lists;
 mod home_id;
 mod inbound;
 mod large_message;
+mod limit_hits;
 mod listening;
 mod notifier;
 mod outbox;

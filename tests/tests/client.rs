@@ -2,5 +2,7 @@
 
 #[path = "client/catalog.rs"]
 mod catalog;
+#[path = "client/conformance.rs"]
+mod conformance;
 #[path = "client/endings.rs"]
 mod endings;

@@ -14,6 +14,7 @@ use corelane_protocol::jsonrpc::{Id, Value, encode};
 use corelane_protocol::request_state;
 
 use super::handler_kind::HandlerKind;
+use super::limit_hits::LimitHit;
 use super::permissions::Denied;
 use super::task_id::TaskId;
 use crate::audit::AuditPort;
@@ -193,6 +194,22 @@ impl Audit {
             arguments_digest: facts.digest,
             arguments: facts.arguments.as_deref(),
             ..of.actor.record(Event::Call)
+        });
+    }
+
+    /// Records the requests of a client that a limit has refused in one second.
+    pub(super) fn limit_hit(&self, hit: &LimitHit) {
+        if !self.is_on {
+            return;
+        }
+        self.port.record(Record {
+            principal: hit.principal.as_deref(),
+            decision: Some("limited"),
+            rule: Some(hit.limit.text()),
+            from_us: Some(hit.from_us),
+            to_us: Some(hit.to_us),
+            count: Some(hit.count),
+            ..Record::new(Event::LimitHit, 0)
         });
     }
 

@@ -11,6 +11,7 @@ use corelane_protocol::mcp::error_code;
 
 use super::context::Context;
 use super::disposition::Disposition;
+use super::limit_hits::LimitHits;
 use super::requester::Requester;
 use crate::guard::holder::HolderKey;
 use crate::guard::limit::board::QuotaBoard;
@@ -29,6 +30,8 @@ pub(super) struct RateLimits {
     board_due_ns: u64,
     is_restored: bool,
     now_ns: u64,
+    /// For the audit log.
+    pub(super) hits: LimitHits,
 }
 
 /// A request that counts.
@@ -58,6 +61,7 @@ impl RateLimits {
             board_due_ns: 0,
             is_restored: false,
             now_ns: 0,
+            hits: LimitHits::default(),
         }
     }
 
@@ -121,11 +125,15 @@ impl RateLimits {
             source,
         };
         let (limits, now_ns) = (&mut self.limits, self.now_ns);
-        Some(match counted {
+        let admitted = match counted {
             Counted::Request => limits.admit_request(client, now_ns),
             Counted::Session => limits.admit_session(client, now_ns),
             Counted::Call(tool, bytes) => limits.admit_call(client, tool, bytes, now_ns),
-        })
+        };
+        if let Err(limited) = &admitted {
+            self.hits.count(limited.limit, client.principal);
+        }
+        Some(admitted)
     }
 
     /// Handles a message of another shard.

@@ -46,6 +46,11 @@ impl Audited {
     }
 
     fn start_as(change: impl FnOnce(Setup) -> Setup) -> Audited {
+        Audited::start_with("", change)
+    }
+
+    /// With further sections of the access file.
+    fn start_with(sections: &str, change: impl FnOnce(Setup) -> Setup) -> Audited {
         let directory = TempDir::new().expect("a directory");
         let issuer = Issuer::new();
         issuer.write_keys(&directory.path().join("keys.json"));
@@ -56,7 +61,7 @@ impl Audited {
             "[auth]\nresource = \"https://mcp.example.com/mcp\"\n\
              [[auth.issuer]]\nalias = \"test\"\nissuer = \"{ISSUER}\"\njwks_file = \"keys.json\"\n\
              [[auth.api_key]]\nid = \"ci\"\nsha256 = \"{digits}\"\n{RULES}\n\
-             [audit]\ndirectory = {log:?}\nnode = \"n\"\n"
+             [audit]\ndirectory = {log:?}\nnode = \"n\"\n{sections}"
         );
         let path = directory.path().join("corelane.toml");
         fs::write(&path, text).expect("there is space");
@@ -465,4 +470,26 @@ fn reloaded_certificates_are_recorded() {
     authority.write_server_files(&authority.certificate_file(), &authority.key_file());
     let reloaded = audited.wait_for("tls.reloaded", 1);
     assert_eq!(reloaded[0]["outcome"], "loaded");
+}
+
+#[test]
+fn requests_past_a_limit_are_recorded_as_sums() {
+    const REQUESTS: u64 = 200;
+    let limits = "[limits]\nprincipal = { rate = \"1/h\", burst = 2 }\n";
+    let audited = Audited::start_with(limits, |setup| setup);
+    let mut connection = audited.server.connect();
+    for _ in 0..REQUESTS {
+        connection.exchange(&Audited::sign(call("echo"), &audited.key));
+    }
+    audited.end();
+    let hits = audited.records("limit.hit");
+    let counts = hits.iter().filter_map(|record| record["count"].as_u64());
+    assert_eq!(counts.sum::<u64>(), REQUESTS - 2);
+    for record in &hits {
+        let found = members(record, ["principal", "decision", "rule"]);
+        let expected = ["api_key::ci", "limited", "principal"].map(Value::from);
+        assert_eq!(found, expected);
+    }
+    // One for each second; a machine that takes half a minute for 200 requests is broken.
+    assert!(hits.len() < 30, "{} records", hits.len());
 }

@@ -64,6 +64,17 @@ impl Endpoint {
         if !services.limits.are_none() {
             let unix_s = services.context.unix_now_ms() / 1000;
             services.limits.update_clock(now_us, unix_s);
+            for hit in services.limits.hits.take_before(unix_s) {
+                services.context.audit.limit_hit(&hit);
+            }
+        }
+    }
+
+    /// Records the requests that limits have refused in the last second of the shard.
+    pub(super) fn record_last_hits(&mut self) {
+        let services = &mut self.services;
+        for hit in services.limits.hits.take() {
+            services.context.audit.limit_hit(&hit);
         }
     }
 }

@@ -19,6 +19,7 @@ impl Endpoint {
     pub(crate) fn finish_drain(&mut self) {
         self.services.endings().end_all_sessions();
         self.services.limits.publish();
+        self.record_last_hits();
     }
 
     /// Handles that the only connection of the shard, which is a channel, has ended its input: no
