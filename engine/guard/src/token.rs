@@ -52,6 +52,15 @@ pub enum Checked {
     Later,
 }
 
+/// A token that is not known to be valid.
+#[derive(Debug)]
+pub enum Unproved {
+    /// It is known to be refused.
+    Refused(TokenFault),
+    /// Nothing is known about the token with this hash.
+    Unknown(TokenDigest),
+}
+
 impl Authenticator {
     /// A verifier with an empty cache.
     pub fn new(verifier: Verifier, cache: TokenCache) -> Authenticator {
@@ -66,44 +75,56 @@ impl Authenticator {
         circumstances: &Circumstances<'_>,
         checks_left: &mut u32,
     ) -> Checked {
-        let token = token.as_bytes();
-        if token.starts_with(api_key::PREFIX) {
-            // It has no signature, and is never cached.
-            return match self.verifier.verify(token, circumstances) {
-                Ok(verified) => Checked::Valid(verified.identity),
-                Err(fault) => Checked::Refused(fault),
-            };
+        match self.find(token, circumstances) {
+            Ok(identity) => Checked::Valid(identity),
+            Err(unproved) => self.verify(token, unproved, circumstances, checks_left),
         }
-        let digest = self.cache.digest(token);
-        match self.cache.find(&digest, circumstances) {
-            Some(Cached::Valid(identity)) => return Checked::Valid(Arc::clone(identity)),
-            Some(Cached::Refused(fault)) => return Checked::Refused(fault),
-            None => {}
-        }
-        if *checks_left == 0 {
-            return Checked::Later;
-        }
-        *checks_left -= 1;
-        let result = self.verifier.verify(token, circumstances);
-        self.keep(digest, result, circumstances.now_s)
     }
 
-    /// The identity behind a token that was verified before, or behind an API key.
+    /// The first part of a check, which takes no signature: the identity behind a token that was
+    /// verified before, or behind an API key.
+    ///
+    /// # Errors
+    /// The token is for [`Authenticator::verify`].
     pub fn find(
         &mut self,
         token: Bearer<'_>,
         circumstances: &Circumstances<'_>,
-    ) -> Option<Arc<Identity>> {
+    ) -> Result<Arc<Identity>, Unproved> {
         let token = token.as_bytes();
         if token.starts_with(api_key::PREFIX) {
+            // It has no signature, and is never cached.
             let verified = self.verifier.verify(token, circumstances);
-            return verified.ok().map(|verified| verified.identity);
+            return verified
+                .map(|verified| verified.identity)
+                .map_err(Unproved::Refused);
         }
         let digest = self.cache.digest(token);
         match self.cache.find(&digest, circumstances) {
-            Some(Cached::Valid(identity)) => Some(Arc::clone(identity)),
-            Some(Cached::Refused(_)) | None => None,
+            Some(Cached::Valid(identity)) => Ok(Arc::clone(identity)),
+            Some(Cached::Refused(fault)) => Err(Unproved::Refused(fault)),
+            None => Err(Unproved::Unknown(digest)),
         }
+    }
+
+    /// The second part of a check of the same token.
+    pub fn verify(
+        &mut self,
+        token: Bearer<'_>,
+        unproved: Unproved,
+        circumstances: &Circumstances<'_>,
+        checks_left: &mut u32,
+    ) -> Checked {
+        let digest = match unproved {
+            Unproved::Refused(fault) => return Checked::Refused(fault),
+            Unproved::Unknown(digest) => digest,
+        };
+        if *checks_left == 0 {
+            return Checked::Later;
+        }
+        *checks_left -= 1;
+        let result = self.verifier.verify(token.as_bytes(), circumstances);
+        self.keep(digest, result, circumstances.now_s)
     }
 
     /// Keeps the result of an introspection for the next check of the token, unless it may be

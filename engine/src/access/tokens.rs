@@ -161,18 +161,20 @@ impl Tokens {
             certificate: known.and_then(|peer| peer.certificate.as_deref()),
             address: known.and_then(|peer| peer.address),
         };
-        if let Some(identity) = self.authenticator.find(token, &circumstances) {
-            return (Identified::Known(Some(identity)), None);
-        }
+        let unproved = match self.authenticator.find(token, &circumstances) {
+            Ok(identity) => return (Identified::Known(Some(identity)), None),
+            Err(unproved) => unproved,
+        };
         let Some(source) = client.source else {
             return (Identified::Later(Recheck::PeerKnown), None);
         };
         if let Some(refusal) = self.failed.refusal_of(source) {
             return (Identified::Refused(refusal), None);
         }
+        let checks_left = &mut self.checks_left;
         let checked = self
             .authenticator
-            .check(token, &circumstances, &mut self.checks_left);
+            .verify(token, unproved, &circumstances, checks_left);
         match checked {
             Checked::Valid(identity) => (Identified::Known(Some(identity)), Some(Note::FirstSight)),
             Checked::Later => (Identified::Later(Recheck::NextTurn), None),
