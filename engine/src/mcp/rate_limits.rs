@@ -106,23 +106,26 @@ impl RateLimits {
         }
     }
 
-    /// Admits a request of a requester, whose source is `holder` if it is known. None if it must be
-    /// looked up first.
+    /// Admits a request of a requester, which has this holder if it is known.
+    ///
+    /// # Errors
+    /// The refusal that was written, or the holder must be looked up first.
     pub(super) fn admit(
         &mut self,
+        context: &Context,
         counted: Counted<'_>,
-        requester: Requester<'_>,
-        holder: Option<HolderKey>,
-    ) -> Option<Result<(), Limited>> {
-        let source = match holder {
-            None if self.limits.limits().counts_sources() => return None,
+        (requester, holder): (Requester<'_>, Option<HolderKey>),
+        (id, out): (Id<'_>, &mut Vec<u8>),
+    ) -> Result<(), Disposition> {
+        let holder = match holder {
+            None if self.limits.limits().counts_sources() => return Err(Disposition::PeerNeeded),
             holder => holder.unwrap_or(HolderKey::ANONYMOUS),
         };
         let identity = requester.identity();
         let client = Client {
             principal: requester.principal(),
             tenant: identity.and_then(|identity| identity.tenant.as_deref()),
-            source,
+            holder,
         };
         let (limits, now_ns) = (&mut self.limits, self.now_ns);
         let admitted = match counted {
@@ -130,10 +133,10 @@ impl RateLimits {
             Counted::Session => limits.admit_session(client, now_ns),
             Counted::Call(tool, bytes) => limits.admit_call(client, tool, bytes, now_ns),
         };
-        if let Err(limited) = &admitted {
+        admitted.map_err(|limited| {
             self.hits.count(limited.limit, client.principal);
-        }
-        Some(admitted)
+            refuse(context, limited, id, out)
+        })
     }
 
     /// Handles a message of another shard.
@@ -154,12 +157,7 @@ impl RateLimits {
 
 /// Refuses a request that is past a limit.
 #[cold]
-pub(super) fn refuse(
-    context: &Context,
-    limited: Limited,
-    id: Id<'_>,
-    out: &mut Vec<u8>,
-) -> Disposition {
+fn refuse(context: &Context, limited: Limited, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
     context.meter.count(Counter::RefusedRate);
     let text = context.format(format_args!("{limited}"));
     encode::write_error_with_data(out, Some(id), error_code::INTERNAL_ERROR, text, |out| {

@@ -23,7 +23,7 @@ use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::permissions::{Denied, Permissions, Use};
 use super::questions::Questions;
-use super::rate_limits::{self, Counted, RateLimits};
+use super::rate_limits::{Counted, RateLimits};
 use super::session_id::SessionId;
 use super::sessions::Sessions;
 use super::streams::Streams;
@@ -206,13 +206,11 @@ impl Starter<'_> {
             return Ok(());
         }
         let bytes = request.params.map_or(0, |params| params.owned_bytes());
-        let (requester, holder) = (*request.inbound.requester, self.holder_of(request));
+        // Its rate was admitted before, so that its holder is known if that matters.
+        let client = (*request.inbound.requester, self.holder_of(request));
         let counted = Counted::Call(tool, bytes);
-        match self.limits.admit(counted, requester, holder) {
-            None => Err(self.context.need_peer(Counter::RequestsModern)),
-            Some(Err(limited)) => Err(rate_limits::refuse(self.context, limited, request.id, out)),
-            Some(Ok(())) => Ok(()),
-        }
+        self.limits
+            .admit(self.context, counted, client, (request.id, out))
     }
 
     /// Runs a handler with fitting arguments.

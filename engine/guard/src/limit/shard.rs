@@ -32,8 +32,8 @@ pub struct Client<'a> {
     pub principal: Option<&'a str>,
     /// The tenant of its identity.
     pub tenant: Option<&'a str>,
-    /// Its source.
-    pub source: HolderKey,
+    /// Its holder: that of the principal, or else that of its source.
+    pub holder: HolderKey,
 }
 
 /// A message between the limits of two shards of a server.
@@ -106,8 +106,7 @@ impl ShardLimits {
     /// The limit that refuses it.
     pub fn admit_session(&mut self, client: Client<'_>, now_ns: u64) -> Result<(), Limited> {
         self.take_request(client);
-        let (rate, holder) = (self.limits.sessions, self.holder_of(client));
-        self.take(LimitName::Sessions, rate, holder);
+        self.take(LimitName::Sessions, self.limits.sessions, client.holder);
         self.spend(now_ns)
     }
 
@@ -127,7 +126,7 @@ impl ShardLimits {
         let limits = Arc::clone(&self.limits);
         for limit in tool.into_iter().flat_map(|tool| limits.tools.of(tool)) {
             let holder = match limit.is_per_principal {
-                true => self.holder_of(client),
+                true => client.holder,
                 false => HolderKey::ANONYMOUS,
             };
             let key = LimitKey::new(limit, holder);
@@ -196,11 +195,6 @@ impl ShardLimits {
         }
     }
 
-    fn holder_of(&self, client: Client<'_>) -> HolderKey {
-        let principal = client.principal.map(|name| self.holders.of_principal(name));
-        principal.unwrap_or(client.source)
-    }
-
     fn take_request(&mut self, client: Client<'_>) {
         let Limits {
             principal,
@@ -213,7 +207,7 @@ impl ShardLimits {
             None => (LimitName::Source, source),
         };
         self.taken.clear();
-        self.take(name, rate, self.holder_of(client));
+        self.take(name, rate, client.holder);
         self.take(LimitName::Global, global, HolderKey::ANONYMOUS);
     }
 

@@ -12,7 +12,7 @@ use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
-use crate::mcp::rate_limits::{self, Counted};
+use crate::mcp::rate_limits::Counted;
 use crate::mcp::session_id::SessionId;
 use crate::meter::Counter;
 
@@ -54,17 +54,19 @@ impl Services {
         };
         match admitted {
             Err(refusal) => self.context.refuse(refusal.id, refusal.reason, out),
-            Ok(Admitted::Modern(request)) => match self.limit_modern(inbound, request.id, out) {
-                Err(refused) => refused,
-                Ok(()) => match self.task_home(&request) {
-                    None => self.modern(inbound, &request, out),
-                    Some(home) => {
-                        let kind = self.context.forwards.admit(body).map(ForwardedKind::Task);
-                        let (to, id) = (SessionId::none(home), Some(request.id));
-                        self.forward(inbound, (to, None), id, kind, out)
-                    }
-                },
-            },
+            Ok(Admitted::Modern(request)) => {
+                match self.limit((Counted::Request, inbound), None, request.id, out) {
+                    Err(refused) => refused,
+                    Ok(()) => match self.task_home(&request) {
+                        None => self.modern(inbound, &request, out),
+                        Some(home) => {
+                            let kind = self.context.forwards.admit(body).map(ForwardedKind::Task);
+                            let (to, id) = (SessionId::none(home), Some(request.id));
+                            self.forward(inbound, (to, None), id, kind, out)
+                        }
+                    },
+                }
+            }
             Ok(Admitted::ModernNotification) => Disposition::Accepted,
             Ok(Admitted::Initialize { id, params }) => self.initialize(inbound, id, params, out),
             Ok(Admitted::Session { claim, message }) => {
@@ -81,40 +83,26 @@ impl Services {
         }
     }
 
-    /// Admits a modern request by the rate of its client.
+    /// Admits a request by the limits of its client, which has the holder of its session or else
+    /// its own.
     ///
     /// # Errors
-    /// The refusal that was written, or the source of the client must be looked up first.
+    /// The refusal that was written, or the holder of the client must be looked up first.
     #[inline]
-    fn limit_modern(
+    pub(super) fn limit(
         &mut self,
-        inbound: Inbound<'_>,
+        (counted, inbound): (Counted<'_>, Inbound<'_>),
+        of_session: Option<HolderKey>,
         id: Id<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Disposition> {
         if self.limits.are_none() {
             return Ok(());
         }
-        let holder = inbound.requester.holder(&self.context.holders);
-        self.limit((Counted::Request, inbound), holder, id, out)
-    }
-
-    /// Admits a request by the limits of its client, whose source is `holder` if it is known.
-    ///
-    /// # Errors
-    /// The refusal that was written, or the source of the client must be looked up first.
-    pub(super) fn limit(
-        &mut self,
-        (counted, inbound): (Counted<'_>, Inbound<'_>),
-        holder: Option<HolderKey>,
-        id: Id<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Disposition> {
-        match self.limits.admit(counted, *inbound.requester, holder) {
-            None => Err(Disposition::PeerNeeded),
-            Some(Err(limited)) => Err(rate_limits::refuse(&self.context, limited, id, out)),
-            Some(Ok(())) => Ok(()),
-        }
+        let requester = *inbound.requester;
+        let holder = of_session.or_else(|| requester.holder(&self.context.holders));
+        let client = (requester, holder);
+        self.limits.admit(&self.context, counted, client, (id, out))
     }
 
     /// Refuses a new call because the shard is overloaded.

@@ -34,7 +34,7 @@ fn client<'a>(principal: Option<&'a str>, source: &str) -> Client<'a> {
     Client {
         principal,
         tenant: None,
-        source: Holders::default().of_principal(source),
+        holder: Holders::default().of_principal(principal.unwrap_or(source)),
     }
 }
 
