@@ -17,12 +17,17 @@ struct Parts<'u> {
     rest: &'u str,
 }
 
+/// Whether a text is a scheme (RFC 3986 3.1).
+pub(crate) fn is_scheme(text: &str) -> bool {
+    let is_start = text.starts_with(|it: char| it.is_ascii_alphabetic());
+    let is_in = |it: char| it.is_ascii_alphanumeric() || matches!(it, '+' | '-' | '.');
+    is_start && text.chars().all(is_in)
+}
+
 /// The parts of a URI (RFC 3986 3); none of a text without a scheme.
 fn parts(uri: &str) -> Option<Parts<'_>> {
     let (scheme, after) = uri.split_once(':')?;
-    let is_start = scheme.starts_with(|it: char| it.is_ascii_alphabetic());
-    let is_scheme = |it: char| it.is_ascii_alphanumeric() || matches!(it, '+' | '-' | '.');
-    if !is_start || !scheme.chars().all(is_scheme) {
+    if !is_scheme(scheme) {
         return None;
     }
     let rest = after.strip_prefix("//");

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::entry::{Entry, EntryError};
 
@@ -121,16 +121,12 @@ pub struct UpstreamList {
     pub is_private: bool,
 }
 
-#[derive(Deserialize)]
+/// The parts of a result.
 struct Page {
-    #[serde(rename = "nextCursor")]
     next_cursor: Option<Box<str>>,
-    #[serde(rename = "ttlMs")]
     ttl_ms: Option<f64>,
-    #[serde(rename = "cacheScope")]
     cache_scope: Option<Box<str>>,
-    #[serde(alias = "prompts", alias = "resources", alias = "resourceTemplates")]
-    tools: Vec<Entry>,
+    entries: Vec<Entry>,
 }
 
 impl Walk {
@@ -182,7 +178,7 @@ impl Walk {
         let ttl_ms = page.ttl_ms.filter(|ttl_ms| *ttl_ms >= 0.0);
         let ttl_ms = ttl_ms.map(|ttl_ms| ttl_ms as u64);
         self.list.ttl_ms = self.list.ttl_ms.into_iter().chain(ttl_ms).min();
-        for entry in page.tools {
+        for entry in page.entries {
             if self.list.entries.len() >= self.limits.entries_max {
                 self.list.bound = Some(WalkBound::Entries);
                 return Ok(());
@@ -216,9 +212,9 @@ impl Walk {
             fault,
         };
         let page: Entry = serde_json::from_str(result).map_err(|it| error(it.to_string()))?;
-        if page.raw(self.kind.member()).is_none() {
-            return Err(error(format!("{:?} is missing", self.kind.member())));
-        }
+        let entries = member(&page, self.kind.member()).map_err(error)?;
+        let missing = || error(format!("{:?} is missing", self.kind.member()));
+        let entries = entries.ok_or_else(missing)?;
         // No other list is taken for this one.
         let others = [
             ListKind::Tools,
@@ -230,8 +226,21 @@ impl Walk {
         if let Some(other) = others.find(|kind| page.raw(kind.member()).is_some()) {
             return Err(error(format!("{:?} does not belong to it", other.member())));
         }
-        serde_json::from_str(result).map_err(|it| error(it.to_string()))
+        Ok(Page {
+            next_cursor: member(&page, "nextCursor").map_err(error)?,
+            ttl_ms: member(&page, "ttlMs").map_err(error)?,
+            cache_scope: member(&page, "cacheScope").map_err(error)?,
+            entries,
+        })
     }
+}
+
+/// A member of a result; null is as if it were absent.
+fn member<T: DeserializeOwned>(page: &Entry, name: &str) -> Result<Option<T>, String> {
+    let Some(raw) = page.raw(name) else {
+        return Ok(None);
+    };
+    serde_json::from_str(raw.get()).map_err(|error| format!("{name:?}: {error}"))
 }
 
 #[cfg(test)]

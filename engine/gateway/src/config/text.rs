@@ -13,6 +13,7 @@ use super::target::Target;
 use super::{ADDRESSES_MAX, UPSTREAMS_MAX};
 use super::{Era, Filter, OnChange, Sessions, ToolOverride, Upstream, Value};
 use crate::names::Naming;
+use crate::uris::is_scheme;
 
 const NAME_CHARS_MAX: usize = 32;
 const PREFIX_CHARS_MAX: usize = 24;
@@ -376,13 +377,9 @@ impl Checker<'_> {
 
     fn schemes(&mut self, schemes: Vec<Spanned<String>>) -> Vec<Box<str>> {
         let schemes = schemes.into_iter().filter_map(|scheme| {
-            self.take(scheme, |scheme| {
-                let is_start = scheme.starts_with(|it: char| it.is_ascii_alphabetic());
-                let is_in = |it: char| it.is_ascii_alphanumeric() || matches!(it, '+' | '-' | '.');
-                match is_start && scheme.chars().all(is_in) {
-                    true => Ok(Box::from(scheme.to_ascii_lowercase())),
-                    false => Err(Fault::Scheme(scheme)),
-                }
+            self.take(scheme, |scheme| match is_scheme(&scheme) {
+                true => Ok(Box::from(scheme.to_ascii_lowercase())),
+                false => Err(Fault::Scheme(scheme)),
             })
         });
         schemes.collect()
