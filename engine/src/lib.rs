@@ -89,7 +89,7 @@ pub mod guard {
     #[cfg(feature = "auth")]
     pub use corelane_guard::pins;
     #[cfg(feature = "auth")]
-    pub(crate) use corelane_guard::{access, credential, token};
+    pub(crate) use corelane_guard::{access, credential, finding, token};
     pub use corelane_guard::{audit, bits, identity, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, hidden, holder, limit, lookalike, peer};
     pub(crate) use corelane_guard::{refusal, shares};

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use child::INHERITED;
 pub use child::{Child, ChildLimits};
-pub use fault::{Fault, Finding, UpstreamsError};
+pub use fault::{Fault, UpstreamsError};
 pub use target::{Target, TargetError};
 
 use crate::names::Naming;

@@ -11,6 +11,7 @@ pub mod api_key;
 pub mod audit;
 pub mod bits;
 pub mod credential;
+pub mod finding;
 pub mod forwarded;
 pub mod hidden;
 pub mod holder;

@@ -48,7 +48,6 @@ pub use argument::Argument;
 pub use decide::{Class, Decision, GrantId};
 pub use explain::Explanation;
 pub use fault::{Fault, Finding, PolicyError};
-pub use file::line_of;
 pub use pattern::NamePattern;
 pub use pattern::{NormalUri, PatternDefect};
 pub use rules::{Claims, Policy};

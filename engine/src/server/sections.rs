@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::Server;
 use super::error::{Error, Result};
 use crate::guard::audit::AuditText;
+use crate::guard::finding::line_of;
 use crate::guard::pins::{Pins, PinsSettings};
-use crate::guard::policy::line_of;
 use crate::profile::Profile;
 
 /// Those sections. The others are checked by the control thread.

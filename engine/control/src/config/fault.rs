@@ -26,13 +26,7 @@ pub struct ConfigError {
 }
 
 /// A fault, and the line of the configuration that has it.
-#[derive(Debug)]
-pub struct Finding {
-    /// The line, from 1.
-    pub line: usize,
-    /// The fault.
-    pub fault: Fault,
-}
+pub type Finding = corelane_guard::finding::Finding<Fault>;
 
 struct Lines<'a>(&'a ConfigError);
 

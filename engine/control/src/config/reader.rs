@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use corelane_guard::finding::line_of;
 use corelane_guard::limit;
 use corelane_guard::network::Networks;
 use corelane_guard::policy::{self, Policy, PolicyError};
@@ -146,7 +147,7 @@ impl<'a> Reader<'a> {
             return;
         }
         self.findings.push(Finding {
-            line: policy::line_of(self.text, span.start),
+            line: line_of(self.text, span.start),
             fault: fault.into(),
         });
     }

@@ -1,36 +1,12 @@
 //! The faults of a configuration of upstreams.
 
-use std::fmt;
-
+use corelane_guard::finding::Findings;
 use corelane_guard::policy::PatternDefect;
 
 use super::{ADDRESSES_MAX, UPSTREAMS_MAX};
 
-/// A fault, and the line of the configuration that has it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct Finding {
-    /// The line, from 1.
-    pub line: usize,
-    /// The fault.
-    pub fault: Fault,
-}
-
-/// A configuration that is not in use, for all the faults that were found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamsError(pub Vec<Finding>);
-
-impl std::error::Error for UpstreamsError {}
-
-impl fmt::Display for UpstreamsError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, finding) in self.0.iter().enumerate() {
-            let line_end = if place == 0 { "" } else { "\n" };
-            write!(out, "{line_end}{finding}")?;
-        }
-        Ok(())
-    }
-}
+/// The configuration is not in use, for all the faults that were found.
+pub type UpstreamsError = Findings<Fault>;
 
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-use corelane_guard::policy::{NamePattern, line_of};
+use corelane_guard::finding::TextChecker;
+use corelane_guard::policy::NamePattern;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::child::{Child, ChildLimits, INHERITED};
-use super::fault::{Fault, Finding, UpstreamsError};
+use super::fault::{Fault, UpstreamsError};
 use super::target::Target;
 use super::{ADDRESSES_MAX, UPSTREAMS_MAX};
 use super::{Era, Filter, OnChange, Sessions, ToolOverride, Upstream, Value};
@@ -114,16 +115,10 @@ struct ToolText {
 
 /// Reads the sections.
 pub(super) fn parse(text: &str) -> Result<Vec<Upstream>, UpstreamsError> {
-    let document = toml::Deserializer::parse(text).and_then(Document::deserialize);
-    let document = document.map_err(|error| {
-        let line = line_of(text, error.span().map_or(0, |span| span.start));
-        let fault = Fault::Syntax(error.message().to_owned());
-        UpstreamsError(vec![Finding { line, fault }])
-    })?;
+    let (faults, document) = TextChecker::read::<Document>(text, Fault::Syntax)?;
     let mut checker = Checker {
-        text,
+        faults,
         names: HashSet::new(),
-        findings: Vec::new(),
     };
     let mut upstreams = Vec::new();
     for (number, upstream) in document.upstream.into_iter().enumerate() {
@@ -133,33 +128,25 @@ pub(super) fn parse(text: &str) -> Result<Vec<Upstream>, UpstreamsError> {
         }
         upstreams.extend(checker.upstream(upstream));
     }
-    match checker.findings.is_empty() {
-        true => Ok(upstreams),
-        false => Err(UpstreamsError(checker.findings)),
-    }
+    checker.faults.finish(upstreams)
 }
 
 struct Checker<'a> {
-    text: &'a str,
+    faults: TextChecker<'a, Fault>,
     names: HashSet<String>,
-    findings: Vec<Finding>,
 }
 
 impl Checker<'_> {
-    fn find(&mut self, at: usize, fault: Fault) {
-        let line = line_of(self.text, at);
-        self.findings.push(Finding { line, fault });
+    fn find(&mut self, place: usize, fault: Fault) {
+        self.faults.find(place, fault);
     }
 
-    /// The value of a part of the text. None if it has a fault.
     fn take<T, V>(
         &mut self,
         part: Spanned<T>,
         check: impl FnOnce(T) -> Result<V, Fault>,
     ) -> Option<V> {
-        let at = part.span().start;
-        let value = check(part.into_inner());
-        value.map_err(|fault| self.find(at, fault)).ok()
+        self.faults.take(part, check)
     }
 
     fn upstream(&mut self, mut text: UpstreamText) -> Option<Upstream> {

@@ -8,7 +8,7 @@ mod text;
 use std::collections::HashMap;
 use std::path::Path;
 
-pub use text::{Fault, Finding, LimitsError};
+pub use text::{Fault, LimitsError};
 
 use super::bucket::Rate;
 use super::failures::FailureLimit;

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
+use crate::finding::line_of;
+
 /// The sections of a configuration. An unknown one is refused: a misspelt `[[deny]]` that was left
 /// out would allow what it denies.
 #[derive(Debug, Default, Deserialize)]
@@ -143,12 +145,6 @@ pub(super) enum Value {
     Boolean(bool),
     Integer(i64),
     Text(String),
-}
-
-/// The line, from 1, of a place in a text.
-pub fn line_of(text: &str, place: usize) -> usize {
-    let before = &text.as_bytes()[..place.min(text.len())];
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The lines of a text.

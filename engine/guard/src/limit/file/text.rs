@@ -1,16 +1,16 @@
 //! The text of the section, and the faults in it.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Limits, OwnerQuota, TOOL_LIMITS_MAX, ToolLimit};
+use crate::finding::{Findings, TextChecker};
 use crate::limit::bucket::{Rate, RateError};
 use crate::limit::failures::FailureLimit;
 use crate::limit::quota::Quota;
-use crate::policy::{NamePattern, PatternDefect, line_of};
+use crate::policy::{NamePattern, PatternDefect};
 
 /// The largest burst that a rate has by itself, unless one second has more requests: agents make
 /// some calls at once.
@@ -18,31 +18,8 @@ const BURST_DEFAULT: u64 = 10;
 const TRIES_MAX: u32 = 1000;
 const DAY_S: u32 = 24 * 3600;
 
-/// A fault, and the line of the configuration that has it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct Finding {
-    /// The line, from 1.
-    pub line: usize,
-    /// The fault.
-    pub fault: Fault,
-}
-
-/// A section that is not in use, for all the faults that were found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitsError(pub Vec<Finding>);
-
-impl std::error::Error for LimitsError {}
-
-impl fmt::Display for LimitsError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, finding) in self.0.iter().enumerate() {
-            let line_end = if place == 0 { "" } else { "\n" };
-            write!(out, "{line_end}{finding}")?;
-        }
-        Ok(())
-    }
-}
+/// The section is not in use, for all the faults that were found.
+pub type LimitsError = Findings<Fault>;
 
 /// A fault of the section.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -183,70 +160,39 @@ impl Limits {
     /// # Errors
     /// The section has faults: all are named, each with its line.
     pub fn parse(text: &str) -> Result<Limits, LimitsError> {
-        let document = toml::Deserializer::parse(text).and_then(Document::deserialize);
-        let document = document.map_err(|error| {
-            let line = line_of(text, error.span().map_or(0, |span| span.start));
-            let fault = Fault::Syntax(error.message().to_owned());
-            LimitsError(vec![Finding { line, fault }])
-        })?;
-        let mut compiler = Compiler {
-            text,
-            findings: Vec::new(),
-        };
-        let limits = compiler.compile(document.limits.unwrap_or_default());
-        match compiler.findings.is_empty() {
-            true => Ok(limits),
-            false => Err(LimitsError(compiler.findings)),
-        }
+        let (mut checker, document) = TextChecker::read::<Document>(text, Fault::Syntax)?;
+        let limits = compile(document.limits.unwrap_or_default(), &mut checker);
+        checker.finish(limits)
     }
 }
 
-struct Compiler<'a> {
-    text: &'a str,
-    findings: Vec<Finding>,
-}
-
-impl Compiler<'_> {
-    /// The value of a part of the text. None if it has a fault.
-    fn take<T, V>(
-        &mut self,
-        part: Option<Spanned<T>>,
-        compile: impl FnOnce(T) -> Result<V, Fault>,
-    ) -> Option<V> {
-        let part = part?;
-        let line = line_of(self.text, part.span().start);
-        let value = compile(part.into_inner());
-        value
-            .map_err(|fault| self.findings.push(Finding { line, fault }))
-            .ok()
-    }
-
-    fn compile(&mut self, text: LimitsText) -> Limits {
-        let rate = |text: RateText| rate_of(&text.rate, text.burst);
-        let mut limits = Limits {
-            global: self.take(text.global, rate),
-            source: self.take(text.source, rate),
-            principal: self.take(text.principal, rate),
-            sessions: self.take(text.sessions, rate),
-            failed_credentials: self
-                .take(text.failed_credentials, failures_of)
-                .unwrap_or_default(),
-            quota: self.take(text.quota, quota_of),
-            ..Limits::default()
-        };
-        let count = text.tool.len();
-        for (number, tool) in (0..).zip(text.tool) {
-            if usize::from(number) == TOOL_LIMITS_MAX {
-                self.take(Some(tool), |_| Err::<(), _>(Fault::TooMany(count)));
-                break;
-            }
-            let tools = self.take(Some(tool), |tool| tool_of(tool, number));
-            for (pattern, limit) in tools.into_iter().flatten() {
-                limits.tools.add(pattern, limit);
-            }
+fn compile(text: LimitsText, checker: &mut TextChecker<'_, Fault>) -> Limits {
+    let mut rate = |text: Option<Spanned<RateText>>| {
+        checker.take(text?, |text| rate_of(&text.rate, text.burst))
+    };
+    let mut limits = Limits {
+        global: rate(text.global),
+        source: rate(text.source),
+        principal: rate(text.principal),
+        sessions: rate(text.sessions),
+        ..Limits::default()
+    };
+    let failures = text.failed_credentials;
+    let failures = failures.and_then(|failures| checker.take(failures, failures_of));
+    limits.failed_credentials = failures.unwrap_or_default();
+    limits.quota = text.quota.and_then(|quota| checker.take(quota, quota_of));
+    let count = text.tool.len();
+    for (number, tool) in (0..).zip(text.tool) {
+        if usize::from(number) == TOOL_LIMITS_MAX {
+            checker.find(tool.span().start, Fault::TooMany(count));
+            break;
         }
-        limits
+        let tools = checker.take(tool, |tool| tool_of(tool, number));
+        for (pattern, limit) in tools.into_iter().flatten() {
+            limits.tools.add(pattern, limit);
+        }
     }
+    limits
 }
 
 fn rate_of(text: &str, burst: Option<u32>) -> Result<Rate, Fault> {
