@@ -115,6 +115,19 @@ fn each_server_has_its_era_after_few_requests() {
         (Wire::Http, &[Error(-32602), init], "di", Ok(LEGACY)),
         (Wire::Http, &[Unreadable, init], "di", Ok(LEGACY)),
         (Wire::Lines, &[Silence, init], "di", Ok(LEGACY)),
+        // A modern server that starts slowly.
+        (
+            Wire::Lines,
+            &[Silence, Error(-32022), Versions(&["2026-07-28"])],
+            "did",
+            Ok(MODERN),
+        ),
+        (
+            Wire::Lines,
+            &[Silence, Error(-32601), Silence, init],
+            "didi",
+            Ok(LEGACY),
+        ),
         (Wire::Lines, &[Closed, init], "di", Ok(LEGACY)),
         (
             Wire::Lines,
