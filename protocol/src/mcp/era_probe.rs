@@ -2,9 +2,9 @@
 //!
 //! A client sends `server/discover` first. A result, or an error that only the modern era has,
 //! means the modern era; other answers mean `initialize`. Missing credentials, overload and broken
-//! networks mean neither: they are errors, and the next probe starts anew. A server of lines that was
-//! silent and then refuses `initialize` started slowly, and gets `server/discover` once more. The caller's contract:
-//! send the request of [`EraProbe::poll_request`], give its outcome to
+//! networks mean neither: they are errors, and the next probe starts anew. A server of lines that
+//! was silent and then refuses `initialize` started slowly, and gets `server/discover` once more.
+//! The caller's contract: send the request of [`EraProbe::poll_request`], give its outcome to
 //! [`EraProbe::handle_outcome`], until [`EraProbe::agreed`] has a revision.
 //!
 //! It lacks a clock, the transport, and the fallback to HTTP+SSE of 2024-11-05.
