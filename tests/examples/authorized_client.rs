@@ -48,7 +48,11 @@ async fn main() -> Result<()> {
     let http = AuthClient::new(reqwest::Client::new(), manager);
     let manager = Arc::clone(&http.auth_manager);
     let client = connect(http, &url, lifecycle).await?;
-    let negotiated = client.peer_info().context("no server")?.protocol_version.clone();
+    let negotiated = client
+        .peer_info()
+        .context("no server")?
+        .protocol_version
+        .clone();
     ensure!(negotiated.as_str() == revision, "{negotiated}");
     ensure!(call(&client, "echo").await?.contains('m'));
 
@@ -56,7 +60,11 @@ async fn main() -> Result<()> {
     let error = format!("{:?}", refused.err().context("served without the scope")?);
     ensure!(error.contains("InsufficientScope"), "{error}");
     extend_scope(&manager, "mcp:read mcp:write").await?;
-    ensure!(call(&client, "test_simple_text").await?.contains("simple text"));
+    ensure!(
+        call(&client, "test_simple_text")
+            .await?
+            .contains("simple text")
+    );
 
     let first = manager.lock().await.get_access_token().await?;
     manager.lock().await.refresh_token().await?;
@@ -96,7 +104,9 @@ async fn authorize(url: &str, client_id: Option<String>) -> Result<Authorization
     state.start_authorization(request).await?;
     let callback = browse(&state.get_authorization_url().await?)?;
     state.handle_callback_url(&callback).await?;
-    state.into_authorization_manager().context("no authorization")
+    state
+        .into_authorization_manager()
+        .context("no authorization")
 }
 
 /// The step up: another authorization, for the running client.

@@ -269,6 +269,20 @@ fn missing_scopes_of_the_endpoint_are_named_before_the_message_is_read() {
 }
 
 #[test]
+fn a_role_that_the_endpoint_does_not_allow_is_denied_without_a_challenge() {
+    let auth = "roles_allowed = [\"reader\"]\nscopes_required = [\"mcp:use\"]";
+    let protected = Protected::start_with(auth, "jwks_file = \"keys.json\"");
+    let body = "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\
+                \"message\":\"access is denied\",\"data\":{\"error\":\"access_denied\"}}}";
+    for response in protected.exchange(&protected.issuer.token("mcp:use")) {
+        check(&response, 403, None, body);
+    }
+    for response in protected.exchange(&protected.issuer.token("mcp:read mcp:use")) {
+        assert_eq!(response.status(), 200, "{response:?}");
+    }
+}
+
+#[test]
 fn without_the_keys_of_the_issuer_its_tokens_get_503_and_a_time_to_retry() {
     // Takes connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
