@@ -42,7 +42,7 @@ async fn main() -> Result<()> {
     );
     let refused = connect(http, &url, lifecycle.clone()).await;
     let error = refused.err().context("served without a token")?;
-    ensure!(format!("{error:?}").contains("AuthRequired"), "{error:?}");
+    ensure!(error.to_string().contains("Auth required"), "{error}");
 
     let manager = authorize(&url, client_id).await?;
     let http = AuthClient::new(reqwest::Client::new(), manager);
@@ -57,8 +57,8 @@ async fn main() -> Result<()> {
     ensure!(call(&client, "echo").await?.contains('m'));
 
     let refused = call(&client, "test_simple_text").await;
-    let error = format!("{:?}", refused.err().context("served without the scope")?);
-    ensure!(error.contains("InsufficientScope"), "{error}");
+    let error = refused.err().context("served without the scope")?;
+    ensure!(error.to_string().contains("Insufficient scope"), "{error}");
     extend_scope(&manager, "mcp:read mcp:write").await?;
     ensure!(
         call(&client, "test_simple_text")

@@ -40,6 +40,10 @@ impl Protected {
     }
 
     fn start_with(auth: &str, keys: &str) -> Protected {
+        Protected::start_in("", auth, keys)
+    }
+
+    fn start_in(profile: &str, auth: &str, keys: &str) -> Protected {
         let directory = TempDir::new().expect("a directory");
         let issuer = Issuer::new();
         issuer.write_keys(&directory.path().join("keys.json"));
@@ -53,6 +57,7 @@ impl Protected {
         let server = Setup::shards(1)
             .demo("basic")
             .arguments(&["--config", path])
+            .profile(profile)
             .start();
         Protected {
             server,
@@ -170,6 +175,18 @@ fn each_rule_of_tokens_has_its_whole_answer_in_both_eras() {
     // The control: the same token without a fault.
     for response in protected.exchange(&protected.issuer.token("mcp:read")) {
         assert_eq!(response.status(), 200, "{response:?}");
+    }
+}
+
+#[test]
+fn the_profile_sets_how_long_an_expired_token_is_still_taken() {
+    for (profile, status) in [("", 200), ("[auth]\nleeway_s = 0", 401)] {
+        let protected = Protected::start_in(profile, "", "jwks_file = \"keys.json\"");
+        let claims = with(Issuer::claims("mcp:read"), "exp", json!(now_s() - 5));
+        let token = protected.issuer.sign(&Issuer::header(), &claims);
+        for response in protected.exchange(&token) {
+            assert_eq!(response.status(), status, "{profile}: {response:?}");
+        }
     }
 }
 
