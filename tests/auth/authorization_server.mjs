@@ -2,8 +2,8 @@
 // OpenID Foundation.
 //     JWKS='{"keys":[...]}' node authorization_server.mjs PORT
 // With port 0 it takes a free one. It prints its issuer when it is ready. Any user may log in with
-// any password. Clients register themselves, or are "app", which is known. A start with another JWKS
-// rotates its keys.
+// any password. Clients register themselves, or are known as "app" or "app-without-refresh". A
+// start with another JWKS rotates its keys.
 import { createServer } from "node:http";
 import { Provider } from "oidc-provider";
 
@@ -27,6 +27,13 @@ const provider = new Provider(issuer, {
       application_type: "native",
       token_endpoint_auth_method: "none",
       grant_types: ["authorization_code", "refresh_token"],
+      redirect_uris: ["http://127.0.0.1/callback"],
+    },
+    {
+      client_id: "app-without-refresh",
+      application_type: "native",
+      token_endpoint_auth_method: "none",
+      grant_types: ["authorization_code"],
       redirect_uris: ["http://127.0.0.1/callback"],
     },
   ],

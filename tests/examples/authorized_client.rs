@@ -4,9 +4,10 @@
 //! authorized_client REVISION URL [CLIENT_ID]
 //! ```
 //!
-//! Without a CLIENT_ID it registers itself. It prints the URLs that a browser opens, and reads those
-//! that the browser is sent back to. It is refused without a token, calls a tool with one, then a
-//! tool that needs more scopes, and then one with a token that it refreshed, all in one session.
+//! Without a CLIENT_ID it registers itself. It prints the URLs that a browser opens, and reads
+//! those that the browser is sent back to. It is refused without a token, calls a tool with one,
+//! then a tool that needs more scopes, and then one with a token that it refreshed, all in one
+//! session.
 //! `tests/auth/flow.mjs` runs it.
 
 use std::io::stdin;

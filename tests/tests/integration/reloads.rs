@@ -54,13 +54,18 @@ impl Reloaded {
         (stream, first["params"]["notifications"].clone())
     }
 
+    fn lists_resource(&self) -> bool {
+        let list = self.exchange(Request::modern(1, "resources/list", json!({})));
+        list.to_string().contains(URI)
+    }
+
     /// Takes the grant of the resources away, and waits until that is in use.
     fn take_resources_away(&self) {
+        assert!(self.lists_resource());
         self.file.write(&self.file.text().replace(RESOURCES, ""));
         self.server.signal("HUP");
         wait_until("the other policy", || {
-            let read = Request::modern(1, "resources/read", json!({"uri": URI}));
-            self.exchange(read)["error"].is_object().then_some(())
+            (!self.lists_resource()).then_some(())
         });
     }
 }

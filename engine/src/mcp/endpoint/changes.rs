@@ -39,7 +39,7 @@ impl Endpoint {
     /// Handles a snapshot of access control: its policy, and the number of its configuration.
     pub(crate) fn handle_policy(&mut self, policy: Arc<Policy>, configuration: u64) {
         self.services.permissions.set_policy(policy);
-        // Its low half tells it from any that a client can still have been permitted by.
+        // The low half of the number is enough: no client stays for that many reloads.
         self.services.subscriptions.configuration = configuration as u32;
     }
 
