@@ -55,6 +55,7 @@ mod stalls;
 mod state_keys;
 mod stdio;
 mod supervisor;
+mod systemd;
 mod test_client;
 #[cfg(not(feature = "auth"))]
 mod without_audit;
@@ -329,6 +330,7 @@ impl Server {
         let server = self.start(profile)?;
         server.forward_signals(signals, Arc::default())?;
         server.announce();
+        systemd::notify_ready();
         server.run_until_signal()
     }
 

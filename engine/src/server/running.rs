@@ -14,7 +14,7 @@ use signal_hook::iterator::Signals;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
-use super::{AuditThread, Certificates, ServerAccess};
+use super::{AuditThread, Certificates, ServerAccess, systemd};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -198,6 +198,7 @@ impl RunningServer {
     pub(super) fn run_until_signal(mut self) -> Result<()> {
         match self.received.recv() {
             Ok(Event::Signal) => {
+                systemd::notify_stopping();
                 self.give_notice();
                 tracing::info!("draining");
             }

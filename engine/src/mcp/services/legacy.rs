@@ -112,15 +112,15 @@ impl Services {
     ) -> Disposition {
         let (principal, now_ms) = (inbound.principal(), self.context.now_ms());
         let Some(session) = self.sessions.touch_as(principal, id, now_ms) else {
-            let reason = Reason::SessionUnknown;
-            return self.context.refuse(message.request_id(), reason, out);
+            return self
+                .context
+                .refuse(message.request_id(), Reason::SessionUnknown, out);
         };
         if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
             let reason = Reason::VersionHeader;
             return self.context.refuse(message.request_id(), reason, out);
         }
         let (revision, holder) = (session.revision, session.holder());
-        self.recheck_subscriptions(id, inbound);
         match message {
             SessionMessage::Response {
                 id: of,
@@ -183,6 +183,7 @@ impl Services {
             method,
             params,
         } = request;
+        self.recheck_subscriptions(session, inbound);
         match method {
             Method::Ping => {
                 let trailer = &self.context.trailer;
