@@ -112,9 +112,8 @@ impl Services {
     ) -> Disposition {
         let (principal, now_ms) = (inbound.principal(), self.context.now_ms());
         let Some(session) = self.sessions.touch_as(principal, id, now_ms) else {
-            return self
-                .context
-                .refuse(message.request_id(), Reason::SessionUnknown, out);
+            let reason = Reason::SessionUnknown;
+            return self.context.refuse(message.request_id(), reason, out);
         };
         if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
             let reason = Reason::VersionHeader;
@@ -185,11 +184,7 @@ impl Services {
         } = request;
         self.recheck_subscriptions(session, inbound);
         match method {
-            Method::Ping => {
-                let trailer = &self.context.trailer;
-                trailer.write_empty(out, Era::Legacy, id);
-                Disposition::ok()
-            }
+            Method::Ping => self.write_empty(id, out),
             Method::SetLevel => self.set_level(session, id, params, out),
             Method::ToolsList
             | Method::ResourcesList
