@@ -1,8 +1,8 @@
 //! The server with the work of others: clients over every transport that they have, a page in a
 //! browser, commands of the documentation, the files of `deploy/`, and a scanner of TLS.
 //!
-//! It needs nginx, haproxy, chromium, socat, curl, systemd-analyze, python3-seccomp, and the folders
-//! `node_modules`, `python_packages` and `python_packages_2` of `tests/conformance`, which
+//! It needs nginx, haproxy, chromium, socat, curl, systemd-analyze, python3-seccomp, and the
+//! folders `node_modules`, `python_packages` and `python_packages_2` of `tests/conformance`, which
 //! `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]

@@ -1,5 +1,5 @@
-//! What a service manager learns of a server: that it is ready, and that it ends. Does nothing where
-//! no manager listens (sd_notify(3)).
+//! What a service manager learns of a server: that it is ready, and that it ends. Does nothing
+//! where no manager listens (sd_notify(3)).
 
 use sd_notify::NotifyState;
 
