@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI32;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
 
 use crate::catalog::prompt::Prompt;
@@ -56,6 +57,8 @@ mod state_keys;
 mod stdio;
 mod supervisor;
 mod test_client;
+mod upstream_error;
+mod upstreams;
 #[cfg(not(feature = "auth"))]
 mod without_audit;
 #[cfg(not(feature = "auth"))]
@@ -80,6 +83,8 @@ pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
+pub use upstream_error::UpstreamError;
+use upstreams::{ServedUpstream, UpstreamThread, board_of, check_upstream};
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
@@ -98,6 +103,7 @@ pub struct Server {
     exposed_headers: Vec<String>,
     states: Vec<StateMaker>,
     audited: Audited,
+    upstreams: Vec<ServedUpstream>,
 }
 
 impl Server {
@@ -115,6 +121,7 @@ impl Server {
             exposed_headers: Vec::new(),
             states: Vec::new(),
             audited: Audited::default(),
+            upstreams: Vec::new(),
         }
     }
 
@@ -287,6 +294,32 @@ impl Server {
         self
     }
 
+    /// Adds other MCP servers, whose tools become tools of this one: under the names that their
+    /// configuration gives them, and as the upstreams list them. They are read in the background,
+    /// so the server starts without those that are down. `[[upstream]]` of the access file adds
+    /// others.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use corelane::{Server, gateway};
+    ///
+    /// let text = "[[upstream]]\nname = \"git\"\nurl = \"http://127.0.0.1:3000/mcp\"\n";
+    /// let server = Server::new("gate", "1.0.0").with_upstreams(gateway::config::parse(text)?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Upstream`] for one that cannot be served: its configuration has a part that is not
+    /// supported yet, a secret cannot be read, or another one has its name.
+    pub fn with_upstreams(mut self, upstreams: Vec<Upstream>) -> Result<Server> {
+        for upstream in upstreams {
+            let served = check_upstream(upstream, &self.upstreams)?;
+            self.upstreams.push(served);
+        }
+        Ok(self)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.description.name
@@ -335,14 +368,11 @@ impl Server {
     /// The parts that all its shards share, checked and encoded.
     #[cfg(any(test, feature = "measure"))]
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
-        self.into_audited_parts(profile).map(|(parts, _)| parts)
+        self.into_all_parts(profile).map(|all| all.parts)
     }
 
-    /// The same, and the writer of its audit log.
-    fn into_audited_parts(
-        mut self,
-        profile: &Profile,
-    ) -> Result<(ServerParts, Option<AuditThread>)> {
+    /// The same, the writer of its audit log, and its upstreams.
+    fn into_all_parts(mut self, profile: &Profile) -> Result<AllParts> {
         #[cfg(feature = "auth")]
         {
             self = self.with_access_file(profile)?;
@@ -366,6 +396,7 @@ impl Server {
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
         let parts = ServerParts {
             quotas: None,
+            upstreams: None,
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
@@ -373,7 +404,11 @@ impl Server {
             states: self.states.into(),
             audit,
         };
-        Ok((parts, thread))
+        Ok(AllParts {
+            parts,
+            audit: thread,
+            upstreams: self.upstreams,
+        })
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -417,9 +452,14 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let (mut parts, audit) = self.into_audited_parts(&profile)?;
+        let AllParts {
+            mut parts,
+            audit,
+            upstreams,
+        } = self.into_all_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
+        parts.upstreams = board_of(&upstreams, &parts, shard_count);
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
@@ -447,7 +487,10 @@ impl Server {
                 shard: shard as u16,
                 shards: shard_count as u16,
                 profile: *shard_profile,
-                rings: shard_profile.rings(allowed),
+                rings: match parts.upstreams {
+                    Some(_) => shard_profile.rings_with_links(allowed),
+                    None => shard_profile.rings(allowed),
+                },
                 intake,
                 origins: origins.clone(),
                 principal: principal_header(&profile),
@@ -471,11 +514,24 @@ impl Server {
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         running.keep_reloading(certificates, access);
+        if let Some(board) = &parts.upstreams {
+            let of_server = (controls, handle.clone());
+            let board = Arc::clone(board);
+            let thread = UpstreamThread::start(upstreams, board, of_server, profile.gateway)?;
+            running.upstreams = Some(thread);
+        }
         for directory in directories {
             running.keep(directory.watch(handle.clone())?);
         }
         Ok(running)
     }
+}
+
+/// A checked server.
+struct AllParts {
+    parts: ServerParts,
+    audit: Option<AuditThread>,
+    upstreams: Vec<ServedUpstream>,
 }
 
 /// The header that names the principal, if there is one.

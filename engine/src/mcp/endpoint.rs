@@ -43,6 +43,7 @@ use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::state::StateMaker;
 use crate::meter::ShardMeter;
+use crate::upstream::port::UpstreamPort;
 
 /// One shard's MCP server. It knows no socket: an [`Exchange`] names the place of an answer.
 ///
@@ -59,6 +60,12 @@ pub(crate) struct Endpoint {
     /// For messages that are too large for it.
     decoding: Decoding,
     services: Services,
+}
+
+/// What is known of a forwarded body beside its document.
+struct Beside<'a> {
+    ahead: Option<&'a Ahead>,
+    text: Option<&'a [u8]>,
 }
 
 /// The output of an endpoint.
@@ -133,6 +140,7 @@ impl Endpoint {
         match self.decoder.decode(body) {
             Ok(decoded) => {
                 let posted = (decoded.document(), PostedBody::Text(body));
+                let inbound = inbound.with_text(Some(body));
                 self.services.admit_any(inbound, posted, out)
             }
             Err(error) => {
@@ -153,6 +161,7 @@ impl Endpoint {
         match self.decoder.decode(body) {
             Ok(decoded) => {
                 let posted = (decoded.document(), PostedBody::Text(body));
+                let inbound = inbound.with_text(Some(body));
                 self.services.admit_on_channel(inbound, posted, out)
             }
             Err(error) => {
@@ -247,13 +256,14 @@ impl Endpoint {
                 services.session_streams().client_hung_up(session, exchange);
                 Disposition::Done
             }
-            ForwardedKind::Task(body) => self.with_document(body, |services, document, ahead| {
+            ForwardedKind::Task(body) => self.with_document(body, |services, document, rest| {
                 let message = document.and_then(|it| it.message().ok());
-                services.forwarded_task(inbound.with_ahead(ahead), message, out)
+                services.forwarded_task(inbound.with_ahead(rest.ahead), message, out)
             }),
-            ForwardedKind::Post(body) => self.with_document(body, |services, document, ahead| {
+            ForwardedKind::Post(body) => self.with_document(body, |services, document, rest| {
                 let to = (session, revision);
-                services.forwarded(to, inbound.with_ahead(ahead), document, out)
+                let inbound = inbound.with_ahead(rest.ahead).with_text(rest.text);
+                services.forwarded(to, inbound, document, out)
             }),
         }
     }
@@ -262,18 +272,22 @@ impl Endpoint {
     fn with_document(
         &mut self,
         mut body: ForwardedBody,
-        handle: impl FnOnce(&mut Services, Option<Document<'_>>, Option<&Ahead>) -> Disposition,
+        handle: impl FnOnce(&mut Services, Option<Document<'_>>, Beside<'_>) -> Disposition,
     ) -> Disposition {
         let services = &mut self.services;
         if let Some(message) = body.take() {
-            let (document, ahead) = (message.document(), message.ahead());
-            let disposition = handle(services, Some(document), Some(ahead));
+            let beside = Beside {
+                ahead: Some(message.ahead()),
+                text: message.text(),
+            };
+            let disposition = handle(services, Some(message.document()), beside);
             self.decoding.free(message);
             return disposition;
         }
-        let decoded = self.decoder.decode(body.text().unwrap_or_default());
+        let text = body.text();
+        let decoded = self.decoder.decode(text.unwrap_or_default());
         let document = decoded.as_ref().ok().map(|it| it.document());
-        handle(services, document, None)
+        handle(services, document, Beside { ahead: None, text })
     }
 
     /// Handles a message about tasks from another shard.
@@ -441,6 +455,16 @@ impl Endpoint {
     /// Whether calls wait.
     pub(crate) fn has_calls(&self) -> bool {
         !self.services.calls.is_empty()
+    }
+
+    /// Whether handlers of this process wait.
+    pub(crate) fn has_handlers(&self) -> bool {
+        self.services.calls.has_handlers()
+    }
+
+    /// Sends calls of entries that upstreams have through `port`.
+    pub(crate) fn set_port(&mut self, port: Rc<UpstreamPort>) {
+        self.services.calls.set_port(port);
     }
 
     /// Whether calls have events, so that the shard must not sleep.

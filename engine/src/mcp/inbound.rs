@@ -22,6 +22,8 @@ pub(crate) struct Inbound<'a> {
     pub(super) channel: Option<Channel<'a>>,
     /// Work done ahead for a large message.
     ahead: Option<&'a Ahead>,
+    /// The text of the message, as far as it is known: that of a batch is not.
+    text: Option<&'a [u8]>,
 }
 
 /// A connection on which all messages of both sides share one channel, such as standard input and
@@ -44,6 +46,7 @@ impl<'a> Inbound<'a> {
             exchange,
             channel: None,
             ahead: None,
+            text: None,
         }
     }
 
@@ -58,6 +61,16 @@ impl<'a> Inbound<'a> {
     /// The same with work that was done ahead.
     pub(super) fn with_ahead(self, ahead: Option<&'a Ahead>) -> Inbound<'a> {
         Inbound { ahead, ..self }
+    }
+
+    /// The same with the text of the message.
+    pub(super) fn with_text(self, text: Option<&'a [u8]>) -> Inbound<'a> {
+        Inbound { text, ..self }
+    }
+
+    /// The text of the message, if it is known.
+    pub(super) fn text(&self) -> Option<&'a [u8]> {
+        self.text
     }
 
     /// The principal of the requester; an anonymous client has none.

@@ -14,7 +14,7 @@ use signal_hook::iterator::Signals;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
-use super::{AuditThread, Certificates, ServerAccess};
+use super::{AuditThread, Certificates, ServerAccess, UpstreamThread};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -55,6 +55,8 @@ pub struct RunningServer {
     certificates: Option<Certificates>,
     /// Access control, if it is configured.
     access: Option<ServerAccess>,
+    /// The control side of upstreams; ends before the shards.
+    pub(super) upstreams: Option<UpstreamThread>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
     /// The writer of the audit log; ends after the shards.
@@ -84,6 +86,7 @@ impl RunningServer {
             watches: Vec::new(),
             certificates: None,
             access: None,
+            upstreams: None,
             socket_files: Vec::new(),
             audit: None,
             runtime: None,
@@ -326,6 +329,7 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
+        self.upstreams = None;
         for control in &self.shards {
             control.begin_drain();
         }

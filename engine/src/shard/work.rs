@@ -14,6 +14,7 @@ use super::address_counts::AddressCounts;
 use super::arrivals::Arrivals;
 use super::control::ShardControl;
 use super::kept::Kept;
+use super::links::Links;
 use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
@@ -83,6 +84,8 @@ pub(crate) struct Shard {
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
+    /// The links to upstreams, if there are any.
+    pub(super) links: Option<Box<Links>>,
     /// Input that waits for its turn.
     pub(super) arrivals: Arrivals,
     /// The send that was begun last, with its connection.

@@ -123,19 +123,13 @@ pub(super) fn open(
 fn check_settings(settings: &RingSettings) -> Result<(), RingError> {
     let power_of_two = |name, value: u32, max: u32, rule| {
         let fits = value.is_power_of_two() && value <= max;
-        if fits {
-            Ok(())
-        } else {
-            Err(RingError::Setting { name, value, rule })
-        }
+        let fault = RingError::Setting { name, value, rule };
+        fits.then_some(()).ok_or(fault)
     };
     let within = |name, value: u32, min: u32, max: u32, rule| {
         let fits = (min..=max).contains(&value);
-        if fits {
-            Ok(())
-        } else {
-            Err(RingError::Setting { name, value, rule })
-        }
+        let fault = RingError::Setting { name, value, rule };
+        fits.then_some(()).ok_or(fault)
     };
     let RingSettings {
         submission_entries,
