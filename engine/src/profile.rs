@@ -199,11 +199,13 @@ impl ShardProfile {
         }
     }
 
-    /// The same with sockets for links to upstreams, at most half of the first ring.
-    pub(crate) fn rings_with_links(&self, allowed: u32) -> RingsSettings {
+    /// The same; some of the first ring are for links to upstreams if it `has_links`, at most half.
+    pub(crate) fn rings_with_links(&self, allowed: u32, has_links: bool) -> RingsSettings {
         let mut rings = self.rings(allowed);
-        let first = rings.ring.descriptors.min(rings.ring_descriptors_max);
-        rings.ring.dialled = self.gateway.links_per_shard_max.min(first / 2);
+        if has_links {
+            let most = rings.ring.descriptors.min(allowed) / 2;
+            rings.ring.dialled = self.gateway.links_per_shard_max.min(most);
+        }
         rings
     }
 

@@ -6,21 +6,18 @@ use std::sync::atomic::AtomicI32;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
 
+use crate::catalog::Entries;
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
-use crate::catalog::{CatalogError, Entries, Plan};
 use crate::connection::http_settings::HttpSettings;
 use crate::files::DirectoryLimits;
 use crate::guard::principal::PrincipalHeader;
-use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
-use crate::mcp::ServerParts;
 use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
@@ -44,6 +41,7 @@ mod error;
 mod event;
 mod handle;
 mod huge_pages;
+mod parts;
 mod public;
 #[cfg(feature = "auth")]
 mod quotas;
@@ -79,12 +77,13 @@ use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
 use huge_pages::SmallPages;
+use parts::AllParts;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 pub use upstream_error::UpstreamError;
-use upstreams::{ServedUpstream, UpstreamThread, board_of, check_upstream};
+use upstreams::{ServedUpstream, board_of};
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
@@ -294,32 +293,6 @@ impl Server {
         self
     }
 
-    /// Adds other MCP servers, whose tools become tools of this one: under the names that their
-    /// configuration gives them, and as the upstreams list them. They are read in the background,
-    /// so the server starts without those that are down. `[[upstream]]` of the access file adds
-    /// others.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use corelane::{Server, gateway};
-    ///
-    /// let text = "[[upstream]]\nname = \"git\"\nurl = \"http://127.0.0.1:3000/mcp\"\n";
-    /// let server = Server::new("gate", "1.0.0").with_upstreams(gateway::config::parse(text)?)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Upstream`] for one that cannot be served: its configuration has a part that is not
-    /// supported yet, a secret cannot be read, or another one has its name.
-    pub fn with_upstreams(mut self, upstreams: Vec<Upstream>) -> Result<Server> {
-        for upstream in upstreams {
-            let served = check_upstream(upstream, &self.upstreams)?;
-            self.upstreams.push(served);
-        }
-        Ok(self)
-    }
-
     /// Its name.
     pub fn name(&self) -> &str {
         &self.description.name
@@ -363,52 +336,6 @@ impl Server {
         server.forward_signals(signals, Arc::default())?;
         server.announce();
         server.run_until_signal()
-    }
-
-    /// The parts that all its shards share, checked and encoded.
-    #[cfg(any(test, feature = "measure"))]
-    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
-        self.into_all_parts(profile).map(|all| all.parts)
-    }
-
-    /// The same, the writer of its audit log, and its upstreams.
-    fn into_all_parts(mut self, profile: &Profile) -> Result<AllParts> {
-        #[cfg(feature = "auth")]
-        {
-            self = self.with_access_file(profile)?;
-        }
-        let mut files = Vec::new();
-        for directory in &self.directories {
-            directory.check_apart(&[], &self.entries.resources)?;
-            files.extend(directory.first_resources()?);
-        }
-        self.entries.resources.extend(files);
-        if let Some(name) = StateMaker::duplicate(&self.states) {
-            let (kind, name) = ("state of type", name.to_owned());
-            return Err(CatalogError::Duplicate { kind, name }.into());
-        }
-        let thread = self.audited.start(profile)?;
-        let audit = log_of(thread.as_ref());
-        #[cfg(feature = "auth")]
-        if let Some(pinned) = &mut self.entries.pinned {
-            pinned.log.clone_from(&audit);
-        }
-        let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        let parts = ServerParts {
-            quotas: None,
-            upstreams: None,
-            description: Arc::new(self.description),
-            plan: Arc::new(plan),
-            exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
-            sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
-            states: self.states.into(),
-            audit,
-        };
-        Ok(AllParts {
-            parts,
-            audit: thread,
-            upstreams: self.upstreams,
-        })
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -487,10 +414,7 @@ impl Server {
                 shard: shard as u16,
                 shards: shard_count as u16,
                 profile: *shard_profile,
-                rings: match parts.upstreams {
-                    Some(_) => shard_profile.rings_with_links(allowed),
-                    None => shard_profile.rings(allowed),
-                },
+                rings: shard_profile.rings_with_links(allowed, parts.upstreams.is_some()),
                 intake,
                 origins: origins.clone(),
                 principal: principal_header(&profile),
@@ -514,24 +438,12 @@ impl Server {
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         running.keep_reloading(certificates, access);
-        if let Some(board) = &parts.upstreams {
-            let of_server = (controls, handle.clone());
-            let board = Arc::clone(board);
-            let thread = UpstreamThread::start(upstreams, board, of_server, profile.gateway)?;
-            running.upstreams = Some(thread);
-        }
+        running.read_lists(upstreams, &parts, (controls, handle.clone()))?;
         for directory in directories {
             running.keep(directory.watch(handle.clone())?);
         }
         Ok(running)
     }
-}
-
-/// A checked server.
-struct AllParts {
-    parts: ServerParts,
-    audit: Option<AuditThread>,
-    upstreams: Vec<ServedUpstream>,
 }
 
 /// The header that names the principal, if there is one.

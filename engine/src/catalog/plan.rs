@@ -187,8 +187,8 @@ impl Plan {
         }))
     }
 
-    /// The same catalog with `tools` instead of all tools of upstreams, and the faults of those that
-    /// are left out; nothing if nothing changes. A tool of this server keeps its name.
+    /// The same catalog with `tools` instead of all tools of upstreams, and the faults of those
+    /// that are left out; nothing if nothing changes. A tool of this server keeps its name.
     pub(crate) fn with_relayed(&self, tools: Vec<Tool>) -> (Option<Plan>, Vec<CatalogError>) {
         let is_own = |it: &&Arc<ToolParts>| it.relayed.is_none();
         let mut lists = self.lists.clone();

@@ -14,7 +14,6 @@ use corelane_protocol::binding::admission::SessionClaim;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Decoder, Document, Id, IdScanner, OwnedId};
 
-use super::ahead::Ahead;
 use super::broadcasting::TurnShare;
 use super::calls::{Calls, HandlerParts};
 use super::context::Context;
@@ -24,7 +23,7 @@ use super::disposition::{Disposition, Forwarded, ForwardedKind};
 use super::event_store::EventId;
 use super::exchange::{Exchange, Opening};
 use super::forward_budget::{ForwardedBody, PostedBody};
-use super::inbound::Inbound;
+use super::inbound::{Beside, Inbound};
 use super::outbox::Outbox;
 use super::permissions::Permissions;
 use super::questions::{Questions, unix_ms};
@@ -60,12 +59,6 @@ pub(crate) struct Endpoint {
     /// For messages that are too large for it.
     decoding: Decoding,
     services: Services,
-}
-
-/// What is known of a forwarded body beside its document.
-struct Beside<'a> {
-    ahead: Option<&'a Ahead>,
-    text: Option<&'a [u8]>,
 }
 
 /// The output of an endpoint.
@@ -140,8 +133,8 @@ impl Endpoint {
         match self.decoder.decode(body) {
             Ok(decoded) => {
                 let posted = (decoded.document(), PostedBody::Text(body));
-                let inbound = inbound.with_text(Some(body));
-                self.services.admit_any(inbound, posted, out)
+                self.services
+                    .admit_any(inbound.with_text(Some(body)), posted, out)
             }
             Err(error) => {
                 let reason = Reason::Undecodable(error);
@@ -258,11 +251,11 @@ impl Endpoint {
             }
             ForwardedKind::Task(body) => self.with_document(body, |services, document, rest| {
                 let message = document.and_then(|it| it.message().ok());
-                services.forwarded_task(inbound.with_ahead(rest.ahead), message, out)
+                services.forwarded_task(inbound.with(rest), message, out)
             }),
             ForwardedKind::Post(body) => self.with_document(body, |services, document, rest| {
                 let to = (session, revision);
-                let inbound = inbound.with_ahead(rest.ahead).with_text(rest.text);
+                let inbound = inbound.with(rest);
                 services.forwarded(to, inbound, document, out)
             }),
         }

@@ -38,6 +38,13 @@ pub(crate) struct Channel<'a> {
     pub(crate) is_legacy: bool,
 }
 
+/// What is known of a forwarded message beside its document.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub(super) ahead: Option<&'a Ahead>,
+    pub(super) text: Option<&'a [u8]>,
+}
+
 impl<'a> Inbound<'a> {
     /// A message of `requester` whose answer goes to `exchange`.
     pub(crate) fn new(requester: &'a Requester<'a>, exchange: Exchange) -> Inbound<'a> {
@@ -61,6 +68,16 @@ impl<'a> Inbound<'a> {
     /// The same with work that was done ahead.
     pub(super) fn with_ahead(self, ahead: Option<&'a Ahead>) -> Inbound<'a> {
         Inbound { ahead, ..self }
+    }
+
+    /// The same with work that was done ahead, and the text.
+    pub(super) fn with(self, beside: Beside<'a>) -> Inbound<'a> {
+        let Beside { ahead, text } = beside;
+        Inbound {
+            ahead,
+            text,
+            ..self
+        }
     }
 
     /// The same with the text of the message.

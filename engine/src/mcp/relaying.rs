@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use corelane_protocol::binding::header_param::HeaderParam;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value};
 
@@ -17,32 +16,12 @@ use crate::upstream::entry::RelayedEntry;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::Recipient;
 
-/// The upstream's part of a request.
-#[derive(Clone, Copy)]
-pub(super) struct RelayTo<'a> {
-    entry: &'a RelayedEntry,
-    header_params: &'a [HeaderParam],
-    /// Whether the call changes nothing, so that it may be made twice.
-    is_repeatable: bool,
-}
-
-impl<'a> RelayTo<'a> {
-    /// Of a tool.
-    pub(super) fn tool(entry: &'a RelayedEntry, header_params: &'a [HeaderParam]) -> RelayTo<'a> {
-        RelayTo {
-            entry,
-            header_params,
-            is_repeatable: false,
-        }
-    }
-}
-
 impl Starter<'_> {
     /// Begins a call at an upstream. Everything about the client was checked but its limits.
     pub(super) fn relay(
         &mut self,
         mut request: HandlerRequest<'_>,
-        to: RelayTo<'_>,
+        entry: &RelayedEntry,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
@@ -68,15 +47,16 @@ impl Starter<'_> {
         let call = self.calls.begin(options);
         call.set_holder(holder);
         let new = NewRelay {
-            upstream: to.entry.upstream,
+            upstream: entry.upstream,
             method: request.kind.method(),
-            original: Some(&to.entry.original),
+            original: Some(&entry.original),
             params: &params,
-            fixed: Some(&to.entry.fixed),
-            header_params: to.header_params,
+            fixed: Some(&entry.fixed),
+            header_params: &entry.header_params,
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
-            is_repeatable: to.is_repeatable,
+            // An annotation would have to be trusted.
+            is_repeatable: false,
         };
         // The entry gets this very key: nothing is kept in between.
         let recipient = Recipient::Call(call.clone(), call.key(), era);

@@ -24,7 +24,6 @@ use super::outbox::Outbox;
 use super::permissions::{Denied, Permissions, Use};
 use super::questions::Questions;
 use super::rate_limits::{Counted, RateLimits};
-use super::relaying::RelayTo;
 use super::session_id::SessionId;
 use super::sessions::Sessions;
 use super::streams::Streams;
@@ -146,8 +145,7 @@ impl Starter<'_> {
             return self.context.refuse(Some(id), reason, out);
         }
         if let Some(relayed) = &tool.parts.relayed {
-            let to = RelayTo::tool(relayed, &tool.parts.header_params);
-            return self.relay(request, to, out);
+            return self.relay(request, relayed, out);
         }
         let checked = request
             .inbound

@@ -13,14 +13,17 @@ use signal_hook::iterator::Signals;
 
 use super::error::{Error, Result};
 use super::event::Event;
+use super::handle::ServerHandle;
 use super::supervisor::{Ended, Supervisor};
-use super::{AuditThread, Certificates, ServerAccess, UpstreamThread};
+use super::upstreams::{ServedUpstream, UpstreamThread};
+use super::{AuditThread, Certificates, ServerAccess};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
+use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{ListenAddress, Profile};
+use crate::profile::{Gateway, ListenAddress, Profile};
 use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
@@ -55,8 +58,10 @@ pub struct RunningServer {
     certificates: Option<Certificates>,
     /// Access control, if it is configured.
     access: Option<ServerAccess>,
+    /// Knobs of upstreams.
+    gateway: Gateway,
     /// The control side of upstreams; ends before the shards.
-    pub(super) upstreams: Option<UpstreamThread>,
+    upstreams: Option<UpstreamThread>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
     /// The writer of the audit log; ends after the shards.
@@ -86,6 +91,7 @@ impl RunningServer {
             watches: Vec::new(),
             certificates: None,
             access: None,
+            gateway: profile.gateway,
             upstreams: None,
             socket_files: Vec::new(),
             audit: None,
@@ -117,6 +123,24 @@ impl RunningServer {
     ) {
         self.certificates = certificates;
         self.access = access;
+    }
+
+    /// Reads the lists of `upstreams` for as long as the server runs.
+    ///
+    /// # Errors
+    /// The thread for that cannot be made.
+    pub(super) fn read_lists(
+        &mut self,
+        upstreams: Vec<ServedUpstream>,
+        parts: &ServerParts,
+        of_server: (Vec<Arc<ShardControl>>, ServerHandle),
+    ) -> Result<()> {
+        if let Some(board) = &parts.upstreams {
+            let board = Arc::clone(board);
+            let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
+            self.upstreams = Some(thread);
+        }
+        Ok(())
     }
 
     /// Where the server listens: its first address of TCP.

@@ -17,7 +17,6 @@ use super::address_counts::AddressCounts;
 use super::busy_poll;
 use super::control::ShardControl;
 use super::kept::Place;
-use super::links::Links;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
 use super::memory::memory_bytes_max;
@@ -41,7 +40,6 @@ use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::{Profile, ShardProfile};
 use crate::transport::listener::Listener;
-use crate::upstream::port::UpstreamPort;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker, yield_now};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::RingError;
@@ -350,7 +348,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     busy_poll::begin(&mut rings, &profile);
 
     let (mut handling, offload) = handling(&plan, rings.waker(), deaths.is_reborn());
-    let links = links_to_upstreams(&plan, &mut handling, &rings);
+    let links = handling.links_to(&plan.parts, profile.gateway, rings.dialled());
     let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
     let mut opened = Shard {
         announcement: Some(announcement),
@@ -364,11 +362,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         channel: None,
         addresses: AddressCounts::default(),
         loop_delay: LoopDelay::new(&profile.overload),
-        memory: MemoryState {
-            bytes_max: memory_bytes_max(&profile, plan.shards),
-            next_look_ms: 0,
-            is_out: false,
-        },
+        memory: MemoryState::new(memory_bytes_max(&profile, plan.shards)),
         warnings: OverloadWarnings::new(),
         is_table_full: false,
         table_warning_due_ms: 0,
@@ -428,23 +422,6 @@ fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
     // A life before this one had others.
     opened.note_connections();
     Ok(())
-}
-
-/// The links of the shard, if there are upstreams.
-fn links_to_upstreams(
-    plan: &ShardPlan,
-    handling: &mut Handling,
-    rings: &Rings,
-) -> Option<Box<Links>> {
-    let board = plan.parts.upstreams.as_ref()?;
-    let settings = plan.profile.gateway;
-    let queue = Rc::clone(&handling.event_queue);
-    let port = UpstreamPort::new(board.present(), settings.message_bytes_max, queue);
-    let port = Rc::new(port);
-    handling.endpoint.set_port(Rc::clone(&port));
-    let of_shard = (plan.shard, settings);
-    let links = Links::new(port, Arc::clone(board), of_shard, rings.dialled());
-    Some(Box::new(links))
 }
 
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard,

@@ -194,6 +194,17 @@ pub(super) struct MemoryState {
     pub(super) is_out: bool,
 }
 
+impl MemoryState {
+    /// Nothing is held.
+    pub(super) fn new(bytes_max: u64) -> MemoryState {
+        MemoryState {
+            bytes_max,
+            next_look_ms: 0,
+            is_out: false,
+        }
+    }
+}
+
 /// When the connections of a shard may be looked at again, and when that may be logged.
 #[derive(Debug, Default)]
 pub(super) struct Shedding {

@@ -277,8 +277,7 @@ fn append_with_code(
 /// let message = read_message(text, 7)?;
 /// let mut out = Vec::new();
 /// write_notification(&mut out, text, &message, Some(Id::String("t")));
-/// let expected = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":1.50}}"#;
-/// assert_eq!(String::from_utf8_lossy(&out), expected);
+/// assert!(out.ends_with(br#""params":{"progressToken":"t","progress":1.50}}"#));
 /// # Ok::<(), corelane_gateway::relay::AnswerFault>(())
 /// ```
 pub fn write_notification(

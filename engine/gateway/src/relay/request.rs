@@ -265,9 +265,8 @@ mod tests {
         let params = format!(r#"{{"name":"git_log",{raw},"_meta":{{"own":{digits}}}}}"#);
         let body = body(&request(&params)).expect("valid");
         let start = r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"log","#;
-        let expected = format!(
-            r#"{start}"arguments":{{ "z":{digits}, "a" : 1e400, "s":"\u00e4\/😀" }},"x-own":[1, 2.50],"#
-        );
+        let arguments = format!(r#"{{ "z":{digits}, "a" : 1e400, "s":"\u00e4\/😀" }}"#);
+        let expected = format!(r#"{start}"arguments":{arguments},"x-own":[1, 2.50],"#);
         assert!(body.starts_with(&expected), "{body}");
         assert!(
             body.ends_with(&format!(r#","own":{digits}}}}}}}"#)),

@@ -217,7 +217,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file can be made");
         std::fs::write(file.path(), "s3cret\n").expect("a file can be written");
         let lines = format!(
-            "url = \"http://127.0.0.1/\"\nheaders = {{ \"X-Key\" = \"file:{}\", \"X-Plain\" = \"p\" }}",
+            "url = \"http://127.0.0.1/\"\n\
+             headers = {{ \"X-Key\" = \"file:{}\", \"X-Plain\" = \"p\" }}",
             file.path().display()
         );
         let (_, head) = checked(&lines).expect("supported");

@@ -1,4 +1,4 @@
-//! Things that links do once in a turn: news of the control side, slow clients, times that are over.
+//! Work of links once in a turn: news of the control side, slow clients, times that are over.
 
 use corelane_gateway::relay::{Executed, Failure, Reason};
 use corelane_io::rings::Rings;
