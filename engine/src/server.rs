@@ -77,13 +77,12 @@ use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
 use huge_pages::SmallPages;
-use parts::AllParts;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 pub use upstream_error::UpstreamError;
-use upstreams::{ServedUpstream, board_of};
+use upstreams::ServedUpstream;
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
@@ -379,14 +378,9 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let AllParts {
-            mut parts,
-            audit,
-            upstreams,
-        } = self.into_all_parts(&profile)?;
-        let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
-        parts.upstreams = board_of(&upstreams, &parts, shard_count);
+        let (mut parts, audit, upstreams) = self.into_all_parts(&profile, shard_count)?;
+        let allowed = allowed_descriptors()?;
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
@@ -439,9 +433,7 @@ impl Server {
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         running.keep_reloading(certificates, access);
         running.read_lists(upstreams, &parts, (controls, handle.clone()))?;
-        for directory in directories {
-            running.keep(directory.watch(handle.clone())?);
-        }
+        running.watch(directories, &handle)?;
         Ok(running)
     }
 }

@@ -5,23 +5,13 @@ use std::sync::Arc;
 use corelane_gateway::config::Upstream;
 
 use super::error::Result;
-use super::upstreams::{ServedUpstream, check_upstream};
+use super::upstreams::{ServedUpstream, board_of, check_upstream};
 use super::{AuditThread, Server, log_of, state_keys};
 use crate::catalog::{CatalogError, Plan};
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
 use crate::mcp::ServerParts;
 use crate::profile::Profile;
-
-/// A checked server.
-pub(super) struct AllParts {
-    /// The parts that all shards share.
-    pub(super) parts: ServerParts,
-    /// The writer of its audit log.
-    pub(super) audit: Option<AuditThread>,
-    /// Its upstreams.
-    pub(super) upstreams: Vec<ServedUpstream>,
-}
 
 impl Server {
     /// Adds other MCP servers, whose tools become tools of this one: under the names that their
@@ -53,11 +43,15 @@ impl Server {
     /// The parts that all its shards share, checked and encoded.
     #[cfg(any(test, feature = "measure"))]
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
-        self.into_all_parts(profile).map(|all| all.parts)
+        self.into_all_parts(profile, 1).map(|(parts, ..)| parts)
     }
 
-    /// The same, the writer of its audit log, and its upstreams.
-    pub(super) fn into_all_parts(mut self, profile: &Profile) -> Result<AllParts> {
+    /// The same for so many shards, the writer of its audit log, and its upstreams.
+    pub(super) fn into_all_parts(
+        mut self,
+        profile: &Profile,
+        shards: usize,
+    ) -> Result<(ServerParts, Option<AuditThread>, Vec<ServedUpstream>)> {
         #[cfg(feature = "auth")]
         {
             self = self.with_access_file(profile)?;
@@ -79,7 +73,7 @@ impl Server {
             pinned.log.clone_from(&audit);
         }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        let parts = ServerParts {
+        let mut parts = ServerParts {
             quotas: None,
             upstreams: None,
             description: Arc::new(self.description),
@@ -89,10 +83,7 @@ impl Server {
             states: self.states.into(),
             audit,
         };
-        Ok(AllParts {
-            parts,
-            audit: thread,
-            upstreams: self.upstreams,
-        })
+        parts.upstreams = board_of(&self.upstreams, &parts, shards);
+        Ok((parts, thread, self.upstreams))
     }
 }

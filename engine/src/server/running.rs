@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::handle::ServerHandle;
@@ -319,9 +320,19 @@ impl RunningServer {
         Ok(self.runtime.insert(runtime).context())
     }
 
-    /// Keeps a watch for the life of the server.
-    pub(super) fn keep(&mut self, watch: Watch) {
-        self.watches.push(watch);
+    /// Reports changes of directories for the life of the server.
+    ///
+    /// # Errors
+    /// One of them cannot be watched.
+    pub(super) fn watch(
+        &mut self,
+        directories: Vec<ServedDirectory>,
+        handle: &ServerHandle,
+    ) -> Result<()> {
+        for directory in directories {
+            self.watches.push(directory.watch(handle.clone())?);
+        }
+        Ok(())
     }
 
     /// Waits until each shard has started or has failed.

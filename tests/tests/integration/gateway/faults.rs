@@ -154,7 +154,7 @@ fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
         ),
         (
             "url = \"http://127.0.0.1/\"\nunknown = 1",
-            "line 5: unknown field `unknown`",
+            "line 6: unknown field `unknown`",
         ),
     ] {
         let directory = tempfile::TempDir::new().expect("a directory");

@@ -73,7 +73,7 @@ fn an_upstream_sees_this_server_and_nothing_of_the_client() {
         .field("Cookie", "canary=cookie")
         .field("X-Other", "canary-field");
     let response = gateway.connect().exchange(&call);
-    assert_eq!(response.json()["result"], empty());
+    assert_eq!(response.json()["result"], empty(), "{response:?}");
     for received in mock.received() {
         let whole = format!("{}{}", received.head, received.body);
         assert!(!whole.contains("canary"), "{whole}");
@@ -251,7 +251,7 @@ fn a_routed_member_that_is_there_twice_is_refused_and_not_sent() {
         r#""name":"up_call","uri":"a","uri":"b""#,
     ] {
         let response = connection.exchange(&raw_call(params));
-        assert_eq!(response.answer()["error"]["code"], -32602, "{params}");
+        assert_eq!(response.json()["error"]["code"], -32600, "{params}");
     }
     assert_eq!(mock.received_of("tools/call").len(), 0);
 }
