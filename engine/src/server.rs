@@ -54,6 +54,7 @@ mod stalls;
 mod state_keys;
 mod stdio;
 mod supervisor;
+mod systemd;
 mod test_client;
 mod upstream_error;
 mod upstreams;
@@ -334,6 +335,7 @@ impl Server {
         let server = self.start(profile)?;
         server.forward_signals(signals, Arc::default())?;
         server.announce();
+        systemd::notify_ready();
         server.run_until_signal()
     }
 

@@ -53,9 +53,9 @@ pub enum RequestFault {
     InQuery,
 }
 
-/// The bearer token among the header fields of a request, each a name and a value without the
-/// white space around it, for a request with this query (without the question mark). None if there
-/// is no such field, or if it has another scheme.
+/// The bearer token of a request with these values of its `Authorization` fields, without the white
+/// space around them, and with this query, without the question mark. None if there is no such
+/// field, or if it has another scheme.
 ///
 /// # Errors
 /// The request must be refused with 400.
@@ -63,29 +63,24 @@ pub enum RequestFault {
 /// ```
 /// use corelane_guard::credential::{read, RequestFault, TOKEN_BYTES_MAX};
 ///
-/// let fields = [("Host", &b"h"[..]), ("authorization", b"BEARER abc")];
-/// let token = read(fields, b"", TOKEN_BYTES_MAX)?.expect("a token");
+/// let token = read(&[b"BEARER abc"], b"", TOKEN_BYTES_MAX)?.expect("a token");
 /// assert_eq!(token.as_bytes(), b"abc");
-/// assert_eq!(read(fields, b"a=1&access_token=x", 9), Err(RequestFault::InQuery));
+/// assert_eq!(read(&[], b"a=1&access_token=x", 9), Err(RequestFault::InQuery));
 /// # Ok::<(), RequestFault>(())
 /// ```
 pub fn read<'a>(
-    fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    values: &[&'a [u8]],
     query: &[u8],
     token_bytes_max: usize,
 ) -> Result<Option<Bearer<'a>>, RequestFault> {
     if query.split(|byte| *byte == b'&').any(is_access_token) {
         return Err(RequestFault::InQuery);
     }
-    let is_it = |(name, _): &(&str, &[u8])| name.eq_ignore_ascii_case("authorization");
-    let mut found = fields.into_iter().filter(is_it);
-    let Some((_, value)) = found.next() else {
-        return Ok(None);
-    };
-    if found.next().is_some() {
-        return Err(RequestFault::TwoFields);
+    match values {
+        [] => Ok(None),
+        [value] => bearer(value, token_bytes_max),
+        _ => Err(RequestFault::TwoFields),
     }
-    bearer(value, token_bytes_max)
 }
 
 fn bearer(value: &[u8], token_bytes_max: usize) -> Result<Option<Bearer<'_>>, RequestFault> {
@@ -138,7 +133,7 @@ mod tests {
     use super::{RequestFault, read};
 
     fn token(value: &[u8]) -> Result<Option<&[u8]>, RequestFault> {
-        Ok(read([("Authorization", value)], b"", 8)?.map(|token| token.as_bytes()))
+        Ok(read(&[value], b"", 8)?.map(|token| token.as_bytes()))
     }
 
     #[test]
@@ -162,10 +157,7 @@ mod tests {
         ] {
             assert_eq!(token(value), Ok(None), "{value:?}");
         }
-        assert_eq!(
-            read([("authorizations", &b"Bearer a"[..])], b"", 8),
-            Ok(None)
-        );
+        assert_eq!(read(&[], b"", 8), Ok(None));
     }
 
     #[test]
@@ -181,16 +173,13 @@ mod tests {
         ] {
             assert_eq!(token(value), Err(fault), "{value:?}");
         }
-        let twice = [
-            ("Authorization", &b"Bearer a"[..]),
-            ("authorization", b"Bearer a"),
-        ];
-        assert_eq!(read(twice, b"", 8), Err(RequestFault::TwoFields));
+        let twice: [&[u8]; 2] = [b"Bearer a", b"Bearer a"];
+        assert_eq!(read(&twice, b"", 8), Err(RequestFault::TwoFields));
     }
 
     #[test]
     fn tokens_in_the_query_are_refused() {
-        let with = |query: &[u8]| read([("Authorization", &b"Bearer a"[..])], query, 8);
+        let with = |query: &[u8]| read(&[b"Bearer a"], query, 8);
         for query in [
             &b"access_token=a"[..],
             b"access_token",
@@ -213,7 +202,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_token() {
-        let token = read([("Authorization", &b"Bearer secret"[..])], b"", 8);
+        let token = read(&[b"Bearer secret"], b"", 8);
         assert_eq!(format!("{token:?}"), "Ok(Some(Bearer(6 bytes)))");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::framing::http1::{Field, RequestHead};
 use crossbeam::queue::SegQueue;
 
 use super::board::AccessBoard;
@@ -140,7 +140,12 @@ impl Tokens {
         has_waited: bool,
     ) -> Option<(Identified, Option<Note>)> {
         let query = head.query.unwrap_or_default().as_bytes();
-        match credential::read(head.headers(), query, self.limits.token_bytes_max) {
+        let values: &[&[u8]] = match &head.authorization {
+            Field::Absent => &[],
+            Field::Once(value) => std::slice::from_ref(value),
+            Field::Repeated => &[b"", b""],
+        };
+        match credential::read(values, query, self.limits.token_bytes_max) {
             Err(fault) => Some((Identified::Refused(Refusal::Request(fault)), None)),
             Ok(Some(token)) => Some(self.check(token, client, has_waited)),
             Ok(None) => None,

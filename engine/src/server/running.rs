@@ -17,7 +17,7 @@ use super::event::Event;
 use super::handle::ServerHandle;
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
-use super::{AuditThread, Certificates, ServerAccess};
+use super::{AuditThread, Certificates, ServerAccess, systemd};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -226,6 +226,7 @@ impl RunningServer {
     pub(super) fn run_until_signal(mut self) -> Result<()> {
         match self.received.recv() {
             Ok(Event::Signal) => {
+                systemd::notify_stopping();
                 self.give_notice();
                 tracing::info!("draining");
             }

@@ -59,7 +59,7 @@ fn check_credential(input: &[u8]) {
         .unwrap_or(input.len());
     let (query, value) = input.split_at(end);
     let value = value.get(1..).unwrap_or_default();
-    let found = credential::read([("Authorization", value)], query, TOKEN_BYTES_MAX);
+    let found = credential::read(&[value], query, TOKEN_BYTES_MAX);
     if let Ok(Some(token)) = found {
         let token = token.as_bytes();
         assert!((1..=TOKEN_BYTES_MAX).contains(&token.len()) && !token.contains(&b' '));

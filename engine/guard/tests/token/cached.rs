@@ -38,8 +38,7 @@ fn check(
 }
 
 fn bearer(field: &str) -> Bearer<'_> {
-    let fields = [("Authorization", field.as_bytes())];
-    credential::read(fields, b"", TOKEN_BYTES_MAX)
+    credential::read(&[field.as_bytes()], b"", TOKEN_BYTES_MAX)
         .expect("a field")
         .expect("a token")
 }

@@ -193,8 +193,7 @@ fn an_audience_that_is_not_required_is_not_ignored() {
 }
 
 fn bearer(field: &str) -> Bearer<'_> {
-    let fields = [("Authorization", field.as_bytes())];
-    let token = credential::read(fields, b"", TOKEN_BYTES_MAX).expect("a field");
+    let token = credential::read(&[field.as_bytes()], b"", TOKEN_BYTES_MAX).expect("a field");
     token.expect("a token")
 }
 

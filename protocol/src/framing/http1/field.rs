@@ -10,10 +10,10 @@ pub enum Field<'a> {
     Absent,
     /// One field, with its value, which may be empty.
     Once(&'a [u8]),
-    /// Several such fields whose values differ; several at all of those that frame the message or
-    /// name its host. [`RequestHead::headers`](super::RequestHead::headers) has them, in
-    /// order. Where the field is a list (`Accept`) that is legal and means the lists joined;
-    /// elsewhere it is an error.
+    /// Several such fields whose values differ; several at all of those that frame the message,
+    /// name its host or prove who sends it. [`RequestHead::headers`](super::RequestHead::headers)
+    /// has them, in order. Where the field is a list (`Accept`) that is legal and means the lists
+    /// joined; elsewhere it is an error.
     Repeated,
 }
 

@@ -66,7 +66,7 @@ pub struct RequestHead<'a> {
     pub content_type: Field<'a>,
     /// `Accept`.
     pub accept: Field<'a>,
-    /// `Authorization`.
+    /// `Authorization`, repeated even if both have the same value.
     pub authorization: Field<'a>,
     /// `Last-Event-ID`.
     pub last_event_id: Field<'a>,
@@ -193,7 +193,7 @@ impl<'a> RequestHead<'a> {
                 let list_bytes_min = "application/json,application/json".len();
                 self.content_type.add_single(value, list_bytes_min);
             }
-            13 if is_name(name, b"authorization") => self.authorization.add(value),
+            13 if is_name(name, b"authorization") => self.authorization.add_only(value),
             13 if is_name(name, b"last-event-id") => self.last_event_id.add_single(value, 0),
             14 if is_name(name, b"content-length") => control.content_length.add_only(value),
             14 if is_name(name, b"mcp-session-id") => self.mcp_session_id.add_single(value, 0),
