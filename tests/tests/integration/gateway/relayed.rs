@@ -4,10 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use corelane_tests::mock_upstream::{Act, MockUpstream, event_answer, result_of};
-use corelane_tests::{Connection, EventStream, Item, Request, Session};
+use corelane_tests::{Connection, EventStream, Item, Request, Session, wait_until};
 use serde_json::{Value, json};
 
 use super::{EMPTY, Gateway, empty, tools};
+use crate::access_file::AccessFile;
 
 const DIGITS: &str = "1234567890123456789012345678901234567890";
 
@@ -65,18 +66,31 @@ fn an_upstream_sees_this_server_and_nothing_of_the_client() {
     let mock =
         MockUpstream::with_tools(&["call"], |received| Act::Send(result_of(received, EMPTY)));
     let section = mock.section("up") + "headers = { \"X-Key\" = \"env:GATE_KEY\" }\n";
-    let setup = corelane_tests::Setup::shards(1).variable("GATE_KEY", "own-key");
-    let gateway = Gateway::start_with(&section, setup);
-    gateway.wait_for("up_call");
+    let file = AccessFile::new(&format!(
+        "{section}[[grant]]\nrole = \"ci\"\ntools = [\"up_*\"]\n"
+    ));
+    let server = file.setup(1).variable("GATE_KEY", "own-key").start();
+    let mut connection = server.connect();
     let call = raw_call(r#""name":"up_call","arguments":{}"#)
-        .field("Authorization", "Bearer canary-token")
+        .field("Authorization", &format!("Bearer {}", file.key))
         .field("Cookie", "canary=cookie")
         .field("X-Other", "canary-field");
-    let response = gateway.connect().exchange(&call);
-    assert_eq!(response.json()["result"], empty(), "{response:?}");
+    let result = wait_until("the tool is listed", || {
+        connection.exchange(&call).json().get("result").cloned()
+    });
+    assert_eq!(result, empty());
+    let others = raw_call(r#""name":"up_call","arguments":{}"#);
+    assert_eq!(
+        connection.exchange(&others).status(),
+        401,
+        "it has no credential"
+    );
     for received in mock.received() {
         let whole = format!("{}{}", received.head, received.body);
-        assert!(!whole.contains("canary"), "{whole}");
+        assert!(
+            !whole.contains("canary") && !whole.contains(&file.key),
+            "{whole}"
+        );
         assert_eq!(received.field("X-Key"), Some("own-key"));
         assert_eq!(received.field("Accept-Encoding"), Some("identity"));
         assert_eq!(received.field("MCP-Protocol-Version"), Some("2026-07-28"));
