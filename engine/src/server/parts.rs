@@ -30,7 +30,7 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Upstream`] for one that cannot be served: its configuration has a part that is not
+    /// [`Error::Upstream`](super::Error::Upstream) for one that cannot be served: its configuration has a part that is not
     /// supported yet, a secret cannot be read, or another one has its name.
     pub fn with_upstreams(mut self, upstreams: Vec<Upstream>) -> Result<Server> {
         for upstream in upstreams {

@@ -67,7 +67,8 @@ fn an_upstream_sees_this_server_and_nothing_of_the_client() {
         MockUpstream::with_tools(&["call"], |received| Act::Send(result_of(received, EMPTY)));
     let section = mock.section("up") + "headers = { \"X-Key\" = \"env:GATE_KEY\" }\n";
     let file = AccessFile::new(&format!(
-        "{section}[[grant]]\nrole = \"ci\"\ntools = [\"up_*\"]\n"
+        "{section}[[role]]\nname = \"ci\"\nclaim_roles = [\"ci\"]\n\
+         [[grant]]\nrole = \"ci\"\ntools = [\"up_*\"]\n"
     ));
     let server = file.setup(1).variable("GATE_KEY", "own-key").start();
     let mut connection = server.connect();
