@@ -2,7 +2,10 @@
 
 mod access_file;
 mod audit;
+mod bounded_file;
 mod check;
+mod client;
+mod completions;
 mod demo;
 mod memory;
 mod pins;
@@ -14,7 +17,7 @@ mod tune;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Handlers allocate in small pieces and on every core: with the system's allocator they would wait
 /// for each other.
@@ -56,6 +59,10 @@ enum Command {
     /// Write the pins of a catalog, or check a catalog against them.
     #[command(subcommand)]
     Pins(pins::PinsCommand),
+    /// Print a script that completes the command line in a shell.
+    Completions(completions::CompletionsArguments),
+    #[command(flatten)]
+    Client(client::ClientCommand),
 }
 
 fn main() -> ExitCode {
@@ -69,15 +76,20 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Pins(command) => pins::run(&command),
+        Command::Completions(arguments) => completions::run(&arguments, Cli::command()),
+        Command::Client(command) => client::run(&command),
     }
 }
 
 /// Wrong arguments of `corelane audit` and `corelane token` have an exit code of their own, which
 /// says that there is no answer: 2 of the former says that a log is cut.
 fn parse() -> Cli {
-    Cli::try_parse().unwrap_or_else(|error| {
-        let command = std::env::args_os().nth(1).unwrap_or_default();
-        let code = match command.to_str() {
+    let words = client::with_program(std::env::args_os().collect());
+    Cli::try_parse_from(&words).unwrap_or_else(|error| {
+        if error.use_stderr() && client::print_usage_fault(&words, &error) {
+            std::process::exit(error.exit_code());
+        }
+        let code = match words.get(1).and_then(|word| word.to_str()) {
             Some("audit") => audit::CANNOT_RUN,
             Some("token") => token::CANNOT_RUN,
             _ => error.exit(),

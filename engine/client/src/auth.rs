@@ -21,6 +21,8 @@ mod registration;
 #[cfg(feature = "oauth")]
 mod scopes;
 #[cfg(feature = "oauth")]
+mod store;
+#[cfg(feature = "oauth")]
 mod token;
 
 use std::future::Future;

@@ -11,7 +11,7 @@ use crate::auth::Auth;
 use crate::client::Client;
 use crate::error::Error;
 use crate::questions::{Elicit, ElicitAnswer, Root, Sample, SampleRefusal};
-use crate::settings::{LogMessage, Settings};
+use crate::settings::{LogMessage, Settings, Traffic};
 use crate::target::IntoTarget;
 
 /// The settings of a client; [`Builder::connect`] opens its connection.
@@ -126,12 +126,29 @@ impl Builder {
         self
     }
 
+    /// Sees the traffic of the client, its handshake included. It must not block. Requests to
+    /// authorization servers are not shown.
+    ///
+    /// ```
+    /// # use corelane_client::{Client, Traffic};
+    /// let builder = Client::builder().on_traffic(|part| match part {
+    ///     Traffic::Sent(text) => eprintln!("> {}", String::from_utf8_lossy(text)),
+    ///     Traffic::Received(text) => eprintln!("< {}", String::from_utf8_lossy(text)),
+    ///     Traffic::Head(_) => {}
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_traffic(mut self, handler: impl Fn(Traffic<'_>) + Send + Sync + 'static) -> Builder {
+        self.0.on_traffic = Some(Arc::new(handler));
+        self
+    }
+
     /// Opens a connection.
     ///
     /// # Errors
     /// [`Error::Connect`] if there is no server, [`Error::Auth`] if it wants credentials,
     /// [`Error::Protocol`] if it does not speak MCP.
     pub async fn connect(self, target: impl IntoTarget) -> Result<Client, Error> {
-        Client::open(target.into_target()?, self.0).await
+        Client::open(target.into_target()?, Arc::new(self.0)).await
     }
 }

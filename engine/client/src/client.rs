@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::handshake;
 use crate::listen::{self, Changes, Filter};
-use crate::lists::{list, list_tools};
+use crate::lists::{self, list, list_tools};
 use crate::rounds;
 use crate::settings::Settings;
 use crate::shared::{Request, Shared};
@@ -72,7 +72,7 @@ impl Client {
         Builder::default()
     }
 
-    pub(crate) async fn open(target: Target, settings: Settings) -> Result<Client, Error> {
+    pub(crate) async fn open(target: Target, settings: Arc<Settings>) -> Result<Client, Error> {
         let ids = AtomicU64::new(1);
         let label = target.label().to_owned();
         let opened = handshake::open(target, &settings, &ids).await?;
@@ -240,6 +240,14 @@ impl Client {
         self.perform(method, params, false).await
     }
 
+    /// Gets all pages of a list, such as that of `tools/list`, as the server wrote them.
+    ///
+    /// # Errors
+    /// As [`Client::tools`].
+    pub async fn pages(&self, method: &str) -> Result<Vec<RawResult>, Error> {
+        lists::pages(&self.shared, method).await
+    }
+
     /// The tools of the last list that were left out, and why.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
@@ -247,15 +255,21 @@ impl Client {
         warnings.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends the connection, and the session of a legacy server. Calls under way end with errors.
+    /// Ends the connection, and the session of a legacy server. Cancellations leave first; a child
+    /// process gets the end of its input and 2 s to exit. Calls under way end with errors.
     pub async fn close(self) {
-        let envelope = self.shared.envelope();
-        #[cfg(feature = "http")]
-        if let (crate::wire::Wire::Http(wire), Some(_)) = (&self.shared.wire, &envelope.session) {
-            self.shared.session().close();
-            wire.delete(&envelope).await;
+        self.shared.cancelled().await;
+        match &self.shared.wire {
+            #[cfg(feature = "http")]
+            crate::wire::Wire::Http(wire) => {
+                let envelope = self.shared.envelope();
+                if envelope.session.is_some() {
+                    self.shared.session().close();
+                    wire.delete(&envelope).await;
+                }
+            }
+            crate::wire::Wire::Lines(wire) => wire.close().await,
         }
-        drop(envelope);
     }
 
     /// Keeps the tasks of the connection alive.

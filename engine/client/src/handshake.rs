@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use corelane_protocol::mcp::era::Era;
@@ -54,7 +54,7 @@ pub(crate) struct Greeting {
 /// Opens a connection to `target`.
 pub(crate) async fn open(
     mut target: Target,
-    settings: &Settings,
+    settings: &Arc<Settings>,
     ids: &AtomicU64,
 ) -> Result<Opened, Error> {
     let origin = target.origin();
@@ -90,7 +90,7 @@ fn remember(origin: String, era: Era) {
 async fn probe(
     target: &mut Target,
     choice: EraChoice,
-    settings: &Settings,
+    settings: &Arc<Settings>,
     ids: &AtomicU64,
 ) -> Result<Opened, Error> {
     let (mut wire, mut others) = target.open(settings).await?;

@@ -14,38 +14,55 @@ use corelane_protocol::binding::http_client::{
 use corelane_protocol::framing::http1::MediaType;
 use corelane_protocol::framing::sse_reader::{ReceivedEvent, SseReader};
 use corelane_protocol::mcp::era::Era;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 
-use crate::auth::{Auth, Challenge};
+use crate::auth::Challenge;
 use crate::error::Error;
 use crate::limits::{
     AUTH_ROUNDS_MAX, CONNECT_TIMEOUT, MESSAGE_BYTES_MAX, RESUMES_MAX, RETRY, RETRY_MAX,
 };
 use crate::message::{Incoming, Outgoing};
-use crate::settings::Settings;
+use crate::settings::{Settings, Traffic};
 use crate::wire::{Envelope, StartError};
+
+/// Fields whose values are not shown.
+const SECRET_FIELDS: [&str; 4] = ["authorization", "cookie", "mcp-session-id", "set-cookie"];
 
 /// One server over HTTP.
 pub(crate) struct HttpWire {
     url: Url,
+    /// The URL without its query, which may be a credential.
+    target: String,
     client: Client,
-    fields: Vec<(String, String)>,
-    auth: Option<Arc<dyn Auth>>,
+    fields: HeaderMap,
+    settings: Arc<Settings>,
 }
 
 impl std::fmt::Debug for HttpWire {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let url = self.url.as_str();
         formatter
-            .debug_struct("HttpWire")
-            .field("url", &url)
-            .finish_non_exhaustive()
+            .debug_tuple("HttpWire")
+            .field(&self.target)
+            .finish()
     }
 }
 
 impl HttpWire {
-    /// A client of the server at `url`.
-    pub(crate) fn new(url: Url, settings: &Settings) -> Result<HttpWire, Error> {
+    /// A client of the server at this URL, with its name for people.
+    pub(crate) fn new(
+        (url, target): (Url, String),
+        settings: &Arc<Settings>,
+    ) -> Result<HttpWire, Error> {
+        let failed = |reason: String| Error::Connect {
+            target: target.clone(),
+            reason,
+        };
+        let mut fields = HeaderMap::new();
+        for (name, value) in &settings.fields {
+            let (name, value) = field(name, value).map_err(failed)?;
+            fields.append(name, value);
+        }
         // The first provider of the process stays, if there is one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::builder()
@@ -54,15 +71,13 @@ impl HttpWire {
             .referer(false)
             .no_proxy()
             .build()
-            .map_err(|error| Error::Connect {
-                target: url.to_string(),
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| failed(error.to_string()))?;
         Ok(HttpWire {
             url,
+            target,
             client,
-            fields: settings.fields.clone(),
-            auth: settings.auth.clone(),
+            fields,
+            settings: Arc::clone(settings),
         })
     }
 
@@ -144,7 +159,9 @@ impl HttpWire {
     /// Ends a legacy session; 405 says that the server does not let clients end it.
     pub(crate) async fn delete(&self, envelope: &Envelope) {
         let request = self.request(Method::DELETE, envelope, None);
-        let _ = request.timeout(crate::limits::CLOSE_TIMEOUT).send().await;
+        let _ = self
+            .execute(request.timeout(crate::limits::CLOSE_TIMEOUT))
+            .await;
     }
 
     async fn get(&self, envelope: &Envelope, last_id: Option<&str>) -> Result<Response, Error> {
@@ -172,6 +189,7 @@ impl HttpWire {
             for (name, value) in &message.mirrored {
                 request = request.header(name, value);
             }
+            self.settings.show(Traffic::Sent(&message.text));
             request.body(message.text.clone())
         });
         sent.await.map_err(StartError::Failed)
@@ -184,17 +202,18 @@ impl HttpWire {
         loop {
             let mut request = request();
             let mut used = None;
-            if let Some(auth) = &self.auth {
+            if let Some(auth) = &self.settings.auth {
                 let header = auth.header(self.url.as_str()).await;
                 used = header.map_err(|error| self.auth_error(&error.to_string()))?;
             }
             if let Some(authorization) = &used {
-                request = request.header("Authorization", authorization);
+                let (name, value) = field("Authorization", authorization)
+                    .map_err(|fault| self.auth_error(&fault))?;
+                request = request.header(name, value);
             }
-            let sent = request.send().await;
-            let response = sent.map_err(|error| self.failure(&error))?;
+            let response = self.execute(request).await?;
             let status = response.status().as_u16();
-            let (Some(auth), 401 | 403) = (&self.auth, status) else {
+            let (Some(auth), 401 | 403) = (&self.settings.auth, status) else {
                 return Ok(response);
             };
             if rounds == AUTH_ROUNDS_MAX {
@@ -209,6 +228,33 @@ impl HttpWire {
         }
     }
 
+    /// Sends a request, and shows both heads.
+    async fn execute(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let request = request.build().map_err(|error| self.failure(&error))?;
+        let method = request.method().clone();
+        self.show(&format!("{method} {}", self.target), request.headers());
+        let sent = self.client.execute(request).await;
+        let response = sent.map_err(|error| self.failure(&error))?;
+        self.show(&format!("{}", response.status()), response.headers());
+        Ok(response)
+    }
+
+    fn show(&self, first_line: &str, fields: &HeaderMap) {
+        if self.settings.on_traffic.is_none() {
+            return;
+        }
+        let mut head = first_line.to_owned();
+        for (name, value) in fields {
+            let is_secret = value.is_sensitive() || SECRET_FIELDS.contains(&name.as_str());
+            let value = match is_secret {
+                true => "***".into(),
+                false => String::from_utf8_lossy(value.as_bytes()),
+            };
+            head.extend(["\n", name.as_str(), ": ", &value]);
+        }
+        self.settings.show(Traffic::Head(&head));
+    }
+
     fn request(
         &self,
         method: Method,
@@ -216,10 +262,9 @@ impl HttpWire {
         message: Option<&Outgoing>,
     ) -> RequestBuilder {
         let mut request = self.client.request(method, self.url.clone());
-        request = request.header("Accept-Encoding", ACCEPT_ENCODING);
-        for (name, value) in &self.fields {
-            request = request.header(name, value);
-        }
+        request = request
+            .headers(self.fields.clone())
+            .header("Accept-Encoding", ACCEPT_ENCODING);
         let described = OutgoingMessage {
             revision: envelope.revision,
             method: message.and_then(|message| message.method.as_deref()),
@@ -247,6 +292,7 @@ impl HttpWire {
                 Err(error) => return Err(StartError::Failed(self.unknown(&cause_of(&error)))),
             }
         }
+        self.settings.show(Traffic::Received(&text));
         match Incoming::read(&text) {
             Ok(message) => Ok(Body::One(Some(message))),
             Err(_) => Err(StartError::Unreadable),
@@ -257,7 +303,7 @@ impl HttpWire {
     fn failure(&self, error: &reqwest::Error) -> Error {
         match error.is_connect() || error.is_builder() {
             true => Error::Connect {
-                target: self.url.to_string(),
+                target: self.target.clone(),
                 reason: cause_of(error),
             },
             false => self.unknown(&cause_of(error)),
@@ -266,24 +312,38 @@ impl HttpWire {
 
     fn unknown(&self, reason: &str) -> Error {
         Error::Unknown {
-            target: self.url.to_string(),
+            target: self.target.clone(),
             reason: reason.to_owned(),
         }
     }
 
     fn auth_error(&self, reason: &str) -> Error {
         Error::Auth {
-            target: self.url.to_string(),
+            target: self.target.clone(),
             reason: reason.to_owned(),
         }
     }
 
     fn not_executed(&self, reason: String) -> Error {
         Error::NotExecuted {
-            target: self.url.to_string(),
+            target: self.target.clone(),
             reason,
         }
     }
+}
+
+/// A field that the caller sets, whose value is not shown.
+fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let fault = |reason: &str| format!("header field {name:?} {reason}");
+    let name_read = HeaderName::from_bytes(name.as_bytes());
+    let name_read = name_read.map_err(|_| fault("has no valid name"))?;
+    if name_read.as_str().starts_with("mcp-") {
+        return Err(fault("is computed for each message: leave it out"));
+    }
+    let value = HeaderValue::from_str(value);
+    let mut value = value.map_err(|_| fault("has no valid value"))?;
+    value.set_sensitive(true);
+    Ok((name_read, value))
 }
 
 /// The last cause of an error, which names it best; its URL stays out.
@@ -383,6 +443,7 @@ impl HttpExchange {
             };
             if let Some(data) = events.next().await? {
                 self.resumes = 0;
+                self.wire.settings.show(Traffic::Received(&data));
                 return Incoming::read(&data);
             }
             self.resume().await?;

@@ -79,7 +79,7 @@ pub use listen::{Changes, Filter};
 pub use progress::Progress;
 pub use questions::{Elicit, ElicitAnswer, ElicitMode, Root, Sample, SampleRefusal};
 pub use serde_json::json;
-pub use settings::LogMessage;
+pub use settings::{LogMessage, Traffic};
 pub use target::{IntoTarget, Target};
 pub use types::{
     CallResult, Completion, Content, Prompt, PromptInfo, PromptMessage, PromptResult, RawResult,

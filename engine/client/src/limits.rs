@@ -18,6 +18,8 @@ pub(crate) const PAGES_MAX: usize = 64;
 pub(crate) const ROUNDS_MAX: usize = 10;
 /// The most requests of the server that are being answered; more are refused.
 pub(crate) const QUESTIONS_MAX: usize = 64;
+/// The most cancellations that are being sent; more are left out.
+pub(crate) const CANCELLATIONS_MAX: u32 = 1024;
 /// The most bytes of a message of the server.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// The most notifications of a call, or changes, that wait for their reader.

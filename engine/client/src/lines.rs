@@ -6,7 +6,6 @@
 //! ends.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use corelane_protocol::framing::line::{Framer, Step, write_line};
@@ -16,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::error::Error;
-use crate::limits::{MESSAGE_BYTES_MAX, UNSENT_MAX, WAITING_MAX};
+use crate::limits::{CLOSE_TIMEOUT, MESSAGE_BYTES_MAX, UNSENT_MAX, WAITING_MAX};
 use crate::message::{Incoming, Outgoing};
+use crate::settings::{Settings, Traffic};
 
 /// Bytes that one read takes.
 const READ_BYTES: usize = 64 << 10;
@@ -26,13 +26,21 @@ const READ_BYTES: usize = 64 << 10;
 type Pending = Mutex<HashMap<u64, mpsc::Sender<Incoming>>>;
 
 /// One connection of lines.
-#[derive(Debug)]
 pub(crate) struct LineWire {
     target: String,
     out: mpsc::Sender<Vec<u8>>,
     pending: Arc<Pending>,
-    is_open: Arc<AtomicBool>,
+    settings: Arc<Settings>,
     task: tokio::task::JoinHandle<()>,
+}
+
+impl std::fmt::Debug for LineWire {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_tuple("LineWire")
+            .field(&self.target)
+            .finish()
+    }
 }
 
 impl Drop for LineWire {
@@ -46,6 +54,7 @@ impl LineWire {
     pub(crate) fn new<R, W>(
         target: String,
         (reader, writer): (R, W),
+        settings: &Arc<Settings>,
         others: mpsc::Sender<Incoming>,
     ) -> LineWire
     where
@@ -54,18 +63,17 @@ impl LineWire {
     {
         let (out, messages) = mpsc::channel(UNSENT_MAX);
         let pending = Arc::new(Pending::default());
-        let is_open = Arc::new(AtomicBool::new(true));
+        let settings = Arc::clone(settings);
         let router = Router {
             pending: Arc::clone(&pending),
+            settings: Arc::clone(&settings),
             others,
         };
-        let flag = Arc::clone(&is_open);
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = read_lines(reader, &router) => {}
                 () = write_messages(writer, messages) => {}
             }
-            flag.store(false, Ordering::Release);
             // Their readers see the end.
             locked(&router.pending).clear();
         });
@@ -73,7 +81,7 @@ impl LineWire {
             target,
             out,
             pending,
-            is_open,
+            settings,
             task,
         }
     }
@@ -95,16 +103,38 @@ impl LineWire {
 
     /// Sends a message without an answer.
     pub(crate) async fn post(&self, message: &Outgoing) -> Result<(), Error> {
-        let sent = self.out.send(line_of(message)).await;
+        let sent = self.out.send(self.line_of(message)).await;
         match sent {
-            Ok(()) if self.is_open.load(Ordering::Acquire) => Ok(()),
+            Ok(()) if !self.out.is_closed() => Ok(()),
             _ => Err(self.not_executed()),
         }
     }
 
     /// Sends a message without an answer if the queue has space for it now.
     pub(crate) fn try_post(&self, message: &Outgoing) -> bool {
-        self.out.try_send(line_of(message)).is_ok()
+        self.out.try_send(self.line_of(message)).is_ok()
+    }
+
+    /// Sends what waits to be written, ends the input of the server, and waits for the end of its
+    /// output: the way to end a child process (MCP basic/transports, "stdio").
+    pub(crate) async fn close(&self) {
+        let ended = async {
+            let _ = self.out.send(Vec::new()).await;
+            self.out.closed().await;
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, ended).await;
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) async fn closed(&self) {
+        self.out.closed().await;
+    }
+
+    fn line_of(&self, message: &Outgoing) -> Vec<u8> {
+        self.settings.show(Traffic::Sent(&message.text));
+        let mut line = Vec::new();
+        write_line(&mut line, &message.text);
+        line
     }
 
     fn not_executed(&self) -> Error {
@@ -115,22 +145,22 @@ impl LineWire {
     }
 }
 
-fn line_of(message: &Outgoing) -> Vec<u8> {
-    let mut line = Vec::new();
-    write_line(&mut line, &message.text);
-    line
-}
-
 fn locked(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::Sender<Incoming>>> {
     // The map is whole after each operation, so a panic elsewhere leaves it usable.
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Writes messages until an empty one, which ends the stream but not the task.
 async fn write_messages<W>(mut writer: W, mut messages: mpsc::Receiver<Vec<u8>>)
 where
     W: AsyncWrite + Unpin,
 {
     while let Some(message) = messages.recv().await {
+        if message.is_empty() {
+            let _ = writer.shutdown().await;
+            drop(writer);
+            return std::future::pending().await;
+        }
         if writer.write_all(&message).await.is_err() || writer.flush().await.is_err() {
             return;
         }
@@ -160,6 +190,7 @@ where
                 }
                 Step::Line { line, consumed } => {
                     // Text that is no message is noise of a server that logs to its output.
+                    router.settings.show(Traffic::Received(line));
                     if let Ok(message) = Incoming::read(line) {
                         router.route(message).await;
                     }
@@ -178,6 +209,7 @@ where
 /// Gives each message to its reader.
 struct Router {
     pending: Arc<Pending>,
+    settings: Arc<Settings>,
     others: mpsc::Sender<Incoming>,
 }
 

@@ -167,7 +167,7 @@ pub(crate) async fn listen(
             let declined = subscribe_legacy(shared, &filter).await?;
             let changes = shared.changes.subscribe();
             let stream = keep_stream(shared).await;
-            let task = relay_legacy(changes, filter, sender, stream);
+            let task = relay_legacy((Arc::clone(shared), changes), filter, sender, stream);
             (declined, tokio::spawn(task))
         }
     };
@@ -233,6 +233,8 @@ async fn relay_modern(
                 Ok((exchange, _)) => break exchange,
                 // The server will refuse it again.
                 Err(Error::Refused(_) | Error::Auth { .. }) => return,
+                // Lines that have ended are not connected again.
+                Err(Error::NotExecuted { .. }) if !shared.is_http() => return,
                 Err(_) => {}
             }
         };
@@ -264,14 +266,19 @@ async fn subscribe_legacy(shared: &Arc<Shared>, filter: &Filter) -> Result<Vec<S
 
 /// Gives the changes of a session that fit a filter.
 async fn relay_legacy(
-    mut changes: broadcast::Receiver<Change>,
+    (shared, mut changes): (Arc<Shared>, broadcast::Receiver<Change>),
     filter: Filter,
     sender: mpsc::Sender<Change>,
     stream: Option<tokio::task::JoinHandle<()>>,
 ) {
     let _stream = stream.map(EndsWithSubscription);
     loop {
-        let change = match changes.recv().await {
+        let received = tokio::select! {
+            biased;
+            received = changes.recv() => received,
+            () = shared.wire.closed() => return,
+        };
+        let change = match received {
             Ok(change) if filter.has(&change) => change,
             Ok(_) => continue,
             Err(broadcast::error::RecvError::Lagged(_)) => Change::Gap,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
 use corelane_protocol::binding::header_param;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -57,6 +58,23 @@ pub(crate) async fn list<T: DeserializeOwned>(
     member: &str,
 ) -> Result<Vec<T>, Error> {
     let mut entries = Vec::new();
+    for page in pages(shared, method).await? {
+        let mut members: HashMap<String, Box<RawValue>> = page.parse()?;
+        if let Some(items) = members.remove(member) {
+            entries.extend(RawResult(items).parse::<Vec<T>>()?);
+        }
+    }
+    Ok(entries)
+}
+
+/// All pages of a list.
+pub(crate) async fn pages(shared: &Arc<Shared>, method: &str) -> Result<Vec<RawResult>, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page {
+        next_cursor: Option<String>,
+    }
+    let mut pages = Vec::new();
     let mut cursor: Option<String> = None;
     for _ in 0..PAGES_MAX {
         let params = match &cursor {
@@ -69,14 +87,10 @@ pub(crate) async fn list<T: DeserializeOwned>(
         };
         // Lists never need input, so there are no rounds.
         let page = RawResult(shared.exchange(&request).await?);
-        let members: HashMap<String, Box<RawValue>> = page.parse()?;
-        if let Some(items) = members.get(member) {
-            entries.extend(RawResult(items.clone()).parse::<Vec<T>>()?);
-        }
-        let next = members.get("nextCursor").map(|next| next.get());
-        let next: Option<String> = next.and_then(|next| serde_json::from_str(next).ok());
+        let next = page.parse::<Page>()?.next_cursor;
+        pages.push(page);
         if next.is_none() {
-            return Ok(entries);
+            return Ok(pages);
         }
         if next == cursor {
             let fault = format!("{method} has a page that follows itself");

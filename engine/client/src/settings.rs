@@ -24,6 +24,20 @@ pub struct LogMessage {
 
 pub(crate) type LogHandler = Arc<dyn Fn(LogMessage) + Send + Sync>;
 
+/// A part of the traffic of a client, as it was on the wire, for diagnosis.
+#[derive(Clone, Copy, Debug)]
+pub enum Traffic<'a> {
+    /// The head of a request or a response of HTTP. The values of fields that the caller set, of
+    /// credentials and sessions are `***`, and so is the query of the URL.
+    Head(&'a str),
+    /// A message to the server.
+    Sent(&'a [u8]),
+    /// A message of the server.
+    Received(&'a [u8]),
+}
+
+pub(crate) type TrafficHandler = Arc<dyn Fn(Traffic<'_>) + Send + Sync>;
+
 /// The settings.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -37,6 +51,16 @@ pub(crate) struct Settings {
     pub log_level: String,
     pub fields: Vec<(String, String)>,
     pub auth: Option<Arc<dyn Auth>>,
+    pub on_traffic: Option<TrafficHandler>,
+}
+
+impl Settings {
+    /// Shows a part of the traffic to the handler for it.
+    pub(crate) fn show(&self, traffic: Traffic<'_>) {
+        if let Some(handler) = &self.on_traffic {
+            handler(traffic);
+        }
+    }
 }
 
 impl Default for Settings {
@@ -52,6 +76,7 @@ impl Default for Settings {
             log_level: "info".to_owned(),
             fields: Vec::new(),
             auth: None,
+            on_traffic: None,
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::change::Change;
 use crate::error::{Clock, Error, JsonRpcError};
 use crate::handshake::{self, Greeting};
-use crate::limits::{CALLS_MAX, QUESTIONS_MAX, WAITING_MAX};
+use crate::limits::{CALLS_MAX, CANCELLATIONS_MAX, CLOSE_TIMEOUT, QUESTIONS_MAX, WAITING_MAX};
 use crate::message::{Incoming, Outgoing};
 use crate::progress::Progress;
 use crate::settings::{LogMessage, Settings};
@@ -45,7 +45,7 @@ pub(crate) struct Request<'a> {
 
 /// The state of a client, shared by its clones and its tasks.
 pub(crate) struct Shared {
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub target: String,
     pub wire: Wire,
     pub greeting: Greeting,
@@ -61,11 +61,13 @@ pub(crate) struct Shared {
     ids: AtomicU64,
     calls: Semaphore,
     questions: Arc<Semaphore>,
+    /// One permit for each cancellation that is being sent.
+    cancellations: Arc<Semaphore>,
 }
 
 impl Shared {
     pub(crate) fn new(
-        settings: Settings,
+        settings: Arc<Settings>,
         target: String,
         opened: (Wire, Greeting, LegacySession),
         ids: AtomicU64,
@@ -85,6 +87,7 @@ impl Shared {
             ids,
             calls: Semaphore::new(CALLS_MAX),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            cancellations: Arc::new(Semaphore::new(CANCELLATIONS_MAX as usize)),
         }
     }
 
@@ -115,6 +118,12 @@ impl Shared {
 
     pub(crate) fn session(&self) -> std::sync::MutexGuard<'_, LegacySession> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the cancellations are sent, for a bounded time.
+    pub(crate) async fn cancelled(&self) {
+        let all_sent = self.cancellations.acquire_many(CANCELLATIONS_MAX);
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, all_sent).await;
     }
 
     /// Performs one request, without rounds of input.
@@ -407,11 +416,14 @@ impl Drop for CancelGuard<'_> {
         {
             return;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        let runtime = tokio::runtime::Handle::try_current();
+        let permit = Arc::clone(&self.shared.cancellations).try_acquire_owned();
+        let (Ok(runtime), Ok(permit)) = (runtime, permit) else {
             return;
         };
         let shared = Arc::clone(self.shared);
         runtime.spawn(async move {
+            let _permit = permit;
             let _ = shared.wire.post(&message, &shared.envelope()).await;
         });
     }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "child")]
 use std::process::Stdio;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -85,7 +86,12 @@ impl IntoTarget for &str {
                 return Err(unusable(self, remedy));
             }
         };
-        let label = self.to_owned();
+        // The query of a URL may be a credential.
+        let label = match &kind {
+            #[cfg(feature = "http")]
+            Kind::Http(_) => self.split(['?', '#']).next().unwrap_or_default().to_owned(),
+            _ => self.to_owned(),
+        };
         Ok(Target { label, kind })
     }
 }
@@ -175,7 +181,7 @@ impl Target {
     /// Opens a transport. Messages that belong to no request come out of the receiver.
     pub(crate) async fn open(
         &mut self,
-        #[cfg_attr(not(feature = "http"), expect(unused_variables))] settings: &Settings,
+        settings: &Arc<Settings>,
     ) -> Result<(Wire, mpsc::Receiver<Incoming>), Error> {
         let (sender, others) = mpsc::channel(WAITING_MAX);
         let label = self.label.clone();
@@ -185,7 +191,7 @@ impl Target {
         let wire = match &mut self.kind {
             #[cfg(feature = "http")]
             Kind::Http(url) => {
-                let wire = crate::http::HttpWire::new(url.clone(), settings)?;
+                let wire = crate::http::HttpWire::new((url.clone(), label), settings)?;
                 return Ok((Wire::Http(wire.into()), others));
             }
             #[cfg(feature = "child")]
@@ -197,25 +203,30 @@ impl Target {
                     .spawn();
                 let halves = ChildHalves::of(child.map_err(connected)?);
                 let halves = halves.ok_or_else(|| failed("the process has no pipes"))?;
-                LineWire::new(label.clone(), (halves.reader, halves.writer), sender)
+                LineWire::new(
+                    label.clone(),
+                    (halves.reader, halves.writer),
+                    settings,
+                    sender,
+                )
             }
             Kind::Unix(path) => {
                 let stream = tokio::net::UnixStream::connect(&*path);
                 let stream = tokio::time::timeout(CONNECT_TIMEOUT, stream).await;
                 let halves = stream.map_err(late)?.map_err(connected)?.into_split();
-                LineWire::new(label.clone(), halves, sender)
+                LineWire::new(label.clone(), halves, settings, sender)
             }
             Kind::Tcp(address) => {
                 let stream = tokio::net::TcpStream::connect(&*address);
                 let stream = tokio::time::timeout(CONNECT_TIMEOUT, stream).await;
                 let stream = stream.map_err(late)?.map_err(connected)?;
                 stream.set_nodelay(true).map_err(connected)?;
-                LineWire::new(label.clone(), stream.into_split(), sender)
+                LineWire::new(label.clone(), stream.into_split(), settings, sender)
             }
             Kind::Pair(halves) => {
                 let halves = halves.take();
                 let halves = halves.ok_or_else(|| failed("the stream has ended"))?;
-                LineWire::new(label.clone(), halves, sender)
+                LineWire::new(label.clone(), halves, settings, sender)
             }
         };
         Ok((Wire::Lines(wire.into()), others))

@@ -66,6 +66,15 @@ impl Wire {
         }
     }
 
+    /// Waits for the end of a connection of lines; HTTP has no end.
+    pub(crate) async fn closed(&self) {
+        match self {
+            #[cfg(feature = "http")]
+            Wire::Http(_) => std::future::pending().await,
+            Wire::Lines(wire) => wire.closed().await,
+        }
+    }
+
     /// Sends a notification or a response.
     pub(crate) async fn post(&self, message: &Outgoing, envelope: &Envelope) -> Result<(), Error> {
         match self {

@@ -4,14 +4,14 @@
 //! refused before anything is sent to them.
 
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fetch::{Fetcher, safe_url};
 use super::{AuthError, Challenge};
 
 /// Metadata of the protected resource.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct ResourceMetadata {
     pub resource: String,
     #[serde(default)]
@@ -20,7 +20,7 @@ pub(super) struct ResourceMetadata {
 }
 
 /// Metadata of the authorization server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct IssuerMetadata {
     pub issuer: String,
     #[serde(default)]
@@ -39,8 +39,16 @@ pub(super) struct IssuerMetadata {
     pub authorization_response_iss_parameter_supported: bool,
 }
 
+impl IssuerMetadata {
+    /// Whether it has the proof of possession that MCP requires (RFC 7636).
+    pub(super) fn has_pkce(&self) -> bool {
+        let methods = &self.code_challenge_methods_supported;
+        methods.iter().any(|method| method == "S256")
+    }
+}
+
 /// Both.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Discovered {
     pub resource: ResourceMetadata,
     pub issuer: IssuerMetadata,

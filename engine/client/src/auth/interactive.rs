@@ -2,10 +2,12 @@
 //!
 //! One grant is made at a time, and requests that were refused meanwhile use its token. A refresh
 //! that fails because the authorization server is away deletes nothing. Registrations are kept by
-//! issuer: another issuer never gets the id or the secret of this one.
+//! issuer: another issuer never gets the id or the secret of this one. With a file, all of that
+//! outlives the process.
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use super::discovery::{Discovered, discover};
 use super::fetch::{Fetcher, safe_url};
 use super::redirect::Loopback;
 use super::registration::{Identity, Registered};
+use super::store::{Entry, FileStore};
 use super::token::{self, Token, TokenError};
 use super::{Auth, AuthError, AuthFuture, Challenge};
 
@@ -25,6 +28,8 @@ type Redirected = Pin<Box<dyn Future<Output = Result<String, AuthError>> + Send>
 /// How the user gets to the authorization server and back.
 #[derive(Clone)]
 enum Browser {
+    /// There is no user: a grant is an error.
+    Absent,
     /// The URL is shown; the user comes back to a loopback address.
     Shown(Arc<dyn Fn(&str) + Send + Sync>),
     /// The caller follows the URL, and returns the one that it leads back to.
@@ -48,12 +53,15 @@ enum Browser {
 pub struct Interactive {
     browser: Browser,
     identity: Identity,
+    store: Option<FileStore>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     fetcher: Option<Fetcher>,
+    /// Whether the file was read.
+    is_loaded: bool,
     discovered: Option<Discovered>,
     /// By issuer.
     clients: HashMap<String, Registered>,
@@ -92,6 +100,75 @@ impl Interactive {
         Interactive::with(name, browser)
     }
 
+    /// The credentials of this file, without a user: a server that wants others is an error.
+    #[must_use]
+    pub fn stored(path: impl Into<PathBuf>) -> Interactive {
+        Interactive::with("", Browser::Absent).keep_in(path)
+    }
+
+    /// Keeps the credentials in this file, which its owner alone may read.
+    #[must_use]
+    pub fn keep_in(mut self, path: impl Into<PathBuf>) -> Interactive {
+        self.store = Some(FileStore(path.into()));
+        self
+    }
+
+    /// Removes the credentials of the server at this URL from a file; whether there were any.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn forget(path: impl Into<PathBuf>, server: &str) -> Result<bool, AuthError> {
+        FileStore(path.into()).remove(url_of(server)?.as_str())
+    }
+
+    /// Reads the credentials of the file, at first and when another process may have renewed them.
+    fn load(&self, state: &mut State, server: &Url) -> Result<(), AuthError> {
+        state.is_loaded = true;
+        let entry = match &self.store {
+            Some(store) => store.load(server.as_str())?,
+            None => None,
+        };
+        if let Some(entry) = entry {
+            let issuer = entry.discovered.issuer.issuer.clone();
+            state.clients.insert(issuer, entry.client);
+            state.discovered = Some(entry.discovered);
+            state.token = entry.token;
+            state.requested = entry.scopes;
+        }
+        Ok(())
+    }
+
+    /// Writes the credentials to the file.
+    fn save(&self, state: &State, server: &Url) -> Result<(), AuthError> {
+        let (Some(store), Some(discovered)) = (&self.store, &state.discovered) else {
+            return Ok(());
+        };
+        let Some(client) = state.clients.get(&discovered.issuer.issuer) else {
+            return Ok(());
+        };
+        store.save(Entry {
+            server: server.to_string(),
+            discovered: discovered.clone(),
+            client: client.clone(),
+            token: state.token.clone(),
+            scopes: state.requested.clone(),
+        })
+    }
+
+    /// Renews the token without the user; whether there is a new one.
+    async fn refresh(&self, state: &mut State, server: &Url) -> Result<bool, AuthError> {
+        let old = state.token.clone();
+        self.load(state, server)?;
+        if state.token.is_some() && state.token != old {
+            return Ok(true);
+        }
+        let is_new = state.refresh(server).await?;
+        if state.token != old {
+            self.save(state, server)?;
+        }
+        Ok(is_new)
+    }
+
     fn with(name: &str, browser: Browser) -> Interactive {
         let identity = Identity {
             name: name.to_owned(),
@@ -100,6 +177,7 @@ impl Interactive {
         Interactive {
             browser,
             identity,
+            store: None,
             state: Mutex::default(),
         }
     }
@@ -130,25 +208,25 @@ impl Interactive {
         server: &Url,
         challenge: &Challenge,
     ) -> Result<(), AuthError> {
-        let fetcher = state.fetcher()?;
-        let discovered = discover(&fetcher, server, challenge).await?;
-        let (resource, issuer) = (&discovered.resource, &discovered.issuer);
-        if !issuer
-            .code_challenge_methods_supported
-            .iter()
-            .any(|method| method == "S256")
-        {
-            let name = &issuer.issuer;
-            return Err(AuthError(format!("{name} does not support PKCE with S256")));
-        }
         let (loopback, redirect_uri) = match &self.browser {
+            Browser::Followed { redirect_uri, .. } => (None, redirect_uri.clone()),
             Browser::Shown(_) => {
                 let loopback = Loopback::bind().await?;
                 let uri = loopback.uri().to_owned();
                 (Some(loopback), uri)
             }
-            Browser::Followed { redirect_uri, .. } => (None, redirect_uri.clone()),
+            Browser::Absent => {
+                let fault = format!("no credentials that do are stored: log in to {server}");
+                return Err(AuthError(fault));
+            }
         };
+        let fetcher = state.fetcher()?;
+        let discovered = discover(&fetcher, server, challenge).await?;
+        let (resource, issuer) = (&discovered.resource, &discovered.issuer);
+        if !issuer.has_pkce() {
+            let name = &issuer.issuer;
+            return Err(AuthError(format!("{name} does not support PKCE with S256")));
+        }
         let of_issuer = (server, issuer);
         let client = self
             .client(state, &fetcher, of_issuer, &redirect_uri)
@@ -175,7 +253,9 @@ impl Interactive {
                 show(request.url.as_str());
                 loopback.redirected().await?
             }
-            (Browser::Shown(_), None) => return Err(AuthError("no loopback address".to_owned())),
+            (Browser::Shown(_), None) | (Browser::Absent, _) => {
+                return Err(AuthError("no loopback address".to_owned()));
+            }
         };
         let code = request.code(&redirected)?;
         let grant = [
@@ -189,7 +269,7 @@ impl Interactive {
         state.token = Some(token);
         state.requested = scopes;
         state.discovered = Some(discovered);
-        Ok(())
+        self.save(state, server)
     }
 
     /// The client at an issuer. A registration made before is of the first issuer alone. The
@@ -229,7 +309,7 @@ impl State {
         fetcher.ok_or_else(|| AuthError("no HTTP client".to_owned()))
     }
 
-    /// Renews the token without the user; whether there is a new one.
+    /// Exchanges the refresh token; whether there is a new one.
     async fn refresh(&mut self, server: &Url) -> Result<bool, AuthError> {
         let fetcher = self.fetcher()?;
         let (Some(token), Some(discovered)) = (&self.token, &self.discovered) else {
@@ -269,9 +349,13 @@ impl Auth for Interactive {
     fn header<'a>(&'a self, server: &'a str) -> AuthFuture<'a, Option<String>> {
         Box::pin(async move {
             let mut state = self.state.lock().await;
+            let server = url_of(server)?;
+            if !state.is_loaded {
+                self.load(&mut state, &server)?;
+            }
             if state.token.as_ref().is_some_and(Token::is_old) {
                 // The old token may still do while the authorization server is away.
-                let _ = state.refresh(&url_of(server)?).await;
+                let _ = self.refresh(&mut state, &server).await;
             }
             Ok(state.token.as_ref().map(Token::header))
         })
@@ -290,7 +374,7 @@ impl Auth for Interactive {
                     let fault = format!("{server} forbids it, with any scope");
                     return Err(AuthError(fault));
                 }
-                401 if state.refresh(&server).await? => return Ok(()),
+                401 if self.refresh(&mut state, &server).await? => return Ok(()),
                 _ => {}
             }
             self.grant(&mut state, &server, challenge).await

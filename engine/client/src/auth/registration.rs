@@ -3,7 +3,7 @@
 //! (RFC 7591), in this order.
 
 use reqwest::Url;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::AuthError;
@@ -11,7 +11,7 @@ use super::discovery::IssuerMetadata;
 use super::fetch::{Fetcher, safe_url};
 
 /// A client as an authorization server knows it.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 pub(super) struct Registered {
     pub client_id: String,
     #[serde(rename = "client_secret")]

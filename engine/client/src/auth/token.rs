@@ -1,25 +1,27 @@
 //! Requests of tokens (RFC 6749 4 and 6, RFC 8707).
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
-use serde::Deserialize;
-use std::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 
 use super::AuthError;
 use super::discovery::IssuerMetadata;
 use super::fetch::{Fetcher, form_of, safe_url};
 use super::registration::Registered;
 
-/// How long before its end a token is renewed.
-const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
+/// How many seconds before its end a token is renewed.
+const EXPIRY_MARGIN_S: u64 = 30;
 
 /// An access token.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Token {
     access: String,
     pub refresh: Option<String>,
-    expires_at: Option<Instant>,
+    /// Seconds since 1970.
+    expires_at_s: Option<u64>,
 }
 
 impl Token {
@@ -30,9 +32,15 @@ impl Token {
 
     /// Whether it ends soon.
     pub(super) fn is_old(&self) -> bool {
-        let soon = Instant::now() + EXPIRY_MARGIN;
-        self.expires_at.is_some_and(|expires_at| expires_at <= soon)
+        let soon_s = now_s() + EXPIRY_MARGIN_S;
+        self.expires_at_s
+            .is_some_and(|expires_at_s| expires_at_s <= soon_s)
     }
+}
+
+fn now_s() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
 }
 
 /// Why there is no token.
@@ -101,11 +109,11 @@ pub(super) async fn request(
     let answer = answer.ok_or_else(|| {
         TokenError::Unavailable(failed("the answer is no bearer token".to_owned()))
     })?;
-    let lifetime = answer.expires_in.map(Duration::from_secs);
+    let lifetime_s = answer.expires_in;
     Ok(Token {
         access: answer.access_token,
         refresh: answer.refresh_token,
-        expires_at: lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime)),
+        expires_at_s: lifetime_s.map(|lifetime_s| now_s().saturating_add(lifetime_s)),
     })
 }
 

@@ -1,0 +1,16 @@
+//! The client commands as processes: their output, their exit codes, and hostile servers.
+
+#[path = "client_commands/failures.rs"]
+mod failures;
+#[path = "client_commands/hostile.rs"]
+mod hostile;
+#[path = "client_commands/login.rs"]
+mod login;
+#[path = "client_commands/outputs.rs"]
+mod outputs;
+#[path = "client_commands/process.rs"]
+mod process;
+#[path = "client_commands/scripted.rs"]
+mod scripted;
+#[path = "client_commands/terminal.rs"]
+mod terminal;
