@@ -4,10 +4,10 @@
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
 # curl, systemd-analyze, libseccomp for Python, the pinned conformance suite with the Node it needs
 # and the official schemas it carries, clients of npm and PyPI, the cases of Autobahn, sslyze,
-# cargo-deny), then checks the format, clippy, the docs, the dependencies and the library without
-# its features, builds the server, and runs all tests of the workspace, conformance among them. A
-# check that fails counts as one failed test, so the last line, "N passed, N failed", is about
-# everything; the exit code is 0 only if nothing failed.
+# cargo-deny), then checks the format, clippy, the docs, the dependencies, the library without its
+# features and that the fuzz targets compile, builds the server, and runs all tests of the
+# workspace, conformance among them. A check that fails counts as one failed test, so the last line,
+# "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.
@@ -19,6 +19,7 @@ cd "$(dirname "$0")/.."
 readonly suite=tests/conformance
 readonly authorization=tests/auth
 readonly cargo_deny_version=0.20.2
+readonly target=${CARGO_TARGET_DIR:-target}
 log=$(mktemp)
 readonly log
 trap 'rm -f "$log"' EXIT
@@ -91,7 +92,12 @@ embedding_is_light() {
 # Clients of others get tokens from an authorization server, with the Node of the suite.
 authorization_flows() {
     "$suite"/node_modules/node-linux-*/bin/node "$authorization/flow.mjs" \
-        "${CARGO_TARGET_DIR:-target}/debug/corelane"
+        "$target/debug/corelane" "$target/debug/examples/authorized_client"
+}
+
+# They are a workspace of their own: nothing else compiles them.
+fuzz_targets_compile() {
+    cargo check --quiet --locked --manifest-path tests/fuzz/Cargo.toml --target-dir "$target/fuzz"
 }
 
 tests() {
@@ -105,7 +111,8 @@ check "docs" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --workspace --no-deps --document-private-items --locked
 check "licences, bans and sources of dependencies" cargo deny --locked check licenses bans sources
 check "library without features" embedding_is_light
-check "server" cargo build --locked --bin corelane
+check "fuzz targets compile" fuzz_targets_compile
+check "server" cargo build --workspace --locked --bin corelane --example authorized_client
 check "authorization flows" authorization_flows
 say "tests"
 status=0

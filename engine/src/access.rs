@@ -334,9 +334,10 @@ impl AccessControl {
         tokens.map_or_else(Vec::new, |tokens| tokens.metadata(document))
     }
 
-    /// The policy, if there is one.
-    pub(crate) fn policy(&self) -> Option<&Arc<Policy>> {
-        self.tokens.as_ref().map(Tokens::policy)
+    /// The policy and the number of its configuration, if access control is configured.
+    pub(crate) fn policy(&self) -> Option<(&Arc<Policy>, u64)> {
+        let tokens = self.tokens.as_ref()?;
+        Some((tokens.policy(), tokens.configuration()))
     }
 
     /// How much each client may do, if access control is configured.

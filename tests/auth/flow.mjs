@@ -1,9 +1,10 @@
 // Authorization by clients of others, from the first refusal to a call with more scopes:
-//     node flow.mjs PROGRAM
-// PROGRAM is the corelane binary. Starts the authorization server and PROGRAM, and lets each client
-// connect without a token, register, get a token with PKCE, call a tool, and get a larger scope for
-// another tool. Before that, bad credentials are refused; after it, the authorization server
-// rotates its keys. The first check that fails throws.
+//     node flow.mjs PROGRAM RUST_CLIENT
+// PROGRAM is the corelane binary, RUST_CLIENT the example authorized_client. Starts the
+// authorization server and PROGRAM, and lets each client connect without a token, register, get a
+// token with PKCE, call a tool, and get a larger scope for another tool. Before that, bad
+// credentials are refused; after it, the authorization server rotates its keys, and the clients
+// come again, now known to it. The first check that fails throws.
 // Ends with "done" on standard output.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -17,12 +18,16 @@ import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { authorize } from "./browser.mjs";
+import { checkProbe } from "./probe.mjs";
+import { checkProgram } from "./programs.mjs";
 import { checkRefusals } from "./refusals.mjs";
 
 const REDIRECT_URI = "http://127.0.0.1/callback";
 const ROTATION_MS_MAX = 120_000;
 const RETRY_MS = 1_000;
 const suite = createRequire(new URL("../conformance/package.json", import.meta.url));
+const python = (folder, name) =>
+  fileURLToPath(new URL(`../conformance/${folder}/bin/${name}`, import.meta.url));
 const load = (name) => import(pathToFileURL(suite.resolve(name)));
 const processes = [];
 
@@ -70,8 +75,9 @@ class Host {
   }
 }
 
-async function check(name, { Client, Transport, options, revision }, url, finish) {
+async function check(name, { Client, Transport, options, revision, information }, url, finish) {
   const host = new Host();
+  host.information = information;
   const open = () => new Transport(new URL(url), { authProvider: host });
   const create = () => new Client({ name, version: "1" }, options);
   const refused = open();
@@ -157,6 +163,34 @@ scopes = ["mcp:read", "mcp:write"]
 `;
 }
 
+// Each client is authorized: in the first round it registers itself, in the second it is known.
+async function checkClients(url, round) {
+  const clientId = round === "first" ? [] : ["app"];
+  const { Client } = await load("@modelcontextprotocol/sdk/client/index.js");
+  const one = await load("@modelcontextprotocol/sdk/client/streamableHttp.js");
+  const first = { Client, Transport: one.StreamableHTTPClientTransport, revision: "2025-11-25" };
+  const finish = (transport, it) => transport.finishAuth(it.get("code"));
+  // With a refresh token it refreshes when it lacks a scope, which gives it no other scope.
+  const information = round === "first" ? undefined : { client_id: "app-without-refresh" };
+  await check("typescript 1", { ...first, information }, url, finish);
+  const two = await load("@modelcontextprotocol/client");
+  for (const [mode, revision] of [["legacy", "2025-11-25"], ["auto", "2026-07-28"]]) {
+    const options = { versionNegotiation: { mode } };
+    const Transport = two.StreamableHTTPClientTransport;
+    const second = { Client: two.Client, Transport, options, revision, information };
+    await check(`typescript 2 ${mode}`, second, url, (transport, it) => transport.finishAuth(it));
+  }
+  const client = fileURLToPath(new URL("python_client.py", import.meta.url));
+  const revision = round === "first" ? "2025-11-25" : "2026-07-28";
+  const programs = [
+    [python("python_packages", "python"), client, "sdk-1", "2025-11-25"],
+    [python("python_packages_2", "python"), client, "sdk-2", revision],
+    [python("python_packages_2", "python"), client, "fastmcp", revision],
+    [process.argv[3], revision],
+  ];
+  await Promise.all(programs.map((it) => checkProgram([...it, url, ...clientId], url)));
+}
+
 const folder = mkdtempSync(join(tmpdir(), "corelane-flow-"));
 try {
   const server = fileURLToPath(new URL("authorization_server.mjs", import.meta.url));
@@ -168,18 +202,10 @@ try {
   const url = ready.replace("listening on ", "");
 
   await checkRefusals(url);
-  const { Client } = await load("@modelcontextprotocol/sdk/client/index.js");
-  const one = await load("@modelcontextprotocol/sdk/client/streamableHttp.js");
-  const first = { Client, Transport: one.StreamableHTTPClientTransport, revision: "2025-11-25" };
-  await check("typescript 1", first, url, (transport, it) => transport.finishAuth(it.get("code")));
-  const two = await load("@modelcontextprotocol/client");
-  for (const [mode, revision] of [["legacy", "2025-11-25"], ["auto", "2026-07-28"]]) {
-    const options = { versionNegotiation: { mode } };
-    const Transport = two.StreamableHTTPClientTransport;
-    const second = { Client: two.Client, Transport, options, revision };
-    await check(`typescript 2 ${mode}`, second, url, (transport, it) => transport.finishAuth(it));
-  }
+  checkProbe(python("python_packages", "testmcpy-oauth"), folder, issuer, url);
+  await checkClients(url, "first");
   await checkRotation(server, issuer, url);
+  await checkClients(url, "second");
   console.log("done");
 } finally {
   processes.forEach((child) => child.kill());

@@ -110,6 +110,8 @@ mod questions;
 mod refusals;
 #[path = "integration/refused.rs"]
 mod refused;
+#[path = "integration/reloads.rs"]
+mod reloads;
 #[path = "integration/replay.rs"]
 mod replay;
 #[path = "integration/resumption.rs"]

@@ -12,10 +12,7 @@ pub(crate) fn facts(profile: &Profile) -> ServerFacts {
         endpoint_paths: profile.server.endpoint.as_slice().to_vec(),
         loopback_origin: loopback_origin(profile),
         has_client_certificates: !profile.tls.client_ca_files.is_empty(),
-        limits: Limits {
-            token_bytes_max: profile.auth.token_bytes_max,
-            ..Limits::default()
-        },
+        limits: Limits::from(&profile.auth),
     }
 }
 

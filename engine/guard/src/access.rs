@@ -47,6 +47,9 @@ pub struct EndpointAccess {
     pub scopes: Vec<Box<str>>,
     /// The same as bits of the policy: all of them must be among those of the identity.
     pub scope_bits: Bits256,
+    /// The roles of the policy that may use the endpoint, of which an identity needs one. None if
+    /// every identity may.
+    pub roles: Option<Bits256>,
     /// The protected resource metadata, if there is an issuer (RFC 9728 2).
     pub metadata: Option<Metadata>,
 }

@@ -9,6 +9,7 @@ use super::board::AccessBoard;
 use super::failed::FailedCredentials;
 use super::identified::{Client, Identified, Note, Recheck};
 use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
+use crate::guard::bits::Bits256;
 use crate::guard::credential::{self, Bearer};
 use crate::guard::identity::Identity;
 use crate::guard::limit::LimitKey;
@@ -269,15 +270,31 @@ impl Tokens {
         }
     }
 
-    /// The refusal of a request to the endpoint with this path for the scopes of its identity.
+    /// The refusal of a request to the endpoint with this path for the roles and the scopes of
+    /// its identity.
     pub(super) fn refusal_at(&self, path: &str, identity: Option<&Identity>) -> Option<Refusal> {
         let endpoint = self.endpoint(path)?;
+        if let Some(allowed) = &endpoint.roles
+            && allowed.is_disjoint(&self.roles_of(identity))
+        {
+            return Some(Refusal::Denied);
+        }
         if endpoint.scopes.is_empty() {
             return None;
         }
         let scopes = identity.map(|identity| identity.scopes).unwrap_or_default();
         let has_all = endpoint.scope_bits.is_subset_of(&scopes);
         (!has_all).then(|| Refusal::InsufficientScope(endpoint.scopes.join(" ").into()))
+    }
+
+    /// The roles of an identity, or of a client without one.
+    fn roles_of(&self, identity: Option<&Identity>) -> Bits256 {
+        let policy = &self.access.policy;
+        match identity {
+            Some(identity) if self.is_current(identity) => identity.roles,
+            Some(identity) => Identity::clone(identity).under(policy).roles,
+            None => policy.roles_of_anonymous(),
+        }
     }
 
     /// The answer to a refused request to the endpoint with this path.
@@ -323,6 +340,11 @@ impl Tokens {
         let endpoint = self.access.endpoints.get(document);
         let metadata = endpoint.and_then(|endpoint| endpoint.metadata.as_ref());
         metadata.map_or_else(Vec::new, |metadata| metadata.body.to_vec())
+    }
+
+    /// The number of the configuration, see [`Access::configuration`].
+    pub(super) fn configuration(&self) -> u64 {
+        self.access.configuration
     }
 
     /// The policy.

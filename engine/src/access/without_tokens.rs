@@ -113,6 +113,10 @@ impl Tokens {
         match *self {}
     }
 
+    pub(super) fn configuration(&self) -> u64 {
+        match *self {}
+    }
+
     pub(super) fn policy(&self) -> &Arc<Policy> {
         match *self {}
     }

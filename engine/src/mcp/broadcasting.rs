@@ -60,7 +60,8 @@ impl Broadcasting<'_> {
             if *budget == 0 {
                 return false;
             }
-            let subscription = open.get(broadcast.next_subscription);
+            let place = broadcast.next_subscription;
+            let subscription = open.get(place);
             broadcast.next_subscription += 1;
             let Some(subscription) = subscription.filter(|it| it.is_acknowledged()) else {
                 *budget -= 1;
@@ -69,6 +70,11 @@ impl Broadcasting<'_> {
             let (lists, uris) = (subscription.lists, &subscription.uris);
             let messages = broadcast.messages(lists, uris, Some(&subscription.id));
             *budget = budget.saturating_sub(messages.len().max(1));
+            let is_outdated = subscription.configuration != self.subscriptions.configuration;
+            if is_outdated && !messages.is_empty() {
+                self.subscriptions.outdated.push(place as u32);
+                continue;
+            }
             for message in messages {
                 let outbox = &mut self.notifier.outbox;
                 outbox.push_change(subscription.exchange, message);
@@ -85,7 +91,12 @@ impl Broadcasting<'_> {
                 continue;
             };
             let id = session.id;
-            let messages = broadcast.messages(session.lists, &session.subscriptions, None);
+            // Until its client is checked again.
+            let uris = match session.configuration == self.subscriptions.configuration {
+                true => &session.subscriptions[..],
+                false => &[],
+            };
+            let messages = broadcast.messages(session.lists, uris, None);
             *budget = budget.saturating_sub(messages.len().max(1));
             for message in messages {
                 self.notifier.notify_change(id, message);

@@ -184,6 +184,7 @@ impl Endpoint {
             .route_session(inbound, claim, None, || Ok(kind), out)
         {
             Routed::Here(session) => {
+                self.services.recheck_subscriptions(session, inbound);
                 let mut streams = self.services.session_streams();
                 streams.open(inbound, session, opening, out)
             }
@@ -235,9 +236,12 @@ impl Endpoint {
             "forwarded to the home shard"
         );
         match kind {
-            ForwardedKind::OpenStream(opening) => services
-                .session_streams()
-                .open(inbound, session, opening, out),
+            ForwardedKind::OpenStream(opening) => {
+                services.recheck_subscriptions(session, inbound);
+                services
+                    .session_streams()
+                    .open(inbound, session, opening, out)
+            }
             ForwardedKind::EndSession => services.delete_session(session, inbound.principal(), out),
             ForwardedKind::StreamGone => {
                 services
@@ -370,6 +374,7 @@ impl Endpoint {
         services.task_watching().send_statuses(&mut statuses);
         let mut budget = share.messages - share.statuses_first + statuses;
         services.broadcasting().run(&mut budget);
+        services.listening().end_outdated();
         services.task_watching().send_statuses(&mut budget);
     }
 

@@ -82,6 +82,7 @@ impl Listening<'_> {
             uris: filter.uris.into(),
             tasks,
             holder,
+            configuration: self.subscriptions.configuration,
         });
         // The head of the stream is written before any delivery.
         self.begin(SubscriptionId { place, exchange }, inbound.principal());
@@ -190,9 +191,13 @@ impl Listening<'_> {
         let Some(id) = self.subscriptions.holding.pop_front() else {
             return;
         };
+        let present = self.subscriptions.configuration;
         let Some(subscription) = self.subscriptions.find(id) else {
             return;
         };
+        if subscription.configuration != present {
+            return self.end_one(id.place);
+        }
         let exchange = subscription.exchange;
         if !has_capacity(exchange) {
             return self.subscriptions.holding.push_back(id);
@@ -219,6 +224,14 @@ impl Listening<'_> {
     pub(super) fn end_one(&mut self, place: u32) {
         if let Some(subscription) = self.subscriptions.remove(place) {
             self.end(place, &subscription);
+        }
+    }
+
+    /// Ends the subscriptions that an earlier configuration of access control permitted and that a
+    /// change was for, which their clients may not be permitted to know any more.
+    pub(super) fn end_outdated(&mut self) {
+        for place in std::mem::take(&mut self.subscriptions.outdated) {
+            self.end_one(place);
         }
     }
 

@@ -14,10 +14,10 @@ use corelane_protocol::jsonrpc::{Id, Value, encode};
 use super::disposition::Disposition;
 use super::requester::Requester;
 use crate::catalog::Catalog;
-use crate::guard::identity::{Identity, Method};
+use crate::guard::identity::Identity;
 use crate::guard::policy::{
-    Argument, Claims, Class, Decision, Entries, EntryKind, GrantId, Policy, Subject, View,
-    ViewBuilder, Views,
+    Argument, Class, Decision, Entries, EntryKind, GrantId, Policy, Subject, View, ViewBuilder,
+    Views,
 };
 use crate::guard::refusal::{Challenge, Refusal};
 
@@ -210,10 +210,7 @@ fn class_of(policy: &Policy, requester: &Requester<'_>) -> Class {
         Some(identity) if identity.policy == policy.id() => subject(identity),
         Some(identity) => subject(&Identity::clone(identity).under(policy)),
         None => policy.class_of(&Subject {
-            roles: policy.roles_of(&Claims {
-                method: Method::Anonymous,
-                ..Claims::default()
-            }),
+            roles: policy.roles_of_anonymous(),
             address,
             ..Subject::default()
         }),

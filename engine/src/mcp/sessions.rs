@@ -53,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) lost_stream: Option<StreamId>,
     /// Resources to which the client has subscribed.
     pub(crate) subscriptions: Vec<Box<str>>,
+    /// The configuration of access control that permitted them.
+    pub(crate) configuration: u32,
     /// Its principal.
     owned: OwnedKey,
     /// Its holder.
@@ -205,6 +207,7 @@ impl Sessions {
             is_input_over: false,
             lost_stream: None,
             subscriptions: Vec::new(),
+            configuration: 0,
             owned: self.principals.join(principal, index),
             holder,
             of_holder: Links::LOOSE,

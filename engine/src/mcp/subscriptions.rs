@@ -31,6 +31,8 @@ pub(super) struct Subscription {
     pub(super) tasks: Option<Box<TaskSubscription>>,
     /// Its holder.
     pub(super) holder: HolderKey,
+    /// The configuration of access control that permitted it.
+    pub(super) configuration: u32,
 }
 
 impl Subscription {
@@ -66,6 +68,12 @@ pub(super) struct Subscriptions {
     pub(super) broadcasts: Broadcasts,
     /// Subscriptions with a task status that waits for capacity, once for each status.
     pub(super) holding: VecDeque<SubscriptionId>,
+    /// The present configuration of access control.
+    pub(super) configuration: u32,
+    /// Places of subscriptions that an earlier configuration permitted and that a change was for:
+    /// they end, and their clients are checked when they subscribe again. At most as many as
+    /// messages of a turn.
+    pub(super) outdated: Vec<u32>,
     /// Requests to other shards without an answer, also of clients that left.
     pub(super) requests_unanswered: usize,
     /// Whether messages to other shards wait for their lanes.
@@ -83,6 +91,8 @@ impl Subscriptions {
             shares: Shares::new(connections_max),
             broadcasts: Broadcasts::default(),
             holding: VecDeque::new(),
+            configuration: 0,
+            outdated: Vec::new(),
             requests_unanswered: 0,
             has_full_lane: false,
         }

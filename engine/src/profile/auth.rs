@@ -30,5 +30,18 @@ knobs! {
         /// Classes of identities, such as those of one role and one set of scopes, whose visible
         /// entries are kept. Each takes 8 bits for each entry of the catalog.
         views_max: usize = 4096, within(1..=1_000_000);
+        /// Seconds that the clocks of the server and of an issuer may differ by: a token is taken
+        /// for so long after its end and before its start.
+        leeway_s: u64 = 60, within(0..=300);
+        /// Seconds that keys are used after the last fetch of them. Then the tokens of their issuer
+        /// are refused with 503.
+        keys_age_max_s: u64 = 86_400, within(60..=2_592_000);
+        /// Seconds between two fetches of the keys of an issuer for tokens with unknown keys, at
+        /// least: anybody can send such tokens.
+        refresh_interval_min_s: u64 = 30, within(1..=3600);
+        /// Issuers in the access file. A file with more is refused.
+        issuers_max: usize = 16, within(1..=1000);
+        /// API keys in the access file. A file with more is refused.
+        api_keys_max: usize = 10_000, within(1..=10_000);
     }
 }

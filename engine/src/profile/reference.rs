@@ -11,7 +11,7 @@ const HEAD: &str = "\
 # Every knob of Corelane, with its unit, range, default and reason. A profile needs only what it
 # changes; this one, which changes nothing, is written from engine/src/profile: a test compares the
 # two, and CORELANE_WRITE_REFERENCE=1 makes it write this file.
-# Units end the names: ms, us, bytes. A knob commented out is not set.
+# Units end the names: ms, us, s, bytes. A knob commented out is not set.
 ";
 
 /// A profile of these sections with the reason for each knob; `values` are their defaults.

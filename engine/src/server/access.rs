@@ -13,7 +13,7 @@ use crate::audit::AuditLog;
 use crate::guard::audit::{Event, Record};
 use crate::guard::limit::board::QuotaBoard;
 use crate::mcp::ServerParts;
-use crate::profile::{Binding, ListenAddress, Profile};
+use crate::profile::{Auth, Binding, ListenAddress, Profile};
 use crate::shard::ShardControl;
 
 /// Access control of a server, until this is dropped.
@@ -47,10 +47,7 @@ impl ServerAccess {
             endpoint_paths: profile.server.endpoint.as_slice().to_vec(),
             loopback_origin: loopback_origin(addresses),
             has_client_certificates: !profile.tls.client_ca_files.is_empty(),
-            limits: Limits {
-                token_bytes_max: profile.auth.token_bytes_max,
-                ..Limits::default()
-            },
+            limits: Limits::from(&profile.auth),
         };
         let board = Arc::new(AccessBoard::default());
         let (of_thread, woken) = (Arc::clone(&board), shards.to_vec());
@@ -114,6 +111,20 @@ impl Reload {
     pub(super) fn request(&self) {
         if let Some(control) = self.0.upgrade() {
             control.reload();
+        }
+    }
+}
+
+/// The bounds of an access file by the knobs of a profile.
+impl From<&Auth> for Limits {
+    fn from(auth: &Auth) -> Limits {
+        Limits {
+            issuers_max: auth.issuers_max,
+            api_keys_max: auth.api_keys_max,
+            token_bytes_max: auth.token_bytes_max,
+            leeway_s: auth.leeway_s,
+            keys_age_max: Duration::from_secs(auth.keys_age_max_s),
+            refresh_interval_min: Duration::from_secs(auth.refresh_interval_min_s),
         }
     }
 }

@@ -35,8 +35,9 @@ impl Shard {
     /// Handles another snapshot of access control.
     pub(super) fn on_access_changed(&mut self) {
         self.rechecks.on_snapshot();
-        if let Some(policy) = self.handling.access.policy() {
-            self.handling.endpoint.handle_policy(Arc::clone(policy));
+        if let Some((policy, configuration)) = self.handling.access.policy() {
+            let policy = Arc::clone(policy);
+            self.handling.endpoint.handle_policy(policy, configuration);
         }
         if let Some(limits) = self.handling.access.limits() {
             self.handling.endpoint.handle_limits(Arc::clone(limits));

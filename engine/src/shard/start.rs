@@ -454,8 +454,8 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
         (profile, wake_for_access),
     )
     .recording(endpoint.audit_port());
-    if let Some(policy) = access.policy() {
-        endpoint.handle_policy(Arc::clone(policy));
+    if let Some((policy, configuration)) = access.policy() {
+        endpoint.handle_policy(Arc::clone(policy), configuration);
     }
     if let Some(limits) = access.limits() {
         endpoint.handle_limits(Arc::clone(limits));

@@ -163,6 +163,28 @@ fn a_file_with_faults_is_refused_at_the_start_with_its_lines() {
 }
 
 #[test]
+fn more_issuers_and_keys_than_the_profile_allows_are_refused() {
+    let issuer = |alias: &str| {
+        let url = format!("https://{alias}.example.com");
+        format!("[[auth.issuer]]\nalias = \"{alias}\"\nissuer = \"{url}\"\n")
+    };
+    let file = AccessFile::new(&format!("{}{}{RULES}", issuer("a"), issuer("b")));
+    let text = file.text();
+    let key = text.find("[[auth.api_key]]").expect("a key");
+    let key = &text[key..text.find("[[auth.issuer]]").expect("issuers")];
+    file.write(&text.replace(RULES, &format!("{}{RULES}", key.replace("ci", "other"))));
+    for (profile, expected) in [
+        ("[auth]\nissuers_max = 1", "issuers"),
+        ("[auth]\napi_keys_max = 1", "API keys"),
+    ] {
+        let setup = file.setup(1).listen("127.0.0.1:0").profile(profile);
+        let ended = setup.run_to_end();
+        assert_eq!(ended.code, Some(1), "{profile}: {}", ended.error);
+        assert!(ended.error.contains(expected), "{profile}: {}", ended.error);
+    }
+}
+
+#[test]
 fn the_audit_log_of_the_file_is_written_and_a_section_without_effect_is_refused() {
     let logs = TempDir::new().expect("a directory");
     let directory = logs.path().join("audit");

@@ -40,6 +40,10 @@ impl Protected {
     }
 
     fn start_with(auth: &str, keys: &str) -> Protected {
+        Protected::start_in("", auth, keys)
+    }
+
+    fn start_in(profile: &str, auth: &str, keys: &str) -> Protected {
         let directory = TempDir::new().expect("a directory");
         let issuer = Issuer::new();
         issuer.write_keys(&directory.path().join("keys.json"));
@@ -53,6 +57,7 @@ impl Protected {
         let server = Setup::shards(1)
             .demo("basic")
             .arguments(&["--config", path])
+            .profile(profile)
             .start();
         Protected {
             server,
@@ -174,6 +179,18 @@ fn each_rule_of_tokens_has_its_whole_answer_in_both_eras() {
 }
 
 #[test]
+fn the_profile_sets_how_long_an_expired_token_is_still_taken() {
+    for (profile, status) in [("", 200), ("[auth]\nleeway_s = 0", 401)] {
+        let protected = Protected::start_in(profile, "", "jwks_file = \"keys.json\"");
+        let claims = with(Issuer::claims("mcp:read"), "exp", json!(now_s() - 5));
+        let token = protected.issuer.sign(&Issuer::header(), &claims);
+        for response in protected.exchange(&token) {
+            assert_eq!(response.status(), status, "{profile}: {response:?}");
+        }
+    }
+}
+
+#[test]
 fn a_signature_of_another_key_or_none_is_refused_like_any_bad_token() {
     let protected = Protected::start();
     let token = protected.issuer.token("mcp:read");
@@ -262,6 +279,20 @@ fn missing_scopes_of_the_endpoint_are_named_before_the_message_is_read() {
                 \"data\":{\"error\":\"insufficient_scope\",\"scope\":\"mcp:use mcp:read\"}}}";
     for response in protected.exchange(&protected.issuer.token("mcp:read")) {
         check(&response, 403, Some(&challenge), body);
+    }
+    for response in protected.exchange(&protected.issuer.token("mcp:read mcp:use")) {
+        assert_eq!(response.status(), 200, "{response:?}");
+    }
+}
+
+#[test]
+fn a_role_that_the_endpoint_does_not_allow_is_denied_without_a_challenge() {
+    let auth = "roles_allowed = [\"reader\"]\nscopes_required = [\"mcp:use\"]";
+    let protected = Protected::start_with(auth, "jwks_file = \"keys.json\"");
+    let body = "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\
+                \"message\":\"access is denied\",\"data\":{\"error\":\"access_denied\"}}}";
+    for response in protected.exchange(&protected.issuer.token("mcp:use")) {
+        check(&response, 403, None, body);
     }
     for response in protected.exchange(&protected.issuer.token("mcp:read mcp:use")) {
         assert_eq!(response.status(), 200, "{response:?}");

@@ -1,8 +1,10 @@
-//! The endpoints: their resources, their metadata, and the scopes that they require.
+//! The endpoints: their resources, their metadata, the scopes that they require, and the roles that
+//! may use them.
 
 use std::sync::Arc;
 
 use corelane_guard::access::EndpointAccess;
+use corelane_guard::bits::Bits256;
 use corelane_guard::metadata::{CanonicalUri, Publication};
 use corelane_guard::policy::Policy;
 use corelane_guard::refusal::Challenge;
@@ -36,6 +38,7 @@ impl Reader<'_> {
             supported => self.offered_scopes(supported.as_ref()),
         };
         let required = self.required_scopes(auth.scopes_required.as_ref());
+        let allowed = self.allowed_roles(auth.roles_allowed.as_ref(), policy);
         self.texts(auth);
         let publication = Publication {
             issuers: issuers.iter().map(|it| &*it.issuer.issuer).collect(),
@@ -57,6 +60,8 @@ impl Reader<'_> {
                 None => required.clone(),
                 own => self.required_scopes(own),
             };
+            let own = text.and_then(|text| text.roles_allowed.as_ref());
+            let roles = self.allowed_roles(own, policy).or(allowed);
             let has_root = is_alone || text.is_some_and(|text| text.root_metadata);
             let uri = resource.as_ref().map(|uri| match is_alone {
                 true => uri.clone(),
@@ -75,10 +80,28 @@ impl Reader<'_> {
                 challenge,
                 scope_bits: policy.scopes_of(required.iter().copied()),
                 scopes: required.into_iter().map(Box::from).collect(),
+                roles,
                 metadata,
             });
         }
         (endpoints.into(), resources)
+    }
+
+    /// Roles of the policy, if a list of them is there.
+    fn allowed_roles(
+        &mut self,
+        list: Option<&Spanned<Vec<String>>>,
+        policy: &Policy,
+    ) -> Option<Bits256> {
+        let list = list?;
+        let places = list.get_ref().iter().filter_map(|name| {
+            let place = policy.role_place(name);
+            if place.is_none() {
+                self.find(list.span(), Fault::RoleUnknown(name.clone()));
+            }
+            place
+        });
+        Some(places.collect())
     }
 
     /// Checks that each `[[auth.endpoint]]` is one of the server.

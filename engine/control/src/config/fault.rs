@@ -125,6 +125,11 @@ pub enum Fault {
     /// An endpoint stands twice.
     #[error("endpoint {0:?} stands twice: join the two")]
     EndpointTwice(String),
+    /// A role that the policy does not have.
+    #[error(
+        "roles_allowed has {0:?}, which no [[role]] is named: add the role, or correct the name"
+    )]
+    RoleUnknown(String),
     /// Two documents for one path.
     #[error("two endpoints have root_metadata = true, and there is one root: remove one of them")]
     TwoRoots,

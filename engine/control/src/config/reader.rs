@@ -139,6 +139,9 @@ impl<'a> Reader<'a> {
         if let Some(scopes) = &auth.scopes_required {
             self.find(scopes.span(), Fault::NotUsed("scopes_required"));
         }
+        if let Some(roles) = &auth.roles_allowed {
+            self.find(roles.span(), Fault::NotUsed("roles_allowed"));
+        }
     }
 
     /// Notes a fault at a place in the text, unless there are many already.

@@ -25,6 +25,7 @@ pub(super) struct AuthText {
     pub(super) scopes_initial: Option<Spanned<Vec<String>>>,
     pub(super) scopes_supported: Option<Spanned<Vec<String>>>,
     pub(super) scopes_required: Option<Spanned<Vec<String>>>,
+    pub(super) roles_allowed: Option<Spanned<Vec<String>>>,
     /// The policy reads it.
     #[serde(rename = "scope_implies")]
     _scope_implies: Option<IgnoredAny>,
@@ -56,6 +57,7 @@ pub(super) enum ModeText {
 pub(super) struct EndpointText {
     pub(super) path: Spanned<String>,
     pub(super) scopes_required: Option<Spanned<Vec<String>>>,
+    pub(super) roles_allowed: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     pub(super) root_metadata: bool,
 }

@@ -185,6 +185,19 @@ impl Policy {
         had.map(|(number, _)| number).collect()
     }
 
+    /// The roles of a client without an identity.
+    pub fn roles_of_anonymous(&self) -> Bits256 {
+        self.roles_of(&Claims {
+            method: Method::Anonymous,
+            ..Claims::default()
+        })
+    }
+
+    /// The number of a role in [`Policy::roles_of`], if the policy has it.
+    pub fn role_place(&self, name: &str) -> Option<usize> {
+        self.roles.iter().position(|role| role.name == name)
+    }
+
     /// Whether lists have the entries that an identity could use with more scopes.
     pub fn lists_acquirable(&self) -> bool {
         self.lists_acquirable

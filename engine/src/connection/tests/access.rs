@@ -104,7 +104,7 @@ pub(super) fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, Stri
     let mut line = TestConnection::new();
     let header = Some(PrincipalHeader::new("x-user"));
     line.access = AccessControl::new(header, Networks::default(), Some(tokens));
-    line.harness.endpoint.handle_policy(policy);
+    line.harness.endpoint.handle_policy(policy, 1);
     let limits = line.access.limits().expect("access control is configured");
     line.harness.endpoint.handle_limits(Arc::clone(limits));
     (line, format!("Authorization: Bearer {key}\r\n"))

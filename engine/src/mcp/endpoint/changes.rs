@@ -36,9 +36,11 @@ impl Endpoint {
         }
     }
 
-    /// Handles another policy.
-    pub(crate) fn handle_policy(&mut self, policy: Arc<Policy>) {
+    /// Handles a snapshot of access control: its policy, and the number of its configuration.
+    pub(crate) fn handle_policy(&mut self, policy: Arc<Policy>, configuration: u64) {
         self.services.permissions.set_policy(policy);
+        // The low half of the number is enough: no client stays for that many reloads.
+        self.services.subscriptions.configuration = configuration as u32;
     }
 
     /// Handles other limits of clients.

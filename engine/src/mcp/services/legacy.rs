@@ -92,6 +92,7 @@ impl Services {
         let offer = self.catalog.offer();
         if let Some(session) = self.sessions.find(session) {
             session.lists = offer.lists();
+            session.configuration = self.subscriptions.configuration;
         }
         write_initialize_result(out, id, revision, (description, offer));
         Disposition::Answer {
@@ -181,12 +182,9 @@ impl Services {
             method,
             params,
         } = request;
+        self.recheck_subscriptions(session, inbound);
         match method {
-            Method::Ping => {
-                let trailer = &self.context.trailer;
-                trailer.write_empty(out, Era::Legacy, id);
-                Disposition::ok()
-            }
+            Method::Ping => self.write_empty(id, out),
             Method::SetLevel => self.set_level(session, id, params, out),
             Method::ToolsList
             | Method::ResourcesList
@@ -297,6 +295,28 @@ impl Services {
         }
         session.subscriptions.push(uri.into());
         self.write_empty(id, out)
+    }
+
+    /// Forgets the subscriptions of a session that its requester may not have any more, once for
+    /// each configuration of access control. Before that the session gets no updates of resources.
+    pub(in crate::mcp) fn recheck_subscriptions(&mut self, id: SessionId, inbound: Inbound<'_>) {
+        let present = self.subscriptions.configuration;
+        let found = self.sessions.find(id);
+        if found.is_none_or(|session| session.configuration == present) {
+            return;
+        }
+        let (principal, now_ms) = (inbound.principal(), self.context.now_ms());
+        let Some(session) = self.sessions.touch_as(principal, id, now_ms) else {
+            return;
+        };
+        session.configuration = present;
+        session.subscriptions.retain(|uri| {
+            let entry = Use::Resource(uri);
+            let permitted = self
+                .permissions
+                .check(&self.catalog, inbound.requester, entry);
+            permitted.is_ok()
+        });
     }
 
     /// `resources/unsubscribe`.
