@@ -105,6 +105,7 @@ pub mod profile;
 mod server;
 mod shard;
 mod transport;
+mod upstream;
 
 #[cfg(feature = "cli")]
 pub use arguments::{ServeArguments, exit_code};
@@ -113,6 +114,8 @@ pub use catalog::pending_updates::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};
 pub use catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 pub use catalog::tool::{Tool, ToolDefect};
+/// The configuration of upstreams: other MCP servers whose tools a server offers.
+pub use corelane_gateway as gateway;
 pub use corelane_macros::{prompt, tool};
 pub use corelane_protocol::mcp::about::{Annotations, Icon, Role};
 pub use corelane_protocol::mcp::capability::ClientCapability;
@@ -131,6 +134,7 @@ pub use handler::{
     Suggestions, sleep,
 };
 pub use profile::{ListenAddress, ListenAddressError, Profile};
+pub use server::UpstreamError;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
 pub use server::{Reply, TestClient, TestClientError, TestResult};
 

@@ -14,6 +14,7 @@ mod check;
 pub mod cores;
 pub mod descriptors;
 mod error;
+mod gateway;
 mod knobs;
 mod limits;
 mod lines;
@@ -44,6 +45,7 @@ pub use audit::Audit;
 pub use auth::Auth;
 pub use cores::CoreList;
 pub use error::ProfileError;
+pub use gateway::Gateway;
 pub use limits::ClientLimits;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
@@ -125,6 +127,8 @@ pub struct Profile {
     pub offload: Offload,
     /// The catalog's list pages.
     pub catalog: Catalog,
+    /// Links to upstreams.
+    pub gateway: Gateway,
     /// Restarts of shards that fail, and stalls.
     pub supervision: Supervision,
     /// The audit log.
@@ -179,6 +183,8 @@ pub struct ShardProfile {
     pub lanes: Lanes,
     /// See [`Catalog`].
     pub catalog: Catalog,
+    /// See [`Gateway`].
+    pub gateway: Gateway,
 }
 
 impl ShardProfile {
@@ -191,6 +197,16 @@ impl ShardProfile {
             ring: self.ring.settings(descriptors),
             ring_descriptors_max: allowed,
         }
+    }
+
+    /// The same; some of the first ring are for links to upstreams if it `has_links`, at most half.
+    pub(crate) fn rings_with_links(&self, allowed: u32, has_links: bool) -> RingsSettings {
+        let mut rings = self.rings(allowed);
+        if has_links {
+            let most = rings.ring.descriptors.min(allowed) / 2;
+            rings.ring.dialled = self.gateway.links_per_shard_max.min(most);
+        }
+        rings
     }
 
     /// The same knobs for a shard that serves one connection and has no listener: no ring is larger
@@ -296,6 +312,7 @@ impl Profile {
             tasks: self.tasks,
             lanes: self.lanes,
             catalog: self.catalog,
+            gateway: self.gateway,
         }
     }
 
@@ -329,7 +346,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 25] {
+    fn sections(&self) -> [&dyn Section; 26] {
         [
             &self.server,
             &self.unix,
@@ -353,6 +370,7 @@ impl Profile {
             &self.lanes,
             &self.offload,
             &self.catalog,
+            &self.gateway,
             &self.supervision,
             &self.audit,
             &self.log,

@@ -8,18 +8,16 @@ use std::time::Duration;
 
 use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
 
+use crate::catalog::Entries;
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
-use crate::catalog::{CatalogError, Entries, Plan};
 use crate::connection::http_settings::HttpSettings;
 use crate::files::DirectoryLimits;
 use crate::guard::principal::PrincipalHeader;
-use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
-use crate::mcp::ServerParts;
 use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
@@ -43,6 +41,7 @@ mod error;
 mod event;
 mod handle;
 mod huge_pages;
+mod parts;
 mod public;
 #[cfg(feature = "auth")]
 mod quotas;
@@ -57,6 +56,8 @@ mod stdio;
 mod supervisor;
 mod systemd;
 mod test_client;
+mod upstream_error;
+mod upstreams;
 #[cfg(not(feature = "auth"))]
 mod without_audit;
 #[cfg(not(feature = "auth"))]
@@ -81,6 +82,8 @@ pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
+pub use upstream_error::UpstreamError;
+use upstreams::ServedUpstream;
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
@@ -99,6 +102,7 @@ pub struct Server {
     exposed_headers: Vec<String>,
     states: Vec<StateMaker>,
     audited: Audited,
+    upstreams: Vec<ServedUpstream>,
 }
 
 impl Server {
@@ -116,6 +120,7 @@ impl Server {
             exposed_headers: Vec::new(),
             states: Vec::new(),
             audited: Audited::default(),
+            upstreams: Vec::new(),
         }
     }
 
@@ -334,50 +339,6 @@ impl Server {
         server.run_until_signal()
     }
 
-    /// The parts that all its shards share, checked and encoded.
-    #[cfg(any(test, feature = "measure"))]
-    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
-        self.into_audited_parts(profile).map(|(parts, _)| parts)
-    }
-
-    /// The same, and the writer of its audit log.
-    fn into_audited_parts(
-        mut self,
-        profile: &Profile,
-    ) -> Result<(ServerParts, Option<AuditThread>)> {
-        #[cfg(feature = "auth")]
-        {
-            self = self.with_access_file(profile)?;
-        }
-        let mut files = Vec::new();
-        for directory in &self.directories {
-            directory.check_apart(&[], &self.entries.resources)?;
-            files.extend(directory.first_resources()?);
-        }
-        self.entries.resources.extend(files);
-        if let Some(name) = StateMaker::duplicate(&self.states) {
-            let (kind, name) = ("state of type", name.to_owned());
-            return Err(CatalogError::Duplicate { kind, name }.into());
-        }
-        let thread = self.audited.start(profile)?;
-        let audit = log_of(thread.as_ref());
-        #[cfg(feature = "auth")]
-        if let Some(pinned) = &mut self.entries.pinned {
-            pinned.log.clone_from(&audit);
-        }
-        let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        let parts = ServerParts {
-            quotas: None,
-            description: Arc::new(self.description),
-            plan: Arc::new(plan),
-            exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
-            sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
-            states: self.states.into(),
-            audit,
-        };
-        Ok((parts, thread))
-    }
-
     /// Starts the shards and returns when all of them accept connections.
     ///
     /// # Errors
@@ -419,9 +380,9 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let (mut parts, audit) = self.into_audited_parts(&profile)?;
-        let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
+        let (mut parts, audit, upstreams) = self.into_all_parts(&profile, shard_count)?;
+        let allowed = allowed_descriptors()?;
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
@@ -449,7 +410,7 @@ impl Server {
                 shard: shard as u16,
                 shards: shard_count as u16,
                 profile: *shard_profile,
-                rings: shard_profile.rings(allowed),
+                rings: shard_profile.rings_with_links(allowed, parts.upstreams.is_some()),
                 intake,
                 origins: origins.clone(),
                 principal: principal_header(&profile),
@@ -473,9 +434,8 @@ impl Server {
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         running.keep_reloading(certificates, access);
-        for directory in directories {
-            running.keep(directory.watch(handle.clone())?);
-        }
+        running.read_lists(upstreams, &parts, (controls, handle.clone()))?;
+        running.watch(directories, &handle)?;
         Ok(running)
     }
 }

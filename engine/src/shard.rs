@@ -18,6 +18,8 @@ pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod kept;
+mod linked;
+mod links;
 pub(crate) mod lives;
 pub(crate) mod loop_delay;
 pub(crate) mod memory;

@@ -16,6 +16,7 @@ pub mod http_channel;
 pub mod lines;
 pub mod link;
 pub mod liveness_probe;
+pub mod mock_upstream;
 pub mod process;
 pub mod request;
 pub mod server;

@@ -46,6 +46,8 @@ mod fixture;
 mod framing;
 #[path = "integration/gates.rs"]
 mod gates;
+#[path = "integration/gateway.rs"]
+mod gateway;
 #[path = "integration/handlers.rs"]
 mod handlers;
 #[path = "integration/header_params.rs"]

@@ -143,6 +143,7 @@ impl Worker {
             submission_entries: 2048,
             completion_entries: 16_384,
             descriptors,
+            dialled: 0,
             buffer_count: 4096,
             buffer_bytes: 2048,
         };

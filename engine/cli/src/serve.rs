@@ -1,9 +1,12 @@
 //! `corelane serve`: arguments to a profile, and a server that runs.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use corelane::{DirectoryLimits, Error, Result, ServeArguments, log};
+use corelane::gateway::config::{self, Upstream};
+use corelane::gateway::desktop;
+use corelane::{DirectoryLimits, Error, Profile, Result, ServeArguments, Server, log};
 
 use crate::demo::Demo;
 
@@ -12,9 +15,13 @@ use crate::demo::Demo;
 pub(crate) struct DemoArguments {
     #[command(flatten)]
     serve: ServeArguments,
-    /// The catalog to serve.
-    #[arg(long, value_enum, default_value_t, value_name = "CATALOG")]
-    demo: Demo,
+    /// The catalog to serve [default: basic, or none in front of upstreams].
+    #[arg(long, value_enum, value_name = "CATALOG")]
+    demo: Option<Demo>,
+    /// Serves the tools of the MCP servers of a desktop client's file with mcpServers or servers,
+    /// as those of [[upstream]] in the file of --config.
+    #[arg(long, value_name = "FILE")]
+    mcp_servers: Option<PathBuf>,
     /// Serves the files of a directory as resources, as docs://=/srv/docs; repeatable.
     #[arg(long = "directory", value_name = "URI-PREFIX=PATH", value_parser = parse_directory)]
     directories: Vec<(String, PathBuf)>,
@@ -41,7 +48,17 @@ fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String>
 pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     let profile = arguments.serve.into_profile()?;
     log::start(&profile.log).map_err(Error::Log)?;
-    let mut server = arguments.demo.server();
+    let upstreams = match &arguments.mcp_servers {
+        Some(path) => desktop_upstreams(path)?,
+        None => Vec::new(),
+    };
+    let is_gateway = !upstreams.is_empty() || has_upstreams(&profile);
+    let mut server = match (arguments.demo, is_gateway) {
+        (Some(demo), _) => demo.server(),
+        (None, true) => Server::new("corelane", env!("CARGO_PKG_VERSION")),
+        (None, false) => Demo::default().server(),
+    };
+    server = server.with_upstreams(upstreams)?;
     for (prefix, path) in arguments.directories {
         let name = path.file_name().map_or_else(
             || prefix.clone(),
@@ -54,4 +71,19 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
         server = server.with_directory(prefix, &name, &path, limits)?;
     }
     server.run(profile)
+}
+
+/// The upstreams of a file of a desktop client.
+fn desktop_upstreams(path: &Path) -> Result<Vec<Upstream>> {
+    let fault = |fault: String| Error::Access(format!("{}: {fault}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+    desktop::parse(&text, |name| std::env::var(name).ok()).map_err(|error| fault(error.to_string()))
+}
+
+/// Whether the file of access control has upstreams. Its faults are found when the server starts.
+fn has_upstreams(profile: &Profile) -> bool {
+    let text = profile.server.access_file.as_ref();
+    let text = text.and_then(|path| fs::read_to_string(path).ok());
+    let upstreams = text.and_then(|text| config::parse(&text).ok());
+    upstreams.is_some_and(|upstreams| !upstreams.is_empty())
 }

@@ -54,7 +54,6 @@ use kernel::Kernel;
 use peer::PeerLookup;
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -108,17 +107,22 @@ impl Ring {
         // The earliest feature flag after 6.13 is that of 6.15.
         let shuts_down_before_close = !uring.params().is_feature_no_iowait();
         let kernel = Kernel::Uring(uring);
-        let mut ring = Ring::over(kernel, buffers, park, settings.indexes_from(base));
+        let mut ring = Ring::over(kernel, buffers, park, (base, settings));
         ring.shuts_down_before_close = shuts_down_before_close;
         Ok(ring)
     }
 
     /// A ring over a kernel that has nothing under way.
-    fn over(kernel: Kernel, buffers: BufferRing, park: Arc<EventFd>, indexes: Range<u32>) -> Ring {
+    fn over(
+        kernel: Kernel,
+        buffers: BufferRing,
+        park: Arc<EventFd>,
+        (base, settings): (u32, &RingSettings),
+    ) -> Ring {
         Ring {
             kernel,
             buffers,
-            flight: Flight::new(indexes),
+            flight: Flight::new(settings.indexes_from(base), settings.acceptable()),
             backlog: VecDeque::new(),
             park,
             wake: None,
@@ -334,14 +338,14 @@ impl Ring {
         self.flight.operations()
     }
 
-    /// Its direct descriptors.
-    pub(crate) fn descriptors(&self) -> u32 {
-        self.flight.outstanding.descriptors()
+    /// Its direct descriptors that accepts take.
+    pub(crate) fn acceptable(&self) -> u32 {
+        self.flight.outstanding.acceptable()
     }
 
-    /// Direct descriptors that are free, by the completions reaped so far.
+    /// Direct descriptors that are free for accepts, by the completions reaped so far.
     pub fn free(&self) -> u32 {
-        self.descriptors() - self.flight.outstanding.open()
+        self.acceptable() - self.flight.outstanding.open()
     }
 
     /// Events of this ring since it was opened.

@@ -19,6 +19,7 @@ use crate::slots::SlotKey;
 use crate::wake::{EventFd, WakeFd, Waker};
 use std::cmp::Reverse;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -58,6 +59,7 @@ pub struct Rings {
     reaped_next: usize,
     /// Sockets of each ring but the last one.
     ring_descriptors: u32,
+    dialled: Range<u32>,
     wake: WakeFd,
 }
 
@@ -69,6 +71,7 @@ impl RingsSettings {
         (0..all.div_ceil(most).max(1)).map(move |at| match at {
             0 => RingSettings {
                 descriptors: all.min(most),
+                dialled: ring.dialled.min(all.min(most).saturating_sub(1)),
                 ..ring
             },
             at => RingSettings {
@@ -76,6 +79,7 @@ impl RingsSettings {
                 completion_entries: ring.completion_entries.min(FURTHER_COMPLETIONS_MAX),
                 buffer_count: ring.buffer_count.min(FURTHER_BUFFERS_MAX),
                 descriptors: (all - at * most).min(most),
+                dialled: 0,
                 ..ring
             },
         })
@@ -140,6 +144,7 @@ impl Rings {
             accepting: 0,
             reaped_next: 0,
             ring_descriptors: ring.descriptors,
+            dialled: ring.acceptable()..ring.descriptors,
             wake,
         })
     }
@@ -151,6 +156,12 @@ impl Rings {
     /// Those of [`Ring::set_busy_poll`].
     pub fn set_busy_poll(&mut self, time_us: u32) -> io::Result<()> {
         self.first.set_busy_poll(time_us)
+    }
+
+    /// The indexes of the descriptors that accepts leave to connections that the thread opens: some
+    /// of the first ring, where it waits.
+    pub fn dialled(&self) -> Range<u32> {
+        self.dialled.clone()
     }
 
     /// The first ring, for everything that is about no connection.
@@ -226,7 +237,7 @@ impl Rings {
     fn best_to_accept(&self, least: u32) -> usize {
         let has_room = |at: &usize| {
             let ring = self.at(*at);
-            2 * ring.free() >= ring.descriptors()
+            2 * ring.free() >= ring.acceptable()
         };
         if self.free_to_accept() >= least {
             return (0..self.accepting).find(has_room).unwrap_or(self.accepting);

@@ -124,7 +124,7 @@ impl Plan {
         let pages = [
             in_all_revisions(|revision| {
                 Pages::new("tools", max, &lists.tools, |it, out| {
-                    it.definition.write(out, revision);
+                    it.write(out, revision);
                 })
             }),
             in_all_revisions(|revision| {
@@ -149,6 +149,11 @@ impl Plan {
             pages,
             rules,
         }
+    }
+
+    /// Whether an upstream has entries of the catalog.
+    pub(crate) fn has_relayed(&self) -> bool {
+        self.lists.tools.iter().any(|it| it.relayed.is_some())
     }
 
     /// The tool called `name`: searched for, as a shard's own catalog has an index.
@@ -180,6 +185,52 @@ impl Plan {
             lists.tools.put(is_it, Arc::clone(&part));
             true
         }))
+    }
+
+    /// The same catalog with `tools` instead of all tools of upstreams, and the faults of those
+    /// that are left out; nothing if nothing changes. A tool of this server keeps its name.
+    pub(crate) fn with_relayed(&self, tools: Vec<Tool>) -> (Option<Plan>, Vec<CatalogError>) {
+        let is_own = |it: &&Arc<ToolParts>| it.relayed.is_none();
+        let mut lists = self.lists.clone();
+        let own: Vec<_> = lists.tools.iter().filter(is_own).map(Arc::clone).collect();
+        lists
+            .tools
+            .replace(|it| it.relayed.is_some(), |it| &it.definition.name, &[]);
+        let (mut parts, mut faults) = (Vec::new(), Vec::new());
+        for tool in tools {
+            let name = tool.name().to_owned();
+            let is_taken = own
+                .iter()
+                .chain(&parts)
+                .any(|it| it.definition.name == name);
+            let checked = match is_taken {
+                true => Err(CatalogError::Duplicate { kind: "tool", name }),
+                false => checked_tool(tool),
+            };
+            let checked = checked.and_then(|part| {
+                self.rules.check_tool(&part, &lists)?;
+                Ok(part)
+            });
+            match checked {
+                Ok(part) => {
+                    lists.tools.put(|_| false, Arc::clone(&part));
+                    parts.push(part);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let before = self.lists.tools.iter().filter(|it| it.relayed.is_some());
+        let is_same = before
+            .map(|it| &it.relayed)
+            .eq(parts.iter().map(|it| &it.relayed));
+        let plan = self.edited(|lists| {
+            let is_relayed = |it: &ToolParts| it.relayed.is_some();
+            lists
+                .tools
+                .replace(is_relayed, |it| &it.definition.name, &parts);
+            !is_same
+        });
+        (plan, faults)
     }
 
     /// The same catalog with `resource`, which replaces a resource of its URI.

@@ -99,7 +99,7 @@ impl Rules {
 
 /// The definition of a tool, as lists show it.
 fn definition_of(tool: &ToolParts) -> Vec<u8> {
-    text_of(|out| tool.definition.write(out, Revision::V2026_07_28))
+    text_of(|out| tool.write(out, Revision::V2026_07_28))
 }
 
 fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

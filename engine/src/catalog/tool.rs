@@ -1,5 +1,6 @@
 //! One tool: its definition, its schema and its handler.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use corelane_protocol::binding::header_param::{self, HeaderParam, HeaderParamDefect};
@@ -7,6 +8,7 @@ use corelane_protocol::jsonrpc::Value;
 use corelane_protocol::mcp::about::{About, Icon};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::output_schema::{OutputSchema, OutputSchemaError};
+use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::TaskSupport;
 use corelane_protocol::mcp::tools::{ToolAnnotations, ToolDefinition, is_tool_name};
 use schemars::JsonSchema;
@@ -21,6 +23,7 @@ use crate::handler::outcome::{Answer, Outcome};
 use crate::handler::runner::{self, ArgumentsHandler};
 use crate::handler::type_schema::{self, ArgumentsSchema};
 use crate::handler::{Call, CallError, IntoToolResult};
+use crate::upstream::entry::RelayedEntry;
 
 /// A tool to be offered by a [`Server`](crate::Server).
 pub struct Tool {
@@ -36,6 +39,7 @@ pub struct Tool {
     in_flight_max: Option<usize>,
     timeout: Option<Duration>,
     is_audited: bool,
+    relayed: Option<Arc<RelayedEntry>>,
     handler: ArgumentsHandler,
 }
 
@@ -136,6 +140,7 @@ impl Tool {
             in_flight_max: None,
             timeout: None,
             is_audited: false,
+            relayed: None,
         }
     }
 
@@ -218,6 +223,16 @@ impl Tool {
         self
     }
 
+    /// A tool of an upstream, whose definition goes to clients as it was listed.
+    pub(crate) fn relayed(name: impl Into<String>, entry: RelayedEntry) -> Tool {
+        let run = async |_: &Call, _: serde::de::IgnoredAny| Ok(());
+        Tool {
+            relayed: Some(Arc::new(entry)),
+            // The upstream has a schema and checks arguments.
+            ..Tool::from_schema(name, "", r#"{"type":"object"}"#, run)
+        }
+    }
+
     /// Sets how long a call of the tool may wait, from its first wait on; late by up to a
     /// millisecond. Then its handler is dropped, and its client gets error -32603. For more than
     /// `calls.timeout_ms` of the profile, that decides.
@@ -259,7 +274,10 @@ impl Tool {
                 Some(accepted) => accepted.as_value(),
                 None => &schema,
             })?,
-            header_params: header_param::collect(&schema)?,
+            header_params: match &self.relayed {
+                Some(relayed) => relayed.header_params.clone(),
+                None => header_param::collect(&schema)?,
+            },
             definition: ToolDefinition {
                 name: self.name,
                 about: self.about,
@@ -272,6 +290,7 @@ impl Tool {
             in_flight_max: self.in_flight_max,
             timeout: self.timeout,
             is_audited: self.is_audited,
+            relayed: self.relayed,
             handler: match promise {
                 Some(promise) => promise.hold(self.handler),
                 None => self.handler,
@@ -300,11 +319,21 @@ pub(crate) struct ToolParts {
     pub(crate) timeout: Option<Duration>,
     /// Whether the tool is marked for the audit log.
     is_audited: bool,
+    /// Its upstream, if it has one: that checks arguments and handles calls.
+    pub(crate) relayed: Option<Arc<RelayedEntry>>,
     /// Handles calls.
     pub(crate) handler: ArgumentsHandler,
 }
 
 impl ToolParts {
+    /// Appends the definition, as clients of `revision` see it.
+    pub(super) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
+        match &self.relayed {
+            Some(relayed) => out.extend_from_slice(relayed.listed.as_bytes()),
+            None => self.definition.write(out, revision),
+        }
+    }
+
     /// Whether calls are recorded among those of marked tools.
     pub(crate) fn is_audited(&self) -> bool {
         self.is_audited || self.definition.annotations.destructive == Some(true)

@@ -4,6 +4,7 @@ mod caller;
 mod elicit;
 mod once;
 pub(crate) mod questions;
+mod relayed;
 mod state;
 
 use std::cell::{Cell, RefCell};
@@ -176,6 +177,11 @@ impl Call {
         state.is_cancelled.set(false);
         state.has_timed_out.set(false);
         self.forget_waiting();
+    }
+
+    /// The key of the call.
+    pub(crate) fn key(&self) -> CallKey {
+        self.0.key.get()
     }
 
     /// The holder of the call, as far as it is known.

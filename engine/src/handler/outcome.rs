@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use corelane_gateway::relay::RelayedPart;
 use corelane_protocol::mcp::completion::Completion;
 use corelane_protocol::mcp::prompts::PromptResult;
 use corelane_protocol::mcp::resources::ResourcePart;
@@ -22,6 +23,8 @@ pub(crate) enum Answer {
     Contents(Vec<ResourcePart>),
     /// Of a completer.
     Completion(Completion),
+    /// Of an upstream, as it came.
+    Relayed(RelayedPart),
 }
 
 impl Answer {
@@ -31,7 +34,7 @@ impl Answer {
             Answer::Tool(result) => result.downgrade_to(revision),
             Answer::Prompt(result) => result.downgrade_to(revision),
             // These are the same in every revision.
-            Answer::Contents(_) | Answer::Completion(_) => {}
+            Answer::Contents(_) | Answer::Completion(_) | Answer::Relayed(_) => {}
         }
     }
 }

@@ -87,6 +87,7 @@ impl Ahead {
         if method == Method::ToolsCall.name()
             && let Ok(params) = CallParams::read(params)
             && let (Some(tool), Some(given)) = (plan.tool(params.name), params.arguments)
+            && tool.relayed.is_none()
         {
             self.add_checked(given, tool.clone(), |given| {
                 tool.check(given)

@@ -10,6 +10,7 @@ pub(super) use actor::Actor;
 use std::cell::RefCell;
 use std::time::Instant;
 
+use corelane_gateway::relay::RelayedPart;
 use corelane_protocol::jsonrpc::{Id, Value, encode};
 use corelane_protocol::request_state;
 
@@ -298,6 +299,8 @@ fn entry_of<'a>(kind: HandlerKind, params: Option<Value<'a>>) -> Option<(&'stati
 pub(super) fn word_of(outcome: &Outcome) -> &'static str {
     match outcome {
         Ok(Answer::Tool(result)) if result.is_error => "error",
+        Ok(Answer::Relayed(RelayedPart::Result { is_error: true, .. })) => "error",
+        Ok(Answer::Relayed(RelayedPart::Error(_))) => "failed",
         Ok(_) => "ok",
         Err(error) => match error.kind() {
             Kind::Panicked => "panicked",

@@ -1,5 +1,6 @@
 //! Writing the result of a call, or its failure, in the form of its method and era.
 
+use corelane_gateway::relay::RelayedPart;
 use corelane_protocol::binding::refusal::{Category, Reason};
 use corelane_protocol::jsonrpc::{Id, encode};
 use corelane_protocol::mcp::capability::ClientCapability;
@@ -75,7 +76,12 @@ impl Context {
     }
 
     fn write_answer(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, answer: Answer) {
-        let is_error = matches!(&answer, Answer::Tool(result) if result.is_error);
+        let is_error = match &answer {
+            Answer::Tool(result) => result.is_error,
+            Answer::Relayed(RelayedPart::Result { is_error, .. }) => *is_error,
+            Answer::Relayed(RelayedPart::Error(_)) => true,
+            _ => false,
+        };
         self.meter.count(match is_error {
             true => Counter::CallsFailed,
             false => Counter::CallsOk,
@@ -87,6 +93,12 @@ impl Context {
                 resources::write_read_result(out, era, id, &parts, &self.trailer);
             }
             Answer::Completion(completion) => completion.write(out, era, id, &self.trailer),
+            Answer::Relayed(RelayedPart::Result { json, .. }) => {
+                encode::begin_result(out, id);
+                out.extend_from_slice(&json);
+                encode::end(out);
+            }
+            Answer::Relayed(RelayedPart::Error(json)) => encode::write_error_object(out, id, &json),
         }
     }
 

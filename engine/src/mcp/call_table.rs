@@ -19,6 +19,7 @@ use super::task_table::TaskOwner;
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::event_queue::CallKey;
+use crate::upstream::port::RelayTicket;
 use corelane_io::executor::Task;
 
 /// A call that was started and not answered.
@@ -29,6 +30,8 @@ pub(crate) struct InFlight {
     pub(crate) call: Call,
     /// The handler's future; dropping it stops the handler.
     pub(crate) task: Option<Task>,
+    /// Its way at an upstream that executes it; dropping it cancels it there.
+    pub(crate) relayed: Option<RelayTicket>,
     /// The task that the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
     /// Whether its session has not got the last status of the task yet.
@@ -169,6 +172,7 @@ impl CallTable {
             generation: key.generation,
             call: new.call,
             task: None,
+            relayed: None,
             made_task: None,
             has_unsent_status: false,
             id: OwnedId::from(new.id),

@@ -20,10 +20,21 @@ use crate::handler::offload::OffloadPort;
 use crate::handler::outcome::{Outcome, Waiting};
 use crate::handler::state::States;
 use crate::meter::{Counter, ShardMeter};
+use crate::upstream::port::{RelayTicket, UpstreamPort};
 use corelane_io::executor;
 
 /// Calls kept for the next requests.
 const SPARE_CALLS_MAX: usize = 64;
+
+/// What is left of a call that is kept.
+pub(super) enum Rest {
+    /// Its handler, which waits.
+    Waiting(Waiting),
+    /// Its outcome, behind messages.
+    Ended(Outcome),
+    /// The answer of its upstream.
+    Relayed(RelayTicket),
+}
 
 /// The parts of a shard that its handlers use.
 pub(super) struct HandlerParts {
@@ -37,6 +48,10 @@ pub(super) struct Calls {
     /// The new calls that are refused because the shard is overloaded.
     pub(super) shedding: CallShedding,
     table: CallTable,
+    /// Calls among them that upstreams execute.
+    relayed: usize,
+    /// The way to upstreams, if there are any.
+    port: Option<Rc<UpstreamPort>>,
     spare: Vec<Call>,
     parts: HandlerParts,
     limits: CallLimits,
@@ -51,6 +66,8 @@ impl Calls {
         Calls {
             shedding: CallShedding::default(),
             table: CallTable::new(&limits),
+            relayed: 0,
+            port: None,
             spare: Vec::new(),
             parts,
             limits,
@@ -87,6 +104,21 @@ impl Calls {
         self.parts.offload.has_waiting()
     }
 
+    /// Sends calls of entries that upstreams have through `port`.
+    pub(super) fn set_port(&mut self, port: Rc<UpstreamPort>) {
+        self.port = Some(port);
+    }
+
+    /// The way to upstreams.
+    pub(super) fn port(&self) -> Option<&Rc<UpstreamPort>> {
+        self.port.as_ref()
+    }
+
+    /// Whether a handler of this process waits.
+    pub(super) fn has_handlers(&self) -> bool {
+        self.table.len() > self.relayed
+    }
+
     /// Whether no call waits.
     pub(super) fn is_empty(&self) -> bool {
         self.table.len() == 0
@@ -115,18 +147,19 @@ impl Calls {
     }
 
     /// Keeps a call whose handler waits, or has messages to be sent before its outcome.
-    pub(super) fn keep(
-        &mut self,
-        new: NewCall<'_>,
-        rest: Result<Waiting, Outcome>,
-        now_ms: u64,
-    ) -> CallKey {
+    pub(super) fn keep(&mut self, new: NewCall<'_>, rest: Rest, now_ms: u64) -> CallKey {
         self.meter.count(Counter::CallsInFlight);
         let key = self.table.insert(new, now_ms);
         let event_queue = self.parts.event_queue.clone();
         match rest {
-            Err(outcome) => event_queue.leave(CallEvent::Done(key, outcome)),
-            Ok(waiting) => {
+            Rest::Ended(outcome) => event_queue.leave(CallEvent::Done(key, outcome)),
+            Rest::Relayed(ticket) => {
+                self.relayed += 1;
+                if let Some(entry) = self.table.find(key) {
+                    entry.relayed = Some(ticket);
+                }
+            }
+            Rest::Waiting(waiting) => {
                 event_queue.note_task_woken();
                 let handler = event_queue.wakers().attach(waiting);
                 let task = executor::spawn(async move {
@@ -183,6 +216,7 @@ impl Calls {
     /// Removes a call because it ends; [`Calls::stop`] comes after that.
     pub(super) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
         let entry = self.table.remove(key)?;
+        self.relayed -= usize::from(entry.relayed.is_some());
         self.meter.uncount(Counter::CallsInFlight);
         Some(entry)
     }
@@ -190,6 +224,7 @@ impl Calls {
     /// Stops the handler of a call that was taken out, if it still runs, and takes back its parts.
     pub(super) fn stop(&mut self, mut entry: InFlight) {
         // Dropping the task stops the handler; the executor drops its future.
+        drop(entry.relayed.take());
         if entry.task.take().is_some() {
             self.parts.event_queue.note_task_woken();
         }

@@ -14,7 +14,6 @@ use corelane_protocol::binding::admission::SessionClaim;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Decoder, Document, Id, IdScanner, OwnedId};
 
-use super::ahead::Ahead;
 use super::broadcasting::TurnShare;
 use super::calls::{Calls, HandlerParts};
 use super::context::Context;
@@ -24,7 +23,7 @@ use super::disposition::{Disposition, Forwarded, ForwardedKind};
 use super::event_store::EventId;
 use super::exchange::{Exchange, Opening};
 use super::forward_budget::{ForwardedBody, PostedBody};
-use super::inbound::Inbound;
+use super::inbound::{Beside, Inbound};
 use super::outbox::Outbox;
 use super::permissions::Permissions;
 use super::questions::{Questions, unix_ms};
@@ -43,6 +42,7 @@ use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::state::StateMaker;
 use crate::meter::ShardMeter;
+use crate::upstream::port::UpstreamPort;
 
 /// One shard's MCP server. It knows no socket: an [`Exchange`] names the place of an answer.
 ///
@@ -133,7 +133,8 @@ impl Endpoint {
         match self.decoder.decode(body) {
             Ok(decoded) => {
                 let posted = (decoded.document(), PostedBody::Text(body));
-                self.services.admit_any(inbound, posted, out)
+                self.services
+                    .admit_any(inbound.with_text(Some(body)), posted, out)
             }
             Err(error) => {
                 let reason = Reason::Undecodable(error);
@@ -153,6 +154,7 @@ impl Endpoint {
         match self.decoder.decode(body) {
             Ok(decoded) => {
                 let posted = (decoded.document(), PostedBody::Text(body));
+                let inbound = inbound.with_text(Some(body));
                 self.services.admit_on_channel(inbound, posted, out)
             }
             Err(error) => {
@@ -251,13 +253,14 @@ impl Endpoint {
                 services.session_streams().client_hung_up(session, exchange);
                 Disposition::Done
             }
-            ForwardedKind::Task(body) => self.with_document(body, |services, document, ahead| {
+            ForwardedKind::Task(body) => self.with_document(body, |services, document, rest| {
                 let message = document.and_then(|it| it.message().ok());
-                services.forwarded_task(inbound.with_ahead(ahead), message, out)
+                services.forwarded_task(inbound.with(rest), message, out)
             }),
-            ForwardedKind::Post(body) => self.with_document(body, |services, document, ahead| {
+            ForwardedKind::Post(body) => self.with_document(body, |services, document, rest| {
                 let to = (session, revision);
-                services.forwarded(to, inbound.with_ahead(ahead), document, out)
+                let inbound = inbound.with(rest);
+                services.forwarded(to, inbound, document, out)
             }),
         }
     }
@@ -266,18 +269,22 @@ impl Endpoint {
     fn with_document(
         &mut self,
         mut body: ForwardedBody,
-        handle: impl FnOnce(&mut Services, Option<Document<'_>>, Option<&Ahead>) -> Disposition,
+        handle: impl FnOnce(&mut Services, Option<Document<'_>>, Beside<'_>) -> Disposition,
     ) -> Disposition {
         let services = &mut self.services;
         if let Some(message) = body.take() {
-            let (document, ahead) = (message.document(), message.ahead());
-            let disposition = handle(services, Some(document), Some(ahead));
+            let beside = Beside {
+                ahead: Some(message.ahead()),
+                text: message.text(),
+            };
+            let disposition = handle(services, Some(message.document()), beside);
             self.decoding.free(message);
             return disposition;
         }
-        let decoded = self.decoder.decode(body.text().unwrap_or_default());
+        let text = body.text();
+        let decoded = self.decoder.decode(text.unwrap_or_default());
         let document = decoded.as_ref().ok().map(|it| it.document());
-        handle(services, document, None)
+        handle(services, document, Beside { ahead: None, text })
     }
 
     /// Handles a message about tasks from another shard.
@@ -446,6 +453,16 @@ impl Endpoint {
     /// Whether calls wait.
     pub(crate) fn has_calls(&self) -> bool {
         !self.services.calls.is_empty()
+    }
+
+    /// Whether handlers of this process wait.
+    pub(crate) fn has_handlers(&self) -> bool {
+        self.services.calls.has_handlers()
+    }
+
+    /// Sends calls of entries that upstreams have through `port`.
+    pub(crate) fn set_port(&mut self, port: Rc<UpstreamPort>) {
+        self.services.calls.set_port(port);
     }
 
     /// Whether calls have events, so that the shard must not sleep.

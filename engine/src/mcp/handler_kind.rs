@@ -27,8 +27,8 @@ impl HandlerKind {
         }
     }
 
-    /// The method, as in sealed states.
-    fn method(self) -> &'static str {
+    /// The method, as in sealed states and for upstreams.
+    pub(super) fn method(self) -> &'static str {
         match self {
             HandlerKind::Tool => Method::ToolsCall.name(),
             HandlerKind::Prompt => Method::PromptsGet.name(),

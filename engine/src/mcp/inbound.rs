@@ -22,6 +22,8 @@ pub(crate) struct Inbound<'a> {
     pub(super) channel: Option<Channel<'a>>,
     /// Work done ahead for a large message.
     ahead: Option<&'a Ahead>,
+    /// The text of the message, as far as it is known: that of a batch is not.
+    text: Option<&'a [u8]>,
 }
 
 /// A connection on which all messages of both sides share one channel, such as standard input and
@@ -36,6 +38,13 @@ pub(crate) struct Channel<'a> {
     pub(crate) is_legacy: bool,
 }
 
+/// What is known of a forwarded message beside its document.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub(super) ahead: Option<&'a Ahead>,
+    pub(super) text: Option<&'a [u8]>,
+}
+
 impl<'a> Inbound<'a> {
     /// A message of `requester` whose answer goes to `exchange`.
     pub(crate) fn new(requester: &'a Requester<'a>, exchange: Exchange) -> Inbound<'a> {
@@ -44,6 +53,7 @@ impl<'a> Inbound<'a> {
             exchange,
             channel: None,
             ahead: None,
+            text: None,
         }
     }
 
@@ -58,6 +68,26 @@ impl<'a> Inbound<'a> {
     /// The same with work that was done ahead.
     pub(super) fn with_ahead(self, ahead: Option<&'a Ahead>) -> Inbound<'a> {
         Inbound { ahead, ..self }
+    }
+
+    /// The same with work that was done ahead, and the text.
+    pub(super) fn with(self, beside: Beside<'a>) -> Inbound<'a> {
+        let Beside { ahead, text } = beside;
+        Inbound {
+            ahead,
+            text,
+            ..self
+        }
+    }
+
+    /// The same with the text of the message.
+    pub(super) fn with_text(self, text: Option<&'a [u8]>) -> Inbound<'a> {
+        Inbound { text, ..self }
+    }
+
+    /// The text of the message, if it is known.
+    pub(super) fn text(&self) -> Option<&'a [u8]> {
+        self.text
     }
 
     /// The principal of the requester; an anonymous client has none.

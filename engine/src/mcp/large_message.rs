@@ -14,6 +14,8 @@ pub(crate) struct LargeMessage {
     document: OwnedDocument,
     ahead: Ahead,
     bytes: usize,
+    /// Its text, if an upstream may get it.
+    text: Option<Box<[u8]>>,
 }
 
 impl LargeMessage {
@@ -33,6 +35,7 @@ impl LargeMessage {
             document,
             ahead,
             bytes: body.len(),
+            text: plan.has_relayed().then(|| body.into()),
         })
     }
 
@@ -51,6 +54,11 @@ impl LargeMessage {
     /// Length of its text.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Its text, if an upstream may get it.
+    pub(super) fn text(&self) -> Option<&[u8]> {
+        self.text.as_deref()
     }
 
     pub(super) fn ahead(&self) -> &Ahead {

@@ -10,6 +10,7 @@ use crate::catalog::Plan;
 use crate::guard::limit::board::QuotaBoard;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
+use crate::upstream::board::UpstreamBoard;
 
 /// The parts that all shards of a server share. They are never written while the shards run.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct ServerParts {
     pub(crate) states: Arc<[StateMaker]>,
     /// Where the sums of quotas outlive the process, if they do.
     pub(crate) quotas: Option<Arc<QuotaBoard>>,
+    /// The upstreams, if there are any.
+    pub(crate) upstreams: Option<Arc<UpstreamBoard>>,
     /// The audit log, if there is one.
     pub(crate) audit: Option<AuditLog>,
 }

@@ -15,7 +15,7 @@ use corelane_protocol::mcp::tools::{CallParams, ToolResult};
 
 use super::audit::{self, Actor, CallFacts, CallOf, Unrecordable};
 use super::call_table::NewCall;
-use super::calls::Calls;
+use super::calls::{Calls, Rest};
 use super::context::{Context, invalid_params};
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
@@ -36,7 +36,7 @@ use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::CallKey;
-use crate::handler::outcome::{Answer, Outcome, Waiting};
+use crate::handler::outcome::Answer;
 use crate::handler::runner::Started;
 use crate::meter::Counter;
 
@@ -143,6 +143,9 @@ impl Starter<'_> {
                 header_param::check(&tool.parts.header_params, claims, params.arguments)
         {
             return self.context.refuse(Some(id), reason, out);
+        }
+        if let Some(relayed) = &tool.parts.relayed {
+            return self.relay(request, relayed, out);
         }
         let checked = request
             .inbound
@@ -276,8 +279,12 @@ impl Starter<'_> {
                 self.calls.recycle(call);
                 Disposition::ok()
             }
-            Started::Ready(outcome) => self.keep_waiting(request, (call, facts), Err(outcome)),
-            Started::Waiting(waiting) => self.keep_waiting(request, (call, facts), Ok(waiting)),
+            Started::Ready(outcome) => {
+                self.keep_waiting(request, (call, facts), Rest::Ended(outcome))
+            }
+            Started::Waiting(waiting) => {
+                self.keep_waiting(request, (call, facts), Rest::Waiting(waiting))
+            }
         }
     }
 
@@ -297,7 +304,7 @@ impl Starter<'_> {
     ///
     /// # Errors
     /// It may not begin.
-    fn begin_record<'r>(
+    pub(super) fn begin_record<'r>(
         &self,
         request: &HandlerRequest<'r>,
     ) -> Result<Option<CallFacts<'r>>, Unrecordable> {
@@ -310,7 +317,7 @@ impl Starter<'_> {
     }
 
     /// Records the end of a call that is answered at once.
-    fn record(
+    pub(super) fn record(
         &self,
         facts: Option<&CallFacts<'_>>,
         request: &HandlerRequest<'_>,
@@ -323,7 +330,7 @@ impl Starter<'_> {
     }
 
     #[cold]
-    fn refuse_unrecordable(&self, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
+    pub(super) fn refuse_unrecordable(&self, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
         self.context.meter.count(Counter::RefusedOverload);
         let text = "audit_unavailable: calls are recorded, and records cannot be written now";
         encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, text);
@@ -333,11 +340,11 @@ impl Starter<'_> {
 
     /// Keeps a call with a waiting client. The stream of a legacy call begins here, if its client
     /// can resume it and the limits allow a stream; otherwise it begins with its first message.
-    fn keep_waiting(
+    pub(super) fn keep_waiting(
         &mut self,
         request: HandlerRequest<'_>,
         call: (Call, Option<CallFacts<'_>>),
-        rest: Result<Waiting, Outcome>,
+        rest: Rest,
     ) -> Disposition {
         let (session, exchange) = (request.session, request.inbound.exchange);
         let key = self.keep(request, call, rest);
@@ -360,7 +367,7 @@ impl Starter<'_> {
         &mut self,
         request: HandlerRequest<'_>,
         (call, facts): (Call, Option<CallFacts<'_>>),
-        rest: Result<Waiting, Outcome>,
+        rest: Rest,
     ) -> CallKey {
         // A client without capabilities gets no requests.
         let may_elicit = request.era == Era::Modern && !call.client_can_nothing();
@@ -447,11 +454,11 @@ impl Starter<'_> {
             Err(full) => return self.refuse_task(id, full, out),
         };
         let rest = match started {
-            Started::Waiting(waiting) => Ok(waiting),
-            Started::Ready(outcome) => Err(outcome),
+            Started::Waiting(waiting) => Rest::Waiting(waiting),
+            Started::Ready(outcome) => Rest::Ended(outcome),
             Started::BadArguments(text) => {
                 let text = format!("invalid arguments: {text}");
-                Err(Ok(Answer::Tool(ToolResult::error(text))))
+                Rest::Ended(Ok(Answer::Tool(ToolResult::error(text))))
             }
         };
         call.become_task();

@@ -40,6 +40,7 @@ impl Ring {
             submission_entries: self.submission_entries,
             completion_entries: self.completion_entries,
             descriptors,
+            dialled: 0,
             buffer_count: self.buffer_count as u16,
             buffer_bytes: self.buffer_bytes,
         }

@@ -63,8 +63,11 @@ impl ServerAccess {
         })?;
         board.set_issuers(control.issuers());
         let findings = board.present().policy.findings(&*parts.plan);
-        let (warnings, faults): (Vec<_>, Vec<_>) =
-            findings.into_iter().partition(|finding| finding.is_warning);
+        // Entries of upstreams are not there yet.
+        let is_open = parts.upstreams.is_some();
+        let (warnings, faults): (Vec<_>, Vec<_>) = findings
+            .into_iter()
+            .partition(|finding| finding.is_warning || is_open);
         for finding in warnings {
             tracing::warn!(file = %path.display(), "{finding}");
         }

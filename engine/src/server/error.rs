@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::state_keys::StateKeyError;
+use super::upstream_error::UpstreamError;
 use crate::catalog::CatalogError;
 use crate::files::FilesError;
 use crate::guard::network::NetworkError;
@@ -86,6 +87,12 @@ pub enum Error {
     /// The thread of the tokio runtime cannot be made.
     #[error("cannot start the tokio runtime of the handlers: {0}")]
     Runtime(io::Error),
+    /// The thread of upstreams cannot be made.
+    #[error("cannot start the thread that reads the lists of upstreams: {0}")]
+    Upstreams(io::Error),
+    /// An upstream cannot be served.
+    #[error(transparent)]
+    Upstream(UpstreamError),
     /// A directory cannot be served.
     #[error("cannot serve the directory {}: {error}", path.display())]
     Directory {

@@ -11,16 +11,20 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
+use super::handle::ServerHandle;
 use super::supervisor::{Ended, Supervisor};
+use super::upstreams::{ServedUpstream, UpstreamThread};
 use super::{AuditThread, Certificates, ServerAccess, systemd};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
+use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{ListenAddress, Profile};
+use crate::profile::{Gateway, ListenAddress, Profile};
 use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
@@ -55,6 +59,10 @@ pub struct RunningServer {
     certificates: Option<Certificates>,
     /// Access control, if it is configured.
     access: Option<ServerAccess>,
+    /// Knobs of upstreams.
+    gateway: Gateway,
+    /// The control side of upstreams; ends before the shards.
+    upstreams: Option<UpstreamThread>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
     /// The writer of the audit log; ends after the shards.
@@ -84,6 +92,8 @@ impl RunningServer {
             watches: Vec::new(),
             certificates: None,
             access: None,
+            gateway: profile.gateway,
+            upstreams: None,
             socket_files: Vec::new(),
             audit: None,
             runtime: None,
@@ -114,6 +124,24 @@ impl RunningServer {
     ) {
         self.certificates = certificates;
         self.access = access;
+    }
+
+    /// Reads the lists of `upstreams` for as long as the server runs.
+    ///
+    /// # Errors
+    /// The thread for that cannot be made.
+    pub(super) fn read_lists(
+        &mut self,
+        upstreams: Vec<ServedUpstream>,
+        parts: &ServerParts,
+        of_server: (Vec<Arc<ShardControl>>, ServerHandle),
+    ) -> Result<()> {
+        if let Some(board) = &parts.upstreams {
+            let board = Arc::clone(board);
+            let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
+            self.upstreams = Some(thread);
+        }
+        Ok(())
     }
 
     /// Where the server listens: its first address of TCP.
@@ -293,9 +321,19 @@ impl RunningServer {
         Ok(self.runtime.insert(runtime).context())
     }
 
-    /// Keeps a watch for the life of the server.
-    pub(super) fn keep(&mut self, watch: Watch) {
-        self.watches.push(watch);
+    /// Reports changes of directories for the life of the server.
+    ///
+    /// # Errors
+    /// One of them cannot be watched.
+    pub(super) fn watch(
+        &mut self,
+        directories: Vec<ServedDirectory>,
+        handle: &ServerHandle,
+    ) -> Result<()> {
+        for directory in directories {
+            self.watches.push(directory.watch(handle.clone())?);
+        }
+        Ok(())
     }
 
     /// Waits until each shard has started or has failed.
@@ -327,6 +365,7 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
+        self.upstreams = None;
         for control in &self.shards {
             control.begin_drain();
         }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use corelane_gateway as gateway;
 use serde::Deserialize;
 
 use super::Server;
@@ -29,7 +30,8 @@ impl Server {
         let Some(path) = &profile.server.access_file else {
             return Ok(self);
         };
-        let fault = |text: String| Error::Access(format!("{}: {text}", path.display()));
+        let fault_of = |text: &str| format!("{}: {text}", path.display());
+        let fault = |text: String| Error::Access(fault_of(&text));
         let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
         let sections: Sections = toml::from_str(&text)
             .map_err(|error| fault(error.to_string().trim_end().to_owned()))?;
@@ -44,6 +46,11 @@ impl Server {
             })?;
             server = server.with_audit(settings);
         }
+        let upstreams = gateway::config::parse(&text).map_err(|error| {
+            let faults = error.0.iter().map(|finding| fault_of(&finding.to_string()));
+            Error::Access(faults.collect::<Vec<_>>().join("\n"))
+        })?;
+        server = server.with_upstreams(upstreams)?;
         if let Some(settings) = sections.pins {
             let file = path.parent().unwrap_or(Path::new("")).join(&settings.file);
             let pinned = fs::read_to_string(&file)

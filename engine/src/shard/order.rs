@@ -32,6 +32,9 @@ impl Shard {
         let mut is_crowded = has_waiting;
         self.begin_requests(self.now_us, has_waiting || !self.leftover.is_empty());
         for completion in completions.drain(..) {
+            let Some(completion) = self.pass_to_links(completion) else {
+                continue;
+            };
             if is_crowded {
                 self.handle_or_keep(completion);
                 continue;

@@ -91,6 +91,7 @@ impl Shard {
         did |= self.handle_handshakes();
         did |= self.handle_changes();
         did |= self.handle_leftover();
+        did |= self.handle_links();
         let caught_up = self.handle_timers(EXPIRIES_PER_TURN);
         self.deliver_all();
         self.shed_output();
@@ -150,7 +151,7 @@ impl Shard {
     }
 
     fn has_waiting_handlers(&mut self) -> bool {
-        self.handling.endpoint.has_calls()
+        self.handling.endpoint.has_handlers()
     }
 
     /// Whether waiting handlers, for a timer perhaps, have not had the core for their interval.
@@ -193,6 +194,7 @@ impl Shard {
             || self.handling.has_broadcasts()
             || self.updates.has_changes()
             || self.rechecks.has_work()
+            || self.links.as_ref().is_some_and(|links| links.has_work())
             || self.has_connections_to_end()
     }
 
@@ -218,11 +220,13 @@ impl Shard {
         let deadline_ms = self.handling.endpoint.next_deadline_ms();
         let drain_ms = self.drain.deadline_ms();
         let recheck_ms = self.rechecks.due_ms();
+        let links_ms = self.links.as_ref().and_then(|links| links.due_ms());
         let due_ms = [
             self.wheel.next_due_hint(),
             deadline_ms,
             drain_ms,
             recheck_ms,
+            links_ms,
         ];
         let due_ms = due_ms.into_iter().flatten().min().unwrap_or(u64::MAX);
         let wait = Duration::from_millis(due_ms.saturating_sub(self.now_ms).max(1));

@@ -347,7 +347,8 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     plan.updates.set_waker(rings.waker());
     busy_poll::begin(&mut rings, &profile);
 
-    let (handling, offload) = handling(&plan, rings.waker(), deaths.is_reborn());
+    let (mut handling, offload) = handling(&plan, rings.waker(), deaths.is_reborn());
+    let links = handling.links_to(&plan.parts, profile.gateway, rings.dialled());
     let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
     let mut opened = Shard {
         announcement: Some(announcement),
@@ -361,11 +362,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         channel: None,
         addresses: AddressCounts::default(),
         loop_delay: LoopDelay::new(&profile.overload),
-        memory: MemoryState {
-            bytes_max: memory_bytes_max(&profile, plan.shards),
-            next_look_ms: 0,
-            is_out: false,
-        },
+        memory: MemoryState::new(memory_bytes_max(&profile, plan.shards)),
         warnings: OverloadWarnings::new(),
         is_table_full: false,
         table_warning_due_ms: 0,
@@ -379,6 +376,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         profile,
         handling,
         updates: plan.updates,
+        links,
         arrivals: Default::default(),
         held_send: None,
         leftover: Default::default(),

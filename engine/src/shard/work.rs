@@ -14,6 +14,7 @@ use super::address_counts::AddressCounts;
 use super::arrivals::Arrivals;
 use super::control::ShardControl;
 use super::kept::Kept;
+use super::links::Links;
 use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
@@ -83,6 +84,8 @@ pub(crate) struct Shard {
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
+    /// The links to upstreams, if there are any.
+    pub(super) links: Option<Box<Links>>,
     /// Input that waits for its turn.
     pub(super) arrivals: Arrivals,
     /// The send that was begun last, with its connection.
@@ -189,6 +192,17 @@ pub(super) struct MemoryState {
     pub(super) bytes_max: u64,
     pub(super) next_look_ms: u64,
     pub(super) is_out: bool,
+}
+
+impl MemoryState {
+    /// Nothing is held.
+    pub(super) fn new(bytes_max: u64) -> MemoryState {
+        MemoryState {
+            bytes_max,
+            next_look_ms: 0,
+            is_out: false,
+        }
+    }
 }
 
 /// When the connections of a shard may be looked at again, and when that may be logged.

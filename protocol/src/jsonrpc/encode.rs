@@ -42,6 +42,15 @@ pub fn end(out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// Appends a whole error response with an error object that is valid JSON on one line.
+pub fn write_error_object(out: &mut Vec<u8>, id: Id<'_>, error: &[u8]) {
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    write_id(out, id);
+    out.extend_from_slice(br#","error":"#);
+    out.extend_from_slice(error);
+    end(out);
+}
+
 /// Appends a whole error response without `data`. Without `id` the member is left out.
 pub fn write_error(out: &mut Vec<u8>, id: Option<Id<'_>>, code: i64, message: &str) {
     begin_error(out, id, code, message);

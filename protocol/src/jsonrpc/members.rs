@@ -104,8 +104,39 @@ pub fn find_members<const N: usize>(
     Ok(found)
 }
 
+/// Calls `visit` with the name of each member of the object at `object`, as it stands between its
+/// quotes, and the range of its value.
+///
+/// # Errors
+/// [`MembersFault`] if there is no object.
+///
+/// # Panics
+/// If `object` lies outside of `text`.
+///
+/// ```
+/// use corelane_protocol::jsonrpc::visit_members;
+/// let mut found = Vec::new();
+/// visit_members(br#"{"a":1,"b":[2]}"#, 0..15, |name, value| found.push((name.to_vec(), value)))?;
+/// assert_eq!(found, [(b"a".to_vec(), 5..6), (b"b".to_vec(), 11..14)]);
+/// # Ok::<(), corelane_protocol::jsonrpc::MembersFault>(())
+/// ```
+pub fn visit_members(
+    text: &[u8],
+    object: Range<usize>,
+    mut visit: impl FnMut(&[u8], Range<usize>),
+) -> Result<(), MembersFault> {
+    let mut scanner = Scanner {
+        text: &text[..object.end],
+        at: object.start,
+    };
+    scanner.members(|name, value| {
+        visit(name, value);
+        Ok(())
+    })
+}
+
 /// Whether a name as it stands between its quotes is `known`, after unescaping.
-fn is_name(raw: &[u8], known: &str) -> bool {
+pub fn is_name(raw: &[u8], known: &str) -> bool {
     if memchr::memchr(b'\\', raw).is_none() {
         return raw == known.as_bytes();
     }

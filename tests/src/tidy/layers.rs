@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["guard"],
     &["profile", "meter"],
     &["transport", "handler", "log", "audit"],
-    &["access", "files"],
+    &["access", "files", "upstream"],
     &["catalog"],
     &["mcp"],
     &["connection"],

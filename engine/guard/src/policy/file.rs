@@ -31,6 +31,8 @@ pub(super) struct Document {
     _pins: IgnoredAny,
     #[serde(default, rename = "tls")]
     _tls: IgnoredAny,
+    #[serde(default, rename = "upstream")]
+    _upstream: IgnoredAny,
 }
 
 /// The parts of `[auth]` that a policy depends on; the rest is not its own.

@@ -25,6 +25,7 @@ mod tests {
             submission_entries: 64,
             completion_entries: 128,
             descriptors: 16,
+            dialled: 0,
             buffer_count: 16,
             buffer_bytes: 512,
         };

@@ -66,10 +66,11 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// No operations, on a ring with direct descriptors of these indexes.
-    pub(super) fn new(indexes: Range<u32>) -> Flight {
+    /// No operations, on a ring with direct descriptors of these indexes, of which accepts take so
+    /// many.
+    pub(super) fn new(indexes: Range<u32>, acceptable: u32) -> Flight {
         Flight {
-            outstanding: Outstanding::new(indexes),
+            outstanding: Outstanding::new(indexes, acceptable),
             ..Flight::default()
         }
     }
@@ -196,7 +197,7 @@ impl Flight {
             Op::Dial | Op::Connect => Some(self.connected(tag, event.result)),
             Op::Stream => Some(self.streamed(tag.key(), event, buffers)),
             Op::Close => {
-                self.outstanding.closed();
+                self.outstanding.closed(tag.index);
                 Some(Completion::Closed { key: tag.key() })
             }
             Op::ShutdownWrite => {

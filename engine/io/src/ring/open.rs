@@ -8,7 +8,7 @@ use io_uring::types::BufRingEntry;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 /// The group number of a ring's only buffer group.
@@ -34,6 +34,9 @@ pub struct RingSettings {
     pub completion_entries: u32,
     /// Sockets of the ring, 1 to 2^20 and not above RLIMIT_NOFILE.
     pub descriptors: u32,
+    /// How many of them, the last ones, accepts leave to [`Ring::connect`](super::Ring::connect):
+    /// fewer than all.
+    pub dialled: u32,
     /// Receive buffers: a power of two, 1 to 2^15.
     pub buffer_count: u16,
     /// Bytes of a receive buffer, 1 to 2^20.
@@ -44,6 +47,11 @@ impl RingSettings {
     /// The indexes of the direct descriptors, the first of which is `base`.
     pub(crate) fn indexes_from(&self, base: u32) -> Range<u32> {
         base..base + self.descriptors
+    }
+
+    /// The descriptors that accepts may take.
+    pub(crate) fn acceptable(&self) -> u32 {
+        self.descriptors - self.dialled
     }
 
     /// Locked memory of a ring, in bytes: its queues, and the list of its receive buffers. The
@@ -98,6 +106,10 @@ pub(super) fn open(
         .map_err(|source| setup_error(settings, source))?;
     check_operations(&uring)?;
     register_descriptors(&uring, settings.descriptors)?;
+    if settings.dialled > 0 {
+        let range = FileRange::first(settings.acceptable());
+        range.allocate_from(uring.as_raw_fd())?;
+    }
     let submitter = uring.submitter();
     let (count, bytes) = (settings.buffer_count, settings.buffer_bytes);
     let buffers = BufferRing::register(&submitter, BUFFER_GROUP, count, bytes)
@@ -111,24 +123,19 @@ pub(super) fn open(
 fn check_settings(settings: &RingSettings) -> Result<(), RingError> {
     let power_of_two = |name, value: u32, max: u32, rule| {
         let fits = value.is_power_of_two() && value <= max;
-        if fits {
-            Ok(())
-        } else {
-            Err(RingError::Setting { name, value, rule })
-        }
+        let fault = RingError::Setting { name, value, rule };
+        fits.then_some(()).ok_or(fault)
     };
     let within = |name, value: u32, min: u32, max: u32, rule| {
         let fits = (min..=max).contains(&value);
-        if fits {
-            Ok(())
-        } else {
-            Err(RingError::Setting { name, value, rule })
-        }
+        let fault = RingError::Setting { name, value, rule };
+        fits.then_some(()).ok_or(fault)
     };
     let RingSettings {
         submission_entries,
         completion_entries,
         descriptors,
+        dialled,
         buffer_count,
         buffer_bytes,
     } = *settings;
@@ -157,6 +164,13 @@ fn check_settings(settings: &RingSettings) -> Result<(), RingError> {
         1,
         DESCRIPTORS_MAX,
         "within 1 to 1048576",
+    )?;
+    within(
+        "dialled",
+        dialled,
+        0,
+        descriptors - 1,
+        "fewer than descriptors",
     )?;
     power_of_two(
         "buffer_count",
@@ -235,6 +249,50 @@ fn register_descriptors(uring: &IoUring, descriptors: u32) -> Result<(), RingErr
     })
 }
 
+/// The direct descriptors that the kernel chooses from: `io_uring_file_index_range` of
+/// linux/io_uring.h.
+#[repr(C)]
+struct FileRange {
+    off: u32,
+    len: u32,
+    resv: u64,
+}
+
+impl FileRange {
+    /// IORING_REGISTER_FILE_ALLOC_RANGE of io_uring_register(2), Linux 6.0.
+    const REGISTER: libc::c_uint = 25;
+
+    fn first(len: u32) -> FileRange {
+        FileRange {
+            off: 0,
+            len,
+            resv: 0,
+        }
+    }
+
+    /// Limits the choices of a ring to the range.
+    fn allocate_from(&self, ring: RawFd) -> Result<(), RingError> {
+        // SAFETY: io_uring_register(2) reads one `io_uring_file_index_range` for this operation,
+        // and this type has its layout.
+        let outcome = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                ring,
+                FileRange::REGISTER,
+                &raw const *self,
+                0,
+            )
+        };
+        match outcome {
+            0 => Ok(()),
+            _ => Err(refused(
+                "register_file_alloc_range",
+                io::Error::last_os_error(),
+            )),
+        }
+    }
+}
+
 /// RLIMIT_NOFILE, the soft limit; it bounds the table of each ring by itself.
 pub(super) fn open_files_max() -> u64 {
     let mut limit = libc::rlimit {
@@ -261,6 +319,7 @@ mod tests {
         submission_entries: 2048,
         completion_entries: 16_384,
         descriptors: 16_384,
+        dialled: 0,
         buffer_count: 4096,
         buffer_bytes: 2048,
     };

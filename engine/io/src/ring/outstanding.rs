@@ -24,7 +24,9 @@ pub(super) struct Outstanding {
     slots: Vec<OnSlot>,
     /// The indexes of the ring's descriptors.
     indexes: Range<u32>,
-    /// Descriptors that were opened, up to the completion of their close.
+    /// How many of them, the first ones, accepts take.
+    acceptable: u32,
+    /// Those of the acceptable ones that were opened, up to the completion of their close.
     open: u32,
     /// Descriptors between [`Outstanding::begin_close`] and [`Outstanding::closed`].
     closing: usize,
@@ -44,10 +46,11 @@ struct OnSlot {
 
 impl Outstanding {
     /// No operations on any of the descriptors with these indexes.
-    pub(super) fn new(indexes: Range<u32>) -> Outstanding {
+    pub(super) fn new(indexes: Range<u32>, acceptable: u32) -> Outstanding {
         Outstanding {
             slots: Vec::with_capacity(indexes.len()),
             indexes,
+            acceptable,
             open: 0,
             closing: 0,
         }
@@ -58,9 +61,9 @@ impl Outstanding {
         index - self.indexes.start
     }
 
-    /// The descriptors of the ring.
-    pub(super) fn descriptors(&self) -> u32 {
-        self.indexes.len() as u32
+    /// The descriptors of the ring that accepts take.
+    pub(super) fn acceptable(&self) -> u32 {
+        self.acceptable
     }
 
     /// Those that were opened and not closed.
@@ -70,7 +73,7 @@ impl Outstanding {
 
     /// A descriptor was opened at `place` in the ring's table. Returns its index.
     pub(super) fn opened(&mut self, place: u32) -> u32 {
-        self.open += 1;
+        self.open += u32::from(place < self.acceptable);
         self.indexes.start + place
     }
 
@@ -136,10 +139,10 @@ impl Outstanding {
         *slot = OnSlot::default();
     }
 
-    /// The close completed.
-    pub(super) fn closed(&mut self) {
+    /// The close of the descriptor `index` completed.
+    pub(super) fn closed(&mut self, index: u32) {
         self.closing -= 1;
-        self.open -= 1;
+        self.open -= u32::from(self.place(index) < self.acceptable);
     }
 
     /// Descriptors whose close has not completed.

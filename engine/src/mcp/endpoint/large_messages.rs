@@ -98,6 +98,7 @@ impl Endpoint {
         message: Box<LargeMessage>,
         admit: impl FnOnce(&mut Services, Inbound<'_>, Posted<'_>) -> Admitted,
     ) -> Admitted {
+        let inbound = inbound.with_text(message.text());
         let ahead = inbound.with_ahead(Some(message.ahead()));
         let bytes = message.bytes();
         let posted = (message.document(), PostedBody::Large { bytes });

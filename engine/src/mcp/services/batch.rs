@@ -28,6 +28,8 @@ impl Services {
         batch: Document<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
+        // That of the batch is none of a message.
+        let inbound = inbound.with_text(None);
         let exchange = inbound.exchange;
         let (principal, now_ms) = (inbound.principal(), self.context.now_ms());
         match self.sessions.touch_as(principal, id, now_ms) {

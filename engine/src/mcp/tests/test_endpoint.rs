@@ -74,6 +74,7 @@ pub(crate) fn parts(gate: &Gate) -> ServerParts {
         exposed: Arc::default(),
         states: Arc::new([]),
         quotas: None,
+        upstreams: None,
         audit: None,
     }
 }

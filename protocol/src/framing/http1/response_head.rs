@@ -18,6 +18,9 @@ pub struct AnswerHead {
     pub session: Option<String>,
     /// Whether the connection ends with this answer.
     pub closes: bool,
+    /// The time that the server keeps an idle connection, in seconds, if it advertises one: the
+    /// parameter `timeout` of `Keep-Alive`. More than 65,535 s is 65,535 s.
+    pub keep_alive_s: Option<u16>,
     pub(super) length: BodyLength,
 }
 
@@ -88,6 +91,7 @@ pub(super) fn parse_head(input: &[u8]) -> Result<Option<(AnswerHead, usize)>, Re
         closes: length == BodyLength::UntilClose
             || fields.has_token("connection", "close")
             || is_old && !fields.has_token("connection", "keep-alive"),
+        keep_alive_s: fields.keep_alive_s(),
         length,
     };
     Ok(Some((head, bytes)))
@@ -111,6 +115,20 @@ impl<'a> Fields<'a> {
     fn has_token(&self, name: &'static str, token: &str) -> bool {
         let mut words = self.all(name).flatten().flat_map(|value| value.split(','));
         words.any(|word| word.trim().eq_ignore_ascii_case(token))
+    }
+
+    /// `Keep-Alive: timeout=5, max=1000` (RFC 2068 19.7.1.1).
+    fn keep_alive_s(&self) -> Option<u16> {
+        let mut parameters = self
+            .all("keep-alive")
+            .flatten()
+            .flat_map(|it| it.split(','));
+        let timeout = parameters.find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            let is_it = name.trim().eq_ignore_ascii_case("timeout");
+            is_it.then(|| value.trim().parse::<u64>().ok()).flatten()
+        });
+        timeout.map(|seconds| u16::try_from(seconds).unwrap_or(u16::MAX))
     }
 
     /// The one length. Equal lengths in several lines are refused too: no server needs them.

@@ -40,8 +40,7 @@ impl Ring {
         let buffers = BufferRing::unregistered(count, bytes).map_err(refused("mmap"))?;
         let number = network.0.borrow_mut().add_ring(base, settings);
         let kernel = Kernel::Fake(FakeKernel(network.clone(), number));
-        let indexes = settings.indexes_from(base);
-        Ok(Ring::over(kernel, buffers, park, indexes))
+        Ok(Ring::over(kernel, buffers, park, (base, settings)))
     }
 
     /// Whether the ring shuts connections down before it closes them, as on Linux before 6.13.

@@ -6,7 +6,8 @@ use crate::ring::{Completion, Received, Ring, RingSettings, Route, Wait};
 use crate::slots::{SlotKey, Slots};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 
 /// A ring that dials, and its slots.
 struct Client {
@@ -249,4 +250,52 @@ enum Submits {
     Nothing,
     ItsChain,
     AllSteps,
+}
+
+#[test]
+fn accepts_leave_the_last_descriptors_to_dialling() {
+    let settings = RingSettings {
+        descriptors: 4,
+        dialled: 2,
+        ..SMALL
+    };
+    let mut client = Client::open(&settings);
+    let listener = any_port();
+    let address = listener.local_addr().unwrap();
+    client.ring.accept(0, listener.as_fd());
+    let peers: Vec<_> = (0..2)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let mut indexes = [0, 0];
+    for index in &mut indexes {
+        *index = client.take("accept", |completion| match *completion {
+            Completion::Accepted { index, .. } => Some(index),
+            _ => None,
+        });
+    }
+    indexes.sort_unstable();
+    assert_eq!(indexes, [0, 1]);
+    assert_eq!(client.ring.free(), 0);
+    let target = any_port();
+    for index in [2, 3] {
+        let key = client.slots.insert_at(index, ());
+        let to = target.local_addr().unwrap();
+        client.ring.connect(key, &route(None, to));
+        assert_eq!(client.connected(key), Ok(()));
+        assert_eq!(client.ring.free(), 0, "dialled ones are not counted");
+    }
+    // A third peer finds the table full, though one of the last two is closed.
+    let key = client.slots.key_of(3).unwrap();
+    client.slots.remove(key);
+    client.ring.close(key);
+    client.take("close", |completion| {
+        matches!(completion, Completion::Closed { .. }).then_some(())
+    });
+    let _third = TcpStream::connect(address).unwrap();
+    let errno = client.take("end of accepting", |completion| match *completion {
+        Completion::AcceptEnded { errno, .. } => Some(errno),
+        _ => None,
+    });
+    assert_eq!(errno, libc::ENFILE);
+    drop(peers);
 }

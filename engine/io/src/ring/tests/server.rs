@@ -14,6 +14,7 @@ pub(super) const SMALL: RingSettings = RingSettings {
     submission_entries: 64,
     completion_entries: 256,
     descriptors: 64,
+    dialled: 0,
     buffer_count: 16,
     buffer_bytes: 512,
 };

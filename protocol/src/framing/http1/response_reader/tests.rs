@@ -261,3 +261,29 @@ fn an_answer_in_http_1_0_closes_unless_it_says_otherwise() {
         assert_eq!(found, Some(closes), "{head}");
     }
 }
+
+#[test]
+fn the_time_that_a_server_keeps_a_connection_is_read() {
+    for (field, expected) in [
+        ("Keep-Alive: timeout=5\r\n", Some(5)),
+        ("Keep-Alive: max=100, Timeout = 72\r\n", Some(72)),
+        ("Keep-Alive: timeout=99999999\r\n", Some(u16::MAX)),
+        ("Keep-Alive: timeout=x\r\n", None),
+        ("Keep-Alive: 5\r\n", None),
+        ("", None),
+    ] {
+        let input = format!("HTTP/1.1 200 OK\r\n{field}Content-Length: 0\r\n\r\n");
+        let mut found = None;
+        let read = ResponseReader::default().read(
+            &mut HeadCache::default(),
+            input.as_bytes(),
+            &mut |item| {
+                if let Item::Head(head) = item {
+                    found = head.keep_alive_s;
+                }
+            },
+        );
+        assert_eq!(read, Ok(input.len()));
+        assert_eq!(found, expected, "{field:?}");
+    }
+}

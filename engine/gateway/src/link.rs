@@ -1,0 +1,10 @@
+//! Links: connections to upstreams, without their sockets.
+//!
+//! A caller owns the sockets and the clock. It gives each event to these parts, and does what they
+//! return.
+
+mod http;
+mod pool;
+
+pub use http::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
+pub use pool::{Assigned, IDLE_MS, IDLE_MS_MAX, Pool, PoolLimits, Released};

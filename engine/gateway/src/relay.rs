@@ -1,0 +1,12 @@
+//! Relayed messages: what is replaced in them, and what goes through as it came.
+//!
+//! Every message is checked as complete JSON before a part of it goes on. Members that are routed
+//! by are replaced; the text of all others stays, to the digit of each number.
+
+mod answer;
+mod failure;
+mod request;
+
+pub use answer::{AnswerFault, Incoming, RelayedPart, read_message, write_notification};
+pub use failure::{Executed, Failure, Reason};
+pub use request::{Hop, RelayedRequest, RequestFault, write_body};

@@ -1,0 +1,161 @@
+//! Answers, notifications and faults of upstreams.
+
+use super::{AnswerFault, Incoming, RelayedPart, read_message, write_notification};
+use corelane_protocol::jsonrpc::{Id, MembersFault};
+use corelane_protocol::mcp::era::Era;
+
+fn part(text: &str, era: Era) -> RelayedPart {
+    let message = read_message(text.as_bytes(), 7).expect(text);
+    RelayedPart::of(text.as_bytes(), &message, era).expect("an answer")
+}
+
+/// The result or error that a client gets.
+fn relayed(text: &str, era: Era) -> String {
+    let (RelayedPart::Result { json, .. } | RelayedPart::Error(json)) = part(text, era);
+    String::from_utf8(json).expect("text")
+}
+
+#[test]
+fn a_result_goes_through_to_the_digit_on_one_line() {
+    let raw = r#"{"z":1234567890123456789012345678901234567890,"a":1e400,"s":"\u00e4\n😀"}"#;
+    let text = format!(r#"{{"id":7,"jsonrpc":"2.0","result":{raw},"x":1}}"#);
+    assert_eq!(relayed(&text, Era::Modern), raw);
+    let lines = "{\"id\":7,\"result\":{\r\n\"a\" :\n[ 1,\r2 ]}}";
+    assert_eq!(relayed(lines, Era::Modern), "{  \"a\" : [ 1, 2 ]}");
+}
+
+#[test]
+fn a_legacy_client_gets_no_member_of_the_modern_era() {
+    let text =
+        r#"{"id":7,"result":{"resultType":"complete","content":[ ],"ttlMs":1,"m":{"ttlMs":2}}}"#;
+    let expected = r#"{"content":[ ],"m":{"ttlMs":2}}"#;
+    assert_eq!(relayed(text, Era::Legacy), expected);
+    let only = r#"{"id":7,"result":{"resultType":"complete"}}"#;
+    assert_eq!(relayed(only, Era::Legacy), "{}");
+    let is_error = r#"{"id":7,"result":{"isError":true,"content":[]}}"#;
+    let RelayedPart::Result { is_error, .. } = part(is_error, Era::Modern) else {
+        panic!("a result");
+    };
+    assert!(is_error);
+}
+
+#[test]
+fn errors_keep_their_text_and_codes_of_the_hop_stay_there() {
+    let error = r#"{"code":-32602,"message":"m","data":{"n":1.0}}"#;
+    let text = format!(r#"{{"id":7,"error":{error}}}"#);
+    assert_eq!(relayed(&text, Era::Modern), error);
+    let without_id = format!(r#"{{"id":null,"error":{error}}}"#);
+    assert_eq!(relayed(&without_id, Era::Legacy), error);
+    for (code, era, is_replaced) in [
+        (-32020, Era::Modern, true),
+        (-32022, Era::Legacy, true),
+        (-32021, Era::Legacy, true),
+        (-32021, Era::Modern, true),
+        (-32077, Era::Modern, true),
+        (-32077, Era::Legacy, false),
+        (-32000, Era::Modern, false),
+        (1, Era::Modern, false),
+    ] {
+        let text = format!(r#"{{"id":7,"error":{{"code":{code},"message":"m","data":1}}}}"#);
+        let expected = match is_replaced {
+            true => {
+                format!(r#"{{"code":-32603,"message":"m","data":{{"upstreamCode":{code}}}}}"#)
+            }
+            false => format!(r#"{{"code":{code},"message":"m","data":1}}"#),
+        };
+        assert_eq!(relayed(&text, era), expected);
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_a_fault() {
+    for (text, fault) in [
+        ("", AnswerFault::Json),
+        ("{", AnswerFault::Json),
+        (r#"{"id":7,"result":{}} x"#, AnswerFault::Json),
+        (r#"{"id":7,"result":{"a":01}}"#, AnswerFault::Json),
+        ("[]", MembersFault::NotAnObject.into()),
+        (r#"{"id":7}"#, AnswerFault::Shape),
+        (r#"{"id":7,"result":{},"error":{}}"#, AnswerFault::Shape),
+        (r#"{"id":7,"result":[]}"#, AnswerFault::Shape),
+        (r#"{"id":7,"error":{"code":1}}"#, AnswerFault::Shape),
+        (
+            r#"{"id":7,"error":{"code":"1","message":""}}"#,
+            AnswerFault::Shape,
+        ),
+        (r#"{"id":8,"result":{}}"#, AnswerFault::Id),
+        (r#"{"id":"7","result":{}}"#, AnswerFault::Id),
+        (r#"{"result":{}}"#, AnswerFault::Id),
+        (
+            r#"{"id":7,"result":{"resultType":"input_required"}}"#,
+            AnswerFault::Input,
+        ),
+        (
+            r#"{"id":7,"result":{"resultType":"task"}}"#,
+            AnswerFault::Shape,
+        ),
+        (
+            r#"{"id":7,"id":7,"result":{}}"#,
+            MembersFault::Duplicate("id").into(),
+        ),
+        (
+            r#"{"id":7,"result":{},"res\u0075lt":{}}"#,
+            MembersFault::Duplicate("result").into(),
+        ),
+        (
+            r#"{"id":7,"result":{"isError":false,"isError":true}}"#,
+            MembersFault::Duplicate("isError").into(),
+        ),
+    ] {
+        assert_eq!(read_message(text.as_bytes(), 7), Err(fault), "{text}");
+    }
+    let not_text = b"{\"id\":7,\"result\":{\"a\":\"\xff\"}}";
+    assert_eq!(read_message(not_text, 7), Err(AnswerFault::Json));
+}
+
+#[test]
+fn progress_gets_the_token_of_the_client_and_other_tokens_are_dropped() {
+    let check = |params: &str, expected: Option<&str>| {
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{params}}}"#);
+        let message = read_message(text.as_bytes(), 7).expect("a message");
+        let mut out = Vec::new();
+        write_notification(
+            &mut out,
+            text.as_bytes(),
+            &message,
+            Some(Id::String("mine")),
+        );
+        let start = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":"#;
+        let expected = expected.map(|params| format!("{start}{params}}}"));
+        let out = String::from_utf8(out).expect("text");
+        assert_eq!(out, expected.unwrap_or_default(), "{params}");
+    };
+    check(
+        r#"{"progress":1.50, "progressToken": 7 ,"total":2}"#,
+        Some(r#"{"progressToken":"mine","progress":1.50,"total":2}"#),
+    );
+    check(r#"{"progress":1,"progressToken":8}"#, None);
+    check(r#"{"progress":1,"progressToken":"7"}"#, None);
+    check(r#"{"progress":1e999,"progressToken":7}"#, None);
+    check(r#"{"progressToken":7}"#, None);
+    check("[]", None);
+}
+
+#[test]
+fn log_messages_go_through_and_other_messages_are_dropped() {
+    let log = r#"{"method":"notifications/message","params":{"level":"info", "data":[1e400]}}"#;
+    let message = read_message(log.as_bytes(), 7).expect("a message");
+    let mut out = Vec::new();
+    write_notification(&mut out, log.as_bytes(), &message, None);
+    let start = r#"{"jsonrpc":"2.0","method":"notifications/message","params":"#;
+    let expected = format!(r#"{start}{{"level":"info", "data":[1e400]}}}}"#);
+    assert_eq!(String::from_utf8_lossy(&out), expected);
+    for text in [
+        r#"{"method":"notifications/tools/list_changed"}"#,
+        r#"{"method":"x/y","params":{"a":1}}"#,
+        r#"{"id":1,"method":"elicitation/create","params":{}}"#,
+    ] {
+        assert_eq!(read_message(text.as_bytes(), 7), Ok(Incoming::Other));
+    }
+}

@@ -1,0 +1,150 @@
+//! The error that a client gets when its call did not reach an upstream, or no answer came back.
+
+use serde_json::json;
+
+use corelane_protocol::mcp::error_code;
+
+/// Why a call failed at its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No connection.
+    Connect,
+    /// A time was over.
+    Timeout,
+    /// The connection ended before the answer.
+    Closed,
+    /// Too many calls wait.
+    Busy,
+    /// It refuses the credential.
+    Credential,
+    /// Its answer is none of the protocol.
+    Protocol,
+    /// It cannot serve now, or has no address.
+    Unavailable,
+}
+
+/// Whether the upstream has executed the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Executed {
+    /// It has not: nothing of the call was sent, or the upstream refused it.
+    No,
+    /// Nobody knows: do not repeat a call that may not be made twice.
+    Unknown,
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub reason: Reason,
+    /// Whether it may have been executed.
+    pub executed: Executed,
+    /// More about it, without addresses, fields or bodies of the upstream; may be empty.
+    pub detail: String,
+}
+
+impl Reason {
+    fn word(self) -> &'static str {
+        match self {
+            Reason::Connect => "connect",
+            Reason::Timeout => "timeout",
+            Reason::Closed => "closed",
+            Reason::Busy => "busy",
+            Reason::Credential => "credential",
+            Reason::Protocol => "protocol",
+            Reason::Unavailable => "unavailable",
+        }
+    }
+
+    /// The fact and the remedy.
+    fn text(self) -> &'static str {
+        match self {
+            Reason::Connect => "takes no connection: start it, or correct its url",
+            Reason::Timeout => "did not answer in time: try again later",
+            Reason::Closed => "ended the connection before it answered",
+            Reason::Busy => {
+                "is busy: wait for other calls to end, or raise gateway.links_max or \
+                 gateway.waiting_max of the profile"
+            }
+            Reason::Credential => "refuses the credential: correct its headers",
+            Reason::Protocol => "sent no valid answer: it must speak MCP 2026-07-28",
+            Reason::Unavailable => "cannot serve the call now: try again later",
+        }
+    }
+}
+
+impl Executed {
+    fn word(self) -> &'static str {
+        match self {
+            Executed::No => "no",
+            Executed::Unknown => "unknown",
+        }
+    }
+}
+
+impl Failure {
+    /// A failure before anything was sent.
+    pub fn unsent(reason: Reason) -> Failure {
+        Failure {
+            reason,
+            executed: Executed::No,
+            detail: String::new(),
+        }
+    }
+
+    /// The error object of JSON-RPC for the upstream called `upstream`. A client may repeat the
+    /// call after `retry_after_ms`, if that is known.
+    ///
+    /// ```
+    /// use corelane_gateway::relay::{Failure, Reason};
+    /// let failure = Failure::unsent(Reason::Busy);
+    /// let error = failure.to_json("git", Some(1000));
+    /// assert!(error.contains(r#""executed":"no""#));
+    /// ```
+    pub fn to_json(&self, upstream: &str, retry_after_ms: Option<u64>) -> String {
+        let detail = match self.detail.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", self.detail),
+        };
+        let text = self.reason.text();
+        let mut data = json!({
+            "upstream": upstream,
+            "reason": self.reason.word(),
+            "executed": self.executed.word(),
+        });
+        if let Some(retry_after_ms) = retry_after_ms {
+            data["retryAfterMs"] = retry_after_ms.into();
+        }
+        let error = json!({
+            "code": error_code::INTERNAL_ERROR,
+            "message": format!("upstream {upstream:?} {text}{detail}"),
+            "data": data,
+        });
+        error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Executed, Failure, Reason};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn an_error_says_why_and_whether_the_call_was_executed() {
+        let failure = Failure {
+            reason: Reason::Protocol,
+            executed: Executed::Unknown,
+            detail: "status 418".to_owned(),
+        };
+        let error: Value = serde_json::from_str(&failure.to_json("git", None)).expect("JSON");
+        let message = "upstream \"git\" sent no valid answer: it must speak MCP 2026-07-28 (status \
+                       418)";
+        let data = json!({"upstream": "git", "reason": "protocol", "executed": "unknown"});
+        let expected = json!({"code": -32603, "message": message, "data": data});
+        assert_eq!(error, expected);
+        let busy = Failure::unsent(Reason::Busy).to_json("git", Some(250));
+        let busy: Value = serde_json::from_str(&busy).expect("JSON");
+        assert_eq!(busy["data"]["retryAfterMs"], 250);
+        assert_eq!(busy["data"]["executed"], "no");
+    }
+}

@@ -1,0 +1,354 @@
+//! The body of a request to an upstream, from the params of the client's.
+//!
+//! `name`, `uri` and `_meta` are written anew, and members of other services of this server are
+//! left out: tasks, and answers of the client to questions, which are not relayed.
+
+use std::ops::Range;
+
+use corelane_protocol::jsonrpc::{MembersFault, encode, find_members, is_name, visit_members};
+use corelane_protocol::mcp::logging::LogLevel;
+use corelane_protocol::mcp::meta;
+use corelane_protocol::mcp::revision::Revision;
+
+/// Members of `params` that are this server's own business.
+const LEFT_OUT: [&str; 3] = ["task", "requestState", "inputResponses"];
+/// Members of `params` of which two readers could read different ones.
+const ROUTED: [&str; 7] = [
+    "name",
+    "uri",
+    "ref",
+    "arguments",
+    "_meta",
+    "requestState",
+    "inputResponses",
+];
+/// The start of members of `_meta` that belong to one hop (MCP 2026-07-28 basic, "Meta").
+const RESERVED_META: &str = "io.modelcontextprotocol/";
+
+/// The parts of `_meta` that this server writes for its own hop.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// The name and version of this server, as a JSON object.
+    pub client_info: &'a str,
+    /// The least severe log messages that the client gets; none if it gets none.
+    pub log_level: Option<LogLevel>,
+    /// Whether the client gets reports of progress. Their token is the id.
+    pub has_progress: bool,
+}
+
+/// A request for an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayedRequest<'a> {
+    /// Its id on the link, at most 2^53.
+    pub id: u64,
+    /// The method.
+    pub method: &'a str,
+    /// The params as the client sent them: the text of a JSON object that was decoded before.
+    pub params: &'a [u8],
+    /// A member of `params` and its text for the upstream.
+    pub replaced: Option<(&'static str, &'a str)>,
+    /// Arguments that clients do not choose.
+    pub fixed: Option<&'a serde_json::Map<String, serde_json::Value>>,
+    /// The members of `_meta` for this hop.
+    pub hop: Hop<'a>,
+}
+
+/// Why a request is not relayed: its client's fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFault {
+    /// A member is there twice, or params, arguments or `_meta` are no object.
+    #[error(transparent)]
+    Members(#[from] MembersFault),
+    /// A client chose an argument that the configuration fixes.
+    #[error("the argument {0:?} is set by the server: leave it out")]
+    Fixed(String),
+}
+
+/// Appends the body of the request.
+///
+/// ```
+/// use corelane_gateway::relay::{Hop, RelayedRequest, write_body};
+///
+/// let request = RelayedRequest {
+///     id: 7,
+///     method: "tools/call",
+///     params: br#"{"name":"git_log","arguments":{"n":1e400}}"#,
+///     replaced: Some(("name", "log")),
+///     fixed: None,
+///     hop: Hop { client_info: "{}", log_level: None, has_progress: false },
+/// };
+/// let mut body = Vec::new();
+/// write_body(&mut body, &request)?;
+/// let start = br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"log","#;
+/// assert!(body.starts_with(start));
+/// # Ok::<(), corelane_gateway::relay::RequestFault>(())
+/// ```
+///
+/// # Errors
+/// [`RequestFault`]; `out` has a part of the body then.
+pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(), RequestFault> {
+    let params = request.params;
+    // Refuses duplicates: the check of permissions and the upstream could read different ones.
+    let found = find_members(params, 0..params.len(), ROUTED)?;
+    let [_, _, _, arguments, sent_meta, ..] = found;
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.extend_from_slice(request.id.to_string().as_bytes());
+    out.extend_from_slice(br#","method":"#);
+    encode::write_string(out, request.method);
+    out.extend_from_slice(br#","params":{"#);
+    let has_fixed = request.fixed.is_some_and(|fixed| !fixed.is_empty());
+    let is_replaced = |name: &[u8]| {
+        let replaced = request.replaced;
+        is_name(name, "_meta")
+            || LEFT_OUT.iter().any(|left_out| is_name(name, left_out))
+            || replaced.is_some_and(|(member, _)| is_name(name, member))
+            || has_fixed && is_name(name, "arguments")
+    };
+    if let Some((member, text)) = request.replaced {
+        write_name(out, member);
+        encode::write_string(out, text);
+        out.push(b',');
+    }
+    visit_members(params, 0..params.len(), |name, value| {
+        if !is_replaced(name) {
+            out.push(b'"');
+            out.extend_from_slice(name);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(&params[value]);
+            out.push(b',');
+        }
+    })?;
+    if let Some(fixed) = request.fixed.filter(|fixed| !fixed.is_empty()) {
+        write_arguments(out, (params, arguments), fixed)?;
+    }
+    write_meta(out, (params, sent_meta), request)?;
+    out.extend_from_slice(b"}}");
+    Ok(())
+}
+
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    encode::write_string(out, name);
+    out.push(b':');
+}
+
+/// The arguments of the client and those that are fixed.
+fn write_arguments(
+    out: &mut Vec<u8>,
+    (params, arguments): (&[u8], Option<Range<usize>>),
+    fixed: &serde_json::Map<String, serde_json::Value>,
+) -> Result<(), RequestFault> {
+    write_name(out, "arguments");
+    out.push(b'{');
+    for (name, value) in fixed {
+        write_name(out, name);
+        out.extend_from_slice(value.to_string().as_bytes());
+        out.push(b',');
+    }
+    let mut chosen = None;
+    if let Some(arguments) = arguments {
+        visit_members(params, arguments, |name, value| {
+            if let Some(known) = fixed.keys().find(|known| is_name(name, known)) {
+                chosen = Some(known.clone());
+            }
+            out.push(b'"');
+            out.extend_from_slice(name);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(&params[value]);
+            out.push(b',');
+        })?;
+    }
+    if let Some(name) = chosen {
+        return Err(RequestFault::Fixed(name));
+    }
+    // There is a comma behind each member, and one member at least.
+    out.pop();
+    out.extend_from_slice(b"},");
+    Ok(())
+}
+
+/// `_meta`: reserved members of this hop, and all others as the client sent them.
+fn write_meta(
+    out: &mut Vec<u8>,
+    (params, sent): (&[u8], Option<Range<usize>>),
+    request: &RelayedRequest<'_>,
+) -> Result<(), RequestFault> {
+    let hop = request.hop;
+    write_name(out, "_meta");
+    out.push(b'{');
+    write_name(out, meta::PROTOCOL_VERSION);
+    encode::write_string(out, Revision::V2026_07_28.as_str());
+    out.push(b',');
+    write_name(out, meta::CLIENT_INFO);
+    out.extend_from_slice(hop.client_info.as_bytes());
+    out.push(b',');
+    write_name(out, meta::CLIENT_CAPABILITIES);
+    // No question is relayed, so no upstream may have one (MCP 2026-07-28 basic/patterns/mrtr).
+    out.extend_from_slice(b"{}");
+    if let Some(level) = hop.log_level {
+        out.push(b',');
+        write_name(out, meta::LOG_LEVEL);
+        encode::write_string(out, level.as_str());
+    }
+    if hop.has_progress {
+        out.push(b',');
+        write_name(out, meta::PROGRESS_TOKEN);
+        out.extend_from_slice(request.id.to_string().as_bytes());
+    }
+    let sent = sent.filter(|range| params[range.clone()].starts_with(b"{"));
+    if let Some(sent) = sent {
+        visit_members(params, sent, |name, value| {
+            if !is_of_hop(name) {
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(name);
+                out.extend_from_slice(b"\":");
+                out.extend_from_slice(&params[value]);
+            }
+        })?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Whether a member of `_meta` belongs to one hop.
+fn is_of_hop(raw: &[u8]) -> bool {
+    if !raw.contains(&b'\\') {
+        return raw.starts_with(RESERVED_META.as_bytes()) || raw == meta::PROGRESS_TOKEN.as_bytes();
+    }
+    let quoted = [b"\"", raw, b"\""].concat();
+    let name = serde_json::from_slice::<String>(&quoted);
+    name.is_ok_and(|name| name.starts_with(RESERVED_META) || name == meta::PROGRESS_TOKEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Hop, MembersFault, RelayedRequest, RequestFault, write_body};
+    use corelane_protocol::mcp::logging::LogLevel;
+    use serde_json::{Value, json};
+
+    const HOP: Hop<'_> = Hop {
+        client_info: r#"{"name":"gate","version":"1"}"#,
+        log_level: None,
+        has_progress: false,
+    };
+
+    fn request(params: &str) -> RelayedRequest<'_> {
+        RelayedRequest {
+            id: 9,
+            method: "tools/call",
+            params: params.as_bytes(),
+            replaced: Some(("name", "log")),
+            fixed: None,
+            hop: HOP,
+        }
+    }
+
+    fn body(request: &RelayedRequest<'_>) -> Result<String, RequestFault> {
+        let mut out = Vec::new();
+        write_body(&mut out, request)?;
+        Ok(String::from_utf8(out).expect("text"))
+    }
+
+    fn own_meta() -> Value {
+        json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "gate", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        })
+    }
+
+    #[test]
+    fn arguments_and_unknown_members_go_through_to_the_digit() {
+        let digits = "1234567890123456789012345678901234567890";
+        let raw = format!(
+            r#""arguments": {{ "z":{digits}, "a" : 1e400, "s":"\u00e4\/😀" }},"x-own":[1, 2.50]"#
+        );
+        let params = format!(r#"{{"name":"git_log",{raw},"_meta":{{"own":{digits}}}}}"#);
+        let body = body(&request(&params)).expect("valid");
+        let start = r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"log","#;
+        let arguments = format!(r#"{{ "z":{digits}, "a" : 1e400, "s":"\u00e4\/😀" }}"#);
+        let expected = format!(r#"{start}"arguments":{arguments},"x-own":[1, 2.50],"#);
+        assert!(body.starts_with(&expected), "{body}");
+        assert!(
+            body.ends_with(&format!(r#","own":{digits}}}}}}}"#)),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn members_of_the_other_hop_stay_there() {
+        let params = json!({
+            "name": "git_log", "task": {"ttl": 1}, "requestState": "s", "inputResponses": {},
+            "_meta": {
+                "progressToken": "theirs", "traceparent": "00-1",
+                "io.modelcontextprotocol/clientInfo": {"name": "secret"},
+                "io.modelcontextprotocol/anything": 1,
+            },
+        });
+        let params = params.to_string().replacen("progress", "p\\u0072ogress", 1);
+        let sent = RelayedRequest {
+            hop: Hop {
+                log_level: Some(LogLevel::Warning),
+                has_progress: true,
+                ..HOP
+            },
+            ..request(&params)
+        };
+        let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
+        let mut meta = own_meta();
+        meta["io.modelcontextprotocol/logLevel"] = json!("warning");
+        meta["progressToken"] = json!(9);
+        meta["traceparent"] = json!("00-1");
+        assert_eq!(body["params"], json!({"name": "log", "_meta": meta}));
+    }
+
+    #[test]
+    fn empty_params_and_no_name_make_a_request_too() {
+        let sent = RelayedRequest {
+            replaced: None,
+            ..request("{}")
+        };
+        let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
+        assert_eq!(body["params"], json!({"_meta": own_meta()}));
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_refused() {
+        for (params, name) in [
+            (r#"{"name":"a","name":"b"}"#, "name"),
+            (r#"{"name":"a","n\u0061me":"b"}"#, "name"),
+            (r#"{"name":"a","arguments":{},"arguments":{}}"#, "arguments"),
+            (r#"{"name":"a","_meta":{},"_meta":{}}"#, "_meta"),
+            (r#"{"name":"a","uri":"x","uri":"y"}"#, "uri"),
+        ] {
+            let fault = body(&request(params)).expect_err(params);
+            assert_eq!(fault, MembersFault::Duplicate(name).into(), "{params}");
+        }
+    }
+
+    #[test]
+    fn fixed_arguments_are_sent_and_no_client_chooses_them() {
+        let fixed = json!({"repo": "corelane", "n": 1});
+        let sent = |params: &'static str| RelayedRequest {
+            fixed: fixed.as_object(),
+            ..request(params)
+        };
+        for (params, expected) in [
+            (r#"{"name":"a"}"#, json!({"repo": "corelane", "n": 1})),
+            (
+                r#"{"name":"a","arguments":{"t":[1]}}"#,
+                json!({"repo": "corelane", "n": 1, "t": [1]}),
+            ),
+        ] {
+            let body = body(&sent(params)).expect("valid");
+            let body: Value = serde_json::from_str(&body).expect("JSON");
+            assert_eq!(body["params"]["arguments"], expected);
+        }
+        for params in [
+            r#"{"name":"a","arguments":{"repo":"x"}}"#,
+            r#"{"name":"a","arguments":{"r\u0065po":"x"}}"#,
+        ] {
+            let fault = body(&sent(params)).expect_err(params);
+            assert_eq!(fault, RequestFault::Fixed("repo".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Calls of entries that upstreams have: from a permitted request to one on its way.
+//!
+//! The upstream checks the arguments. The text of the params goes on as the client sent it; only in
+//! a batch, whose messages have no text of their own, it is written anew.
+
+use std::borrow::Cow;
+
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value};
+
+use super::calls::Rest;
+use super::context::invalid_params;
+use super::disposition::Disposition;
+use super::start::{HandlerRequest, Starter};
+use crate::upstream::entry::RelayedEntry;
+use crate::upstream::port::NewRelay;
+use crate::upstream::relay::Recipient;
+
+impl Starter<'_> {
+    /// Begins a call at an upstream. Everything about the client was checked but its limits.
+    pub(super) fn relay(
+        &mut self,
+        mut request: HandlerRequest<'_>,
+        entry: &RelayedEntry,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (era, id) = (request.era, request.id);
+        let Some(port) = self.calls.port().cloned() else {
+            return self
+                .context
+                .refuse(Some(id), Reason::Overloaded("no upstream runs"), out);
+        };
+        let holder = match self.admit_call(&request, out) {
+            Ok(holder) => holder,
+            Err(refused) => return refused,
+        };
+        let params = match text_of_params(&request) {
+            Ok(params) => params,
+            Err(fault) => return invalid_params(id, &fault.to_string(), out),
+        };
+        let Ok(facts) = self.begin_record(&request) else {
+            return self.refuse_unrecordable(id, out);
+        };
+        let mut options = std::mem::take(&mut request.options);
+        let exposed = &self.context.settings.parts.exposed;
+        options.caller_info = request.inbound.requester.caller_info(exposed);
+        let call = self.calls.begin(options);
+        call.set_holder(holder);
+        let new = NewRelay {
+            upstream: entry.upstream,
+            method: request.kind.method(),
+            original: Some(&entry.original),
+            params: &params,
+            fixed: Some(&entry.fixed),
+            header_params: &entry.header_params,
+            log_level: call.relayed_log_level(),
+            has_progress: call.wants_progress(),
+            // An annotation would have to be trusted.
+            is_repeatable: false,
+        };
+        // The entry gets this very key: nothing is kept in between.
+        let recipient = Recipient::Call(call.clone(), call.key(), era);
+        match port.begin(&new, recipient) {
+            Ok(ticket) => self.keep_waiting(request, (call, facts), Rest::Relayed(ticket)),
+            Err(error) => {
+                self.record(facts.as_ref(), &request, "bad_arguments", 0);
+                self.calls.recycle(call);
+                invalid_params(id, &error.to_string(), out)
+            }
+        }
+    }
+}
+
+/// The params of a request as JSON, with its own spelling where that is known.
+fn text_of_params<'a>(request: &HandlerRequest<'a>) -> Result<Cow<'a, [u8]>, MembersFault> {
+    let Some(text) = request.inbound.text() else {
+        let mut params = Vec::new();
+        request
+            .params
+            .unwrap_or(Value::EMPTY_OBJECT)
+            .write_json(&mut params);
+        return Ok(Cow::Owned(params));
+    };
+    let params = MessageMembers::read(text)?.params;
+    Ok(Cow::Borrowed(params.map_or(b"{}", |range| &text[range])))
+}

@@ -1,0 +1,89 @@
+//! From a server to the parts of its shards, and its upstreams.
+
+use std::sync::Arc;
+
+use corelane_gateway::config::Upstream;
+
+use super::error::Result;
+use super::upstreams::{ServedUpstream, board_of, check_upstream};
+use super::{AuditThread, Server, log_of, state_keys};
+use crate::catalog::{CatalogError, Plan};
+use crate::handler::caller_info::ExposedHeaders;
+use crate::handler::state::StateMaker;
+use crate::mcp::ServerParts;
+use crate::profile::Profile;
+
+impl Server {
+    /// Adds other MCP servers, whose tools become tools of this one: under the names that their
+    /// configuration gives them, and as the upstreams list them. They are read in the background,
+    /// so the server starts without those that are down. `[[upstream]]` of the access file adds
+    /// others.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use corelane::{Server, gateway};
+    ///
+    /// let text = "[[upstream]]\nname = \"git\"\nurl = \"http://127.0.0.1:3000/mcp\"\n";
+    /// let server = Server::new("gate", "1.0.0").with_upstreams(gateway::config::parse(text)?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Upstream`](super::Error::Upstream) for one that cannot be served: its configuration has a part that is not
+    /// supported yet, a secret cannot be read, or another one has its name.
+    pub fn with_upstreams(mut self, upstreams: Vec<Upstream>) -> Result<Server> {
+        for upstream in upstreams {
+            let served = check_upstream(upstream, &self.upstreams)?;
+            self.upstreams.push(served);
+        }
+        Ok(self)
+    }
+
+    /// The parts that all its shards share, checked and encoded.
+    #[cfg(any(test, feature = "measure"))]
+    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+        self.into_all_parts(profile, 1).map(|(parts, ..)| parts)
+    }
+
+    /// The same for so many shards, the writer of its audit log, and its upstreams.
+    pub(super) fn into_all_parts(
+        mut self,
+        profile: &Profile,
+        shards: usize,
+    ) -> Result<(ServerParts, Option<AuditThread>, Vec<ServedUpstream>)> {
+        #[cfg(feature = "auth")]
+        {
+            self = self.with_access_file(profile)?;
+        }
+        let mut files = Vec::new();
+        for directory in &self.directories {
+            directory.check_apart(&[], &self.entries.resources)?;
+            files.extend(directory.first_resources()?);
+        }
+        self.entries.resources.extend(files);
+        if let Some(name) = StateMaker::duplicate(&self.states) {
+            let (kind, name) = ("state of type", name.to_owned());
+            return Err(CatalogError::Duplicate { kind, name }.into());
+        }
+        let thread = self.audited.start(profile)?;
+        let audit = log_of(thread.as_ref());
+        #[cfg(feature = "auth")]
+        if let Some(pinned) = &mut self.entries.pinned {
+            pinned.log.clone_from(&audit);
+        }
+        let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
+        let mut parts = ServerParts {
+            quotas: None,
+            upstreams: None,
+            description: Arc::new(self.description),
+            plan: Arc::new(plan),
+            exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
+            sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
+            states: self.states.into(),
+            audit,
+        };
+        parts.upstreams = board_of(&self.upstreams, &parts, shards);
+        Ok((parts, thread, self.upstreams))
+    }
+}

@@ -1,0 +1,44 @@
+//! Why a server does not start with an upstream.
+
+use std::io;
+
+use corelane_protocol::framing::http1::RequestFieldError;
+
+/// Why the server does not start with an upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// A part of its configuration needs something that this version lacks.
+    #[error("upstream {name:?}: {part} is not supported yet: {remedy}")]
+    Unsupported {
+        /// The upstream.
+        name: String,
+        /// The part.
+        part: &'static str,
+        /// The way around.
+        remedy: &'static str,
+    },
+    /// A secret cannot be read.
+    #[error("upstream {name:?}: the value of the header {header:?}: {error}")]
+    Secret {
+        /// The upstream.
+        name: String,
+        /// The header.
+        header: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Two upstreams have one name.
+    #[error("two upstreams are named {name:?}: exposed names and logs need a name of each")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A header or the URL cannot be sent.
+    #[error("upstream {name:?}: {error}")]
+    Head {
+        /// The upstream.
+        name: String,
+        /// Why not.
+        error: RequestFieldError,
+    },
+}

@@ -1,0 +1,247 @@
+//! The control side of upstreams: their addresses, their lists, and the catalog that follows.
+//!
+//! One thread resolves names, has the shards read the lists, and changes the catalog. A dead
+//! upstream touches its own entries only, and neither the start of the server nor a call of another
+//! upstream waits for it. The shards never wait for this thread.
+
+mod endpoint;
+mod tracked;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use corelane_gateway::config::Upstream;
+use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::subscription::ListKind;
+
+use endpoint::{Place, check};
+use tracked::{Step, Tracked};
+
+use super::error::{Error, Result};
+use super::handle::ServerHandle;
+use super::upstream_error::UpstreamError;
+use crate::catalog::tool::Tool;
+use crate::mcp::ServerParts;
+use crate::profile::Gateway;
+use crate::shard::ShardControl;
+use crate::upstream::board::{
+    ControlEvent, ControlRequest, Endpoint, UpstreamBoard, UpstreamTable,
+};
+
+/// An upstream that was checked.
+pub(super) struct ServedUpstream {
+    upstream: Upstream,
+    place: Place,
+    endpoint: Endpoint,
+}
+
+/// Checks an upstream that is served besides `others`.
+///
+/// # Errors
+/// Its configuration needs something that is not supported, or another one has its name.
+pub(super) fn check_upstream(
+    upstream: Upstream,
+    others: &[ServedUpstream],
+) -> Result<ServedUpstream> {
+    if others
+        .iter()
+        .any(|other| other.upstream.name == upstream.name)
+    {
+        let name = upstream.name.to_string();
+        return Err(UpstreamError::Twice { name }.into());
+    }
+    let (place, endpoint) = check(&upstream)?;
+    Ok(ServedUpstream {
+        upstream,
+        place,
+        endpoint,
+    })
+}
+
+/// The board of a server with these upstreams, if there are any.
+pub(super) fn board_of(
+    upstreams: &[ServedUpstream],
+    parts: &ServerParts,
+    shards: usize,
+) -> Option<Arc<UpstreamBoard>> {
+    if upstreams.is_empty() {
+        return None;
+    }
+    let client_info = parts.description.server_info(Revision::V2026_07_28);
+    let table = UpstreamTable {
+        client_info: String::from_utf8_lossy(&client_info).into(),
+        endpoints: upstreams.iter().map(|it| it.endpoint.clone()).collect(),
+    };
+    Some(Arc::new(UpstreamBoard::new(table, shards)))
+}
+
+/// The control side of upstreams; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct UpstreamThread {
+    events: Sender<ControlEvent>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread works with.
+struct Control {
+    tracked: Vec<Tracked>,
+    board: Arc<UpstreamBoard>,
+    shards: Vec<Arc<ShardControl>>,
+    handle: ServerHandle,
+    events: Sender<ControlEvent>,
+    settings: Gateway,
+}
+
+impl UpstreamThread {
+    /// Starts to read the lists of `upstreams`, which were checked.
+    ///
+    /// # Errors
+    /// The thread cannot be made.
+    pub(super) fn start(
+        upstreams: Vec<ServedUpstream>,
+        board: Arc<UpstreamBoard>,
+        (shards, handle): (Vec<Arc<ShardControl>>, ServerHandle),
+        settings: Gateway,
+    ) -> Result<UpstreamThread> {
+        let (events, received) = channel();
+        let now = Instant::now();
+        let tracked = (0..).zip(upstreams);
+        let tracked = tracked.map(|(number, it)| Tracked::new(number, it.upstream, it.place, now));
+        let mut control = Control {
+            tracked: tracked.collect(),
+            board,
+            shards,
+            handle,
+            events: events.clone(),
+            settings,
+        };
+        let thread = thread::Builder::new().name("upstreams".to_owned());
+        let thread = thread.spawn(move || control.run(&received));
+        Ok(UpstreamThread {
+            events,
+            thread: Some(thread.map_err(Error::Upstreams)?),
+        })
+    }
+}
+
+impl Drop for UpstreamThread {
+    fn drop(&mut self) {
+        let _ = self.events.send(ControlEvent::Stop);
+        if let Some(thread) = self.thread.take() {
+            // A panic there was logged, and ends the reading of lists only.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Control {
+    fn run(&mut self, received: &Receiver<ControlEvent>) {
+        loop {
+            let now = Instant::now();
+            for upstream in 0..self.tracked.len() {
+                if self.tracked[upstream].due() <= now {
+                    let step = self.tracked[upstream].handle_due(now, &self.settings);
+                    self.take(upstream, step);
+                }
+            }
+            let due = self.tracked.iter().map(Tracked::due).min();
+            let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            match received.recv_timeout(wait) {
+                Ok(ControlEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(ControlEvent::Answer(upstream, part)) => {
+                    let upstream = usize::from(upstream);
+                    let tracked = &mut self.tracked[upstream];
+                    let step = tracked.handle_answer(&part, Instant::now(), &self.settings);
+                    self.take(upstream, step);
+                }
+                Ok(ControlEvent::Resolved(upstream, address)) => {
+                    let upstream = usize::from(upstream);
+                    let tracked = &mut self.tracked[upstream];
+                    let now = Instant::now();
+                    let (step, is_new) = tracked.handle_address(address, now, &self.settings);
+                    if is_new {
+                        self.publish_addresses();
+                    }
+                    self.take(upstream, step);
+                }
+            }
+        }
+    }
+
+    /// Does the next step for an upstream.
+    fn take(&mut self, upstream: usize, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::Resolve => self.resolve(upstream),
+            Step::Request(method, params) => {
+                let shard = self.board.request(ControlRequest {
+                    upstream: upstream as u16,
+                    method,
+                    params,
+                    reply: self.events.clone(),
+                });
+                self.shards[shard].wake();
+            }
+            Step::Changed => self.publish_tools(),
+        }
+    }
+
+    /// Looks the address of an upstream up on a thread of its own: that may take long.
+    fn resolve(&self, upstream: usize) {
+        let place = self.tracked[upstream].place().clone();
+        let events = self.events.clone();
+        let number = upstream as u16;
+        let thread = thread::Builder::new().name("resolve".to_owned());
+        let resolve = move || {
+            let _ = events.send(ControlEvent::Resolved(number, place.resolve()));
+        };
+        if let Err(error) = thread.spawn(resolve) {
+            let _ = self.events.send(ControlEvent::Resolved(number, Err(error)));
+        }
+    }
+
+    /// Gives the shards the addresses that are known.
+    fn publish_addresses(&self) {
+        let present = self.board.present();
+        let endpoints = self.tracked.iter().zip(&present.endpoints);
+        let endpoints = endpoints.map(|(tracked, before)| {
+            let mut endpoint = before.clone();
+            endpoint.address = tracked.address().cloned();
+            endpoint
+        });
+        self.board.publish(UpstreamTable {
+            client_info: present.client_info.clone(),
+            endpoints: endpoints.collect(),
+        });
+        for shard in &self.shards {
+            shard.wake();
+        }
+    }
+
+    /// Puts the tools of all upstreams into the catalog.
+    fn publish_tools(&self) {
+        let tracked = self.tracked.iter();
+        let tools: Vec<Tool> = tracked.flat_map(Tracked::tools).collect();
+        let mut faults = Vec::new();
+        let changed = self.handle.updates().change(ListKind::Tools, |plan| {
+            let (plan, left_out) = plan.with_relayed(tools);
+            faults = left_out;
+            Ok(plan)
+        });
+        for fault in faults {
+            tracing::warn!(%fault, "a tool of an upstream is hidden");
+        }
+        if let Err(error) = changed {
+            tracing::error!(%error, "the tools of upstreams are not in the catalog");
+        }
+    }
+}
+
+impl From<UpstreamError> for Error {
+    fn from(error: UpstreamError) -> Error {
+        Error::Upstream(error)
+    }
+}

@@ -1,0 +1,276 @@
+//! From the configuration of an upstream to its address and the head of its requests.
+
+use std::io;
+use std::net::ToSocketAddrs as _;
+use std::sync::Arc;
+
+use corelane_gateway::config::{Era, OnChange, Target, Upstream, Value};
+use corelane_protocol::binding::http_client::{ACCEPT_ENCODING, ACCEPT_POST, CONTENT_TYPE};
+use corelane_protocol::framing::http1::{begin_request_head, write_field};
+use socket2::SockAddr;
+
+use crate::server::upstream_error::UpstreamError;
+use crate::upstream::board::Endpoint;
+
+/// The bytes of a file with a secret.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// The path of a server on a Unix socket.
+const UNIX_PATH: &str = "/mcp";
+
+/// Where an upstream is.
+#[derive(Clone, Debug)]
+pub(in crate::server) enum Place {
+    /// A host and a port.
+    Host(String, u16),
+    /// A Unix socket.
+    Unix(SockAddr),
+}
+
+impl Place {
+    /// The address, which may take long to find.
+    pub(super) fn resolve(&self) -> io::Result<SockAddr> {
+        match self {
+            Place::Unix(address) => Ok(address.clone()),
+            Place::Host(host, port) => {
+                let mut addresses = (host.as_str(), *port).to_socket_addrs()?;
+                let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                addresses.next().map(SockAddr::from).ok_or_else(none)
+            }
+        }
+    }
+}
+
+/// Checks that an upstream can be served, and gives its place and the parts that shards need.
+///
+/// # Errors
+/// [`UpstreamError`], which says what to change.
+pub(in crate::server) fn check(
+    upstream: &Upstream,
+) -> std::result::Result<(Place, Endpoint), UpstreamError> {
+    let name = || upstream.name.to_string();
+    if let Some((part, remedy)) = unsupported(upstream) {
+        let name = name();
+        return Err(UpstreamError::Unsupported { name, part, remedy });
+    }
+    let (place, host, path) = place_of(upstream)?;
+    let head = head_of(upstream, &host, &path)?;
+    let endpoint = Endpoint {
+        name: upstream.name.clone(),
+        address: None,
+        head: Arc::from(head),
+    };
+    Ok((place, endpoint))
+}
+
+/// The first part of a configuration that has no effect yet, and the way around.
+fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
+    const BY_HTTP: &str =
+        "give the url of a Streamable HTTP server, such as http://127.0.0.1:3000/mcp";
+    let of_target = match upstream.targets.as_slice() {
+        [Target::Http { is_sse: true, .. }] => Some(("sse+http", BY_HTTP)),
+        [Target::Http { url, .. }] if url.scheme() != "http" => Some((
+            "https",
+            "give an http url of a proxy on this host that speaks TLS",
+        )),
+        [Target::Http { .. } | Target::HttpOverUnix(_)] => None,
+        [Target::Child(_)] => Some(("command", BY_HTTP)),
+        [Target::Unix(_) | Target::Tcp(..)] => Some(("a connection of lines", BY_HTTP)),
+        _ => Some(("urls", "give one url")),
+    };
+    let checks = [
+        of_target,
+        (upstream.era == Era::Legacy).then_some((
+            "era = \"legacy\"",
+            "only servers of the revision 2026-07-28 can be upstreams",
+        )),
+        upstream
+            .is_required
+            .then_some(("required = true", "leave it out")),
+        (upstream.pins != OnChange::Off).then_some(("pins", "leave it out")),
+        upstream
+            .has_namespaced_uris
+            .then_some(("uris = \"namespaced\"", "leave it out")),
+        (!upstream.schemes.is_empty()).then_some(("schemes", "leave it out")),
+        (!upstream.forwarded_headers.is_empty()).then_some(("forward_headers", "leave it out")),
+        upstream
+            .trusts_annotations
+            .then_some(("trust_annotations = true", "leave it out")),
+    ];
+    checks.into_iter().flatten().next()
+}
+
+/// The place, the field `Host` and the request target of an upstream whose target is supported.
+fn place_of(upstream: &Upstream) -> std::result::Result<(Place, String, String), UpstreamError> {
+    let unsupported = |part| UpstreamError::Unsupported {
+        name: upstream.name.to_string(),
+        part,
+        remedy: "correct its url",
+    };
+    match &upstream.targets[0] {
+        Target::Http { url, .. } => {
+            let host = url
+                .host_str()
+                .ok_or_else(|| unsupported("a url without host"))?;
+            let port = url.port_or_known_default().unwrap_or(80);
+            let field = match url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            };
+            let path = match url.query() {
+                Some(query) => format!("{}?{query}", url.path()),
+                None => url.path().to_owned(),
+            };
+            // An address of IPv6 has brackets in a URL.
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            Ok((Place::Host(host.to_owned(), port), field, path))
+        }
+        Target::HttpOverUnix(path) => {
+            let address = SockAddr::unix(path);
+            let address = address.map_err(|_| unsupported("a path of more than 107 bytes"))?;
+            let host = "localhost".to_owned();
+            Ok((Place::Unix(address), host, UNIX_PATH.to_owned()))
+        }
+        _ => Err(unsupported("its address")),
+    }
+}
+
+/// The request line, and the fields that each request has.
+fn head_of(
+    upstream: &Upstream,
+    host: &str,
+    path: &str,
+) -> std::result::Result<Vec<u8>, UpstreamError> {
+    let name = || upstream.name.to_string();
+    let wrong = |error| UpstreamError::Head {
+        name: name(),
+        error,
+    };
+    let mut head = Vec::new();
+    begin_request_head(&mut head, "POST", path, host).map_err(wrong)?;
+    for (field, value) in [
+        ("Accept", ACCEPT_POST),
+        ("Accept-Encoding", ACCEPT_ENCODING),
+        ("Content-Type", CONTENT_TYPE),
+    ] {
+        write_field(&mut head, field, value.as_bytes()).map_err(wrong)?;
+    }
+    for (field, value) in &upstream.headers {
+        let value = secret(value).map_err(|error| UpstreamError::Secret {
+            name: name(),
+            header: field.to_string(),
+            error,
+        })?;
+        write_field(&mut head, field, value.as_bytes()).map_err(wrong)?;
+    }
+    Ok(head)
+}
+
+/// The value of a header.
+fn secret(value: &Value) -> io::Result<String> {
+    use std::io::Read as _;
+    match value {
+        Value::Plain(text) => Ok(text.to_string()),
+        Value::Variable(name) => {
+            std::env::var(&**name).map_err(|error| io::Error::other(format!("{name}: {error}")))
+        }
+        Value::File(path) => {
+            let mut text = String::new();
+            let file = std::fs::File::open(&**path)?;
+            file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, UpstreamError, check};
+    use corelane_gateway::config;
+
+    fn checked(lines: &str) -> Result<(Place, String), String> {
+        let text = format!("[[upstream]]\nname = \"up\"\n{lines}\n");
+        let upstreams = config::parse(&text).expect("valid");
+        match check(&upstreams[0]) {
+            Ok((place, endpoint)) => {
+                let head = String::from_utf8(endpoint.head.to_vec()).expect("text");
+                Ok((place, head))
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_url_becomes_a_place_and_the_head_of_requests() {
+        let (place, head) = checked("url = \"http://127.0.0.1:81/a/b?c=d\"").expect("supported");
+        assert!(matches!(place, Place::Host(host, 81) if host == "127.0.0.1"));
+        let start = "POST /a/b?c=d HTTP/1.1\r\nHost: 127.0.0.1:81\r\nAccept: application/json";
+        assert!(head.starts_with(start), "{head}");
+        let (place, head) = checked("url = \"http://[::1]/mcp\"").expect("supported");
+        assert!(matches!(place, Place::Host(host, 80) if host == "::1"));
+        assert!(head.contains("\r\nHost: [::1]\r\n"), "{head}");
+        let (place, _) = checked("url = \"http+unix:/run/up\"").expect("supported");
+        assert!(matches!(place, Place::Unix(_)));
+    }
+
+    #[test]
+    fn headers_come_from_the_configuration_and_from_files() {
+        let file = tempfile::NamedTempFile::new().expect("a file can be made");
+        std::fs::write(file.path(), "s3cret\n").expect("a file can be written");
+        let lines = format!(
+            "url = \"http://127.0.0.1/\"\n\
+             headers = {{ \"X-Key\" = \"file:{}\", \"X-Plain\" = \"p\" }}",
+            file.path().display()
+        );
+        let (_, head) = checked(&lines).expect("supported");
+        assert!(head.contains("x-key: s3cret\r\n"), "{head}");
+        assert!(head.contains("x-plain: p\r\n"), "{head}");
+        let lines = "url = \"http://127.0.0.1/\"\nheaders = { \"X-Key\" = \"file:/none\" }";
+        let error = checked(lines).expect_err("there is no file");
+        assert!(error.starts_with("upstream \"up\": the value of the header \"x-key\": No such"));
+    }
+
+    #[test]
+    fn parts_without_effect_are_refused_with_a_remedy() {
+        for (lines, part) in [
+            ("command = [\"server\"]", "command"),
+            ("url = \"https://h/mcp\"", "https"),
+            ("url = \"sse+https://h/sse\"", "sse+http"),
+            ("url = \"tcp://127.0.0.1:1\"", "a connection of lines"),
+            ("url = \"unix:/run/x\"", "a connection of lines"),
+            (
+                "urls = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/\"]",
+                "urls",
+            ),
+            (
+                "url = \"http://127.0.0.1/\"\nera = \"legacy\"",
+                "era = \"legacy\"",
+            ),
+            (
+                "url = \"http://127.0.0.1/\"\nrequired = true",
+                "required = true",
+            ),
+            ("url = \"http://127.0.0.1/\"\npins = \"warn\"", "pins"),
+            (
+                "url = \"http://127.0.0.1/\"\nuris = \"namespaced\"",
+                "uris = \"namespaced\"",
+            ),
+            (
+                "url = \"http://127.0.0.1/\"\nschemes = [\"repo\"]",
+                "schemes",
+            ),
+            (
+                "url = \"http://127.0.0.1/\"\nforward_headers = [\"x-a\"]",
+                "forward_headers",
+            ),
+            (
+                "url = \"http://127.0.0.1/\"\ntrust_annotations = true",
+                "trust_annotations = true",
+            ),
+        ] {
+            let error = checked(lines).expect_err(lines);
+            let start = format!("upstream \"up\": {part} is not supported yet: ");
+            assert!(error.starts_with(&start), "{error}");
+        }
+        let _ = |error: UpstreamError| error.to_string();
+    }
+}

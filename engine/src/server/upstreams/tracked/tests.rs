@@ -1,0 +1,198 @@
+//! One upstream from its name to its tools, with a clock and answers of the test.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use corelane_gateway::config;
+use corelane_gateway::relay::RelayedPart;
+use serde_json::{Value, json};
+use socket2::SockAddr;
+
+use super::{BACKOFF_MAX, Place, STALE_MAX, Step, Tracked};
+use crate::profile::Gateway;
+
+struct Run {
+    tracked: Tracked,
+    now: Instant,
+    settings: Gateway,
+}
+
+impl Run {
+    fn new(lines: &str) -> Run {
+        let text = format!("[[upstream]]\nname = \"up\"\nurl = \"http://127.0.0.1/\"\n{lines}");
+        let upstream = config::parse(&text).expect("valid").remove(0);
+        let now = Instant::now();
+        let place = Place::Host("127.0.0.1".to_owned(), 80);
+        Run {
+            tracked: Tracked::new(3, upstream, place, now),
+            now,
+            settings: Gateway::default(),
+        }
+    }
+
+    /// Goes to the time at which something is due.
+    fn wait(&mut self) -> Step {
+        self.now = self.tracked.due();
+        self.tracked.handle_due(self.now, &self.settings)
+    }
+
+    fn address(&mut self) -> (Step, bool) {
+        let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
+        let address = Ok(SockAddr::from(address));
+        self.tracked
+            .handle_address(address, self.now, &self.settings)
+    }
+
+    fn answer(&mut self, result: &Value) -> Step {
+        let part = RelayedPart::Result {
+            json: result.to_string().into_bytes(),
+            is_error: false,
+        };
+        self.tracked.handle_answer(&part, self.now, &self.settings)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.tracked
+            .tools()
+            .map(|tool| tool.name().to_owned())
+            .collect()
+    }
+
+    /// Reads a list of these tools from the start.
+    fn read(&mut self, tools: &Value) -> Step {
+        assert_eq!(self.wait(), Step::Resolve);
+        let discover = Step::Request("server/discover", "{}".to_owned());
+        assert_eq!(self.address().0, discover);
+        let list = Step::Request("tools/list", "{}".to_owned());
+        assert_eq!(self.answer(&modern()), list);
+        self.answer(&json!({ "tools": tools }))
+    }
+}
+
+fn modern() -> Value {
+    json!({ "supportedVersions": ["2026-07-28", "2025-11-25"], "capabilities": { "tools": {} } })
+}
+
+fn tool(name: &str) -> Value {
+    json!({ "name": name, "inputSchema": { "type": "object" } })
+}
+
+#[test]
+fn lists_are_read_at_the_start_and_again_after_their_time() {
+    let mut run = Run::new("");
+    assert_eq!(run.read(&json!([tool("a")])), Step::Changed);
+    assert_eq!(run.names(), ["up_a"]);
+    let refresh = Duration::from_millis(run.settings.refresh_ms);
+    assert_eq!(run.tracked.due() - run.now, refresh);
+    assert_eq!(run.read(&json!([tool("a")])), Step::Wait, "nothing changed");
+    assert_eq!(run.read(&json!([tool("a"), tool("b")])), Step::Changed);
+    assert_eq!(run.names(), ["up_a", "up_b"]);
+}
+
+#[test]
+fn all_pages_are_read() {
+    let mut run = Run::new("");
+    run.wait();
+    assert!(run.address().1, "the address is new");
+    run.answer(&modern());
+    let next = run.answer(&json!({ "tools": [tool("a")], "nextCursor": "2\"" }));
+    assert_eq!(
+        next,
+        Step::Request("tools/list", r#"{"cursor":"2\""}"#.to_owned())
+    );
+    assert_eq!(run.answer(&json!({ "tools": [tool("b")] })), Step::Changed);
+    assert_eq!(run.names(), ["up_a", "up_b"]);
+}
+
+#[test]
+fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
+    let mut run = Run::new("");
+    run.read(&json!([tool("a")]));
+    let begun = run.now;
+    let mut waits = Vec::new();
+    let step = loop {
+        assert_eq!(run.wait(), Step::Resolve);
+        let refused = Err(std::io::Error::other("refused"));
+        let (step, _) = run.tracked.handle_address(refused, run.now, &run.settings);
+        waits.push((run.tracked.due() - run.now).as_secs());
+        if step != Step::Wait {
+            break step;
+        }
+        assert_eq!(run.names(), ["up_a"]);
+    };
+    assert_eq!(waits[..6], [1, 2, 4, 8, 16, 30]);
+    assert_eq!(waits.iter().max(), Some(&BACKOFF_MAX.as_secs()));
+    assert_eq!(step, Step::Changed);
+    assert!(run.names().is_empty());
+    let stale = run.now - begun;
+    assert!(
+        stale > STALE_MAX && stale < STALE_MAX + 2 * BACKOFF_MAX,
+        "{stale:?}"
+    );
+    assert_eq!(run.read(&json!([tool("a")])), Step::Changed);
+}
+
+#[test]
+fn answers_that_are_none_fail_the_step() {
+    let is_failed = |run: &Run| run.tracked.has_failed && run.names().is_empty();
+    for result in [
+        json!({}),
+        json!({ "supportedVersions": ["2025-11-25"], "capabilities": {} }),
+    ] {
+        let mut run = Run::new("");
+        run.wait();
+        run.address();
+        assert_eq!(run.answer(&result), Step::Wait);
+        assert!(is_failed(&run), "{result}");
+    }
+    let mut run = Run::new("");
+    assert_eq!(run.read(&json!({})), Step::Wait);
+    assert!(is_failed(&run));
+    let mut run = Run::new("");
+    run.wait();
+    run.address();
+    let error = RelayedPart::Error(b"{}".to_vec());
+    assert_eq!(
+        run.tracked.handle_answer(&error, run.now, &run.settings),
+        Step::Wait
+    );
+    assert!(is_failed(&run));
+    let mut run = Run::new("");
+    run.wait();
+    run.address();
+    assert_eq!(run.wait(), Step::Wait, "no answer came");
+    assert!(is_failed(&run));
+}
+
+#[test]
+fn an_answer_that_comes_too_late_changes_nothing() {
+    let mut run = Run::new("");
+    run.read(&json!([tool("a")]));
+    assert_eq!(run.answer(&json!({ "tools": [] })), Step::Wait);
+    assert_eq!(run.address(), (Step::Wait, false));
+    assert_eq!(run.names(), ["up_a"]);
+}
+
+#[test]
+fn tools_that_no_request_can_be_made_for_are_hidden() {
+    let mut run = Run::new("tools = { exclude = [\"hidden\"] }\n");
+    let annotated = |kind: &str| {
+        let property = json!({ "type": kind, "x-mcp-header": "A" });
+        json!({ "type": "object", "properties": { "a": property } })
+    };
+    let tools = json!([
+        tool("hidden"),
+        { "name": "no schema" },
+        { "name": "array", "inputSchema": annotated("array") },
+        { "name": "text", "inputSchema": annotated("string") },
+        tool("seen"),
+    ]);
+    assert_eq!(run.read(&tools), Step::Changed);
+    assert_eq!(run.names(), ["up_text", "up_seen"]);
+    let mut without = Run::new("");
+    without.wait();
+    without.address();
+    let none = json!({ "supportedVersions": ["2026-07-28"], "capabilities": {} });
+    assert_eq!(without.answer(&none), Step::Wait);
+    assert!(!without.tracked.has_failed);
+}

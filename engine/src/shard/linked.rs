@@ -1,0 +1,58 @@
+//! The shard and its links to upstreams.
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::links::Links;
+use super::work::{Handling, Shard};
+use crate::mcp::ServerParts;
+use crate::profile::Gateway;
+use crate::upstream::port::UpstreamPort;
+use corelane_io::ring::Completion;
+
+impl Handling {
+    /// The links of the shard to the upstreams of the server, if there are any, with sockets
+    /// at `indexes`. Calls of clients reach them from now on.
+    pub(super) fn links_to(
+        &mut self,
+        parts: &ServerParts,
+        settings: Gateway,
+        indexes: Range<u32>,
+    ) -> Option<Box<Links>> {
+        let board = parts.upstreams.as_ref()?;
+        let queue = Rc::clone(&self.event_queue);
+        let port = UpstreamPort::new(board.present(), settings.message_bytes_max, queue);
+        let port = Rc::new(port);
+        self.endpoint.set_port(Rc::clone(&port));
+        let links = Links::new(port, Arc::clone(board), (self.shard, settings), indexes);
+        Some(Box::new(links))
+    }
+}
+
+impl Shard {
+    /// Takes calls for upstreams, and looks at the links. Returns whether there was anything.
+    pub(super) fn handle_links(&mut self) -> bool {
+        let Some(links) = &mut self.links else {
+            return false;
+        };
+        if self.handling.is_draining {
+            links.close_idle(&mut self.rings);
+        }
+        links.turn(&mut self.rings, self.now_ms)
+    }
+
+    /// Gives a completion of a link to the links; returns any other one.
+    #[inline]
+    pub(super) fn pass_to_links(&mut self, completion: Completion) -> Option<Completion> {
+        let Some(links) = &mut self.links else {
+            return Some(completion);
+        };
+        if !links.owns(&completion) {
+            return Some(completion);
+        }
+        links.now_ms = self.now_ms;
+        links.handle(&mut self.rings, completion);
+        None
+    }
+}

@@ -1,0 +1,386 @@
+//! The links of a shard to upstreams: sockets that it opens, and the calls on them.
+//!
+//! The shard gives completions of these sockets to [`Links`], and lets it take calls from the port
+//! once in each turn. A receive is armed for as long as a link is open, so the end of an idle link
+//! and any byte on it close it at once.
+//!
+//! Invariants: a link carries one call; a call whose request may have reached the upstream is never
+//! sent again, unless it changes nothing; the answer of a call goes to its client and to no other,
+//! because a link is closed when its call ends before its answer.
+
+mod completed;
+mod taken;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_gateway::link::{Assigned, Pool, PoolLimits, Released};
+use corelane_gateway::relay::{Failure, Reason};
+use corelane_io::ring::{Completion, Route};
+use corelane_io::rings::Rings;
+use corelane_io::slots::{SlotKey, Slots};
+use corelane_protocol::framing::http1::HeadCache;
+
+use crate::profile::Gateway;
+use crate::upstream::board::UpstreamBoard;
+use crate::upstream::port::{Command, UpstreamPort};
+use crate::upstream::relay::RelayKey;
+
+/// Milliseconds between two looks at times that are over.
+const SWEEP_MS: u64 = 50;
+
+/// The links of a shard.
+pub(super) struct Links {
+    port: Rc<UpstreamPort>,
+    board: Arc<UpstreamBoard>,
+    shard: u16,
+    settings: Gateway,
+    generation: u64,
+    /// The descriptors of links.
+    indexes: Range<u32>,
+    /// Those of them that are free.
+    free: Vec<u32>,
+    /// By place among the descriptors of links.
+    slots: Slots<Link>,
+    /// By number of the upstream.
+    endpoints: Vec<EndpointLinks>,
+    /// Links that open, with the ends of their times.
+    opening: VecDeque<(u64, SlotKey)>,
+    /// Calls with a time of their own.
+    timed: Vec<RelayKey>,
+    /// Links that do not receive, because the clients of their calls are slow.
+    paused: Vec<SlotKey>,
+    next_sweep_ms: u64,
+    /// Milliseconds since the shard started.
+    pub(super) now_ms: u64,
+}
+
+/// The links to one upstream.
+struct EndpointLinks {
+    pool: Pool<SlotKey, RelayKey>,
+    heads: HeadCache,
+}
+
+/// One link.
+#[derive(Debug)]
+struct Link {
+    upstream: u16,
+    state: LinkState,
+    is_sending: bool,
+    /// Whether a receive is armed.
+    is_armed: bool,
+    /// Whether the client of its call takes no more at present.
+    is_paused: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkState {
+    Opening,
+    Idle,
+    Carrying(RelayKey),
+}
+
+impl Links {
+    /// The links of a shard to the upstreams of `board`, with sockets at `indexes`.
+    pub(super) fn new(
+        port: Rc<UpstreamPort>,
+        board: Arc<UpstreamBoard>,
+        (shard, settings): (u16, Gateway),
+        indexes: Range<u32>,
+    ) -> Links {
+        let limits = PoolLimits {
+            links_max: settings.links_max,
+            idle_max: settings.links_idle_max,
+            connects_max: settings.connects_max,
+            waiting_max: settings.waiting_max,
+        };
+        let table = port.table();
+        let endpoints = table.endpoints.iter().map(|_| EndpointLinks {
+            pool: Pool::new(limits),
+            heads: HeadCache::default(),
+        });
+        Links {
+            endpoints: endpoints.collect(),
+            slots: Slots::new(indexes.len() as u32),
+            // The lowest one is used first.
+            free: indexes.clone().rev().collect(),
+            indexes,
+            port,
+            board,
+            shard,
+            settings,
+            generation: 0,
+            opening: VecDeque::new(),
+            timed: Vec::new(),
+            paused: Vec::new(),
+            next_sweep_ms: 0,
+            now_ms: 0,
+        }
+    }
+
+    /// Whether a completion is about a link.
+    pub(super) fn owns(&self, completion: &Completion) -> bool {
+        let key = match completion {
+            Completion::Streamed { key, .. }
+            | Completion::Sent { key, .. }
+            | Completion::Received { key, .. }
+            | Completion::Connected { key, .. }
+            | Completion::Closed { key } => key,
+            _ => return false,
+        };
+        self.indexes.contains(&key.index)
+    }
+
+    /// Handles a completion of a link.
+    pub(super) fn handle(&mut self, rings: &mut Rings, completion: Completion) {
+        match completion {
+            Completion::Streamed {
+                key,
+                outcome,
+                armed,
+            } => {
+                self.received(rings, key, outcome);
+                if !armed {
+                    self.arm_again(rings, key);
+                }
+            }
+            Completion::Received { key, outcome } => self.received(rings, key, outcome),
+            Completion::Sent {
+                key,
+                chunk,
+                from,
+                outcome,
+            } => self.sent(rings, key, (chunk, from), outcome),
+            Completion::Connected { key, outcome } => self.connected(rings, key, outcome),
+            Completion::Closed { key } => self.free.push(key.index),
+            _ => {}
+        }
+    }
+
+    /// Takes calls from the port and the control side, and looks at times that are over. Returns
+    /// whether there was anything.
+    pub(super) fn turn(&mut self, rings: &mut Rings, now_ms: u64) -> bool {
+        self.now_ms = now_ms;
+        let mut did = self.take_news(rings);
+        while let Some(command) = self.port.next_command() {
+            did = true;
+            match command {
+                Command::Begin(key) => self.begin(rings, key),
+                Command::Cancel(key) => self.cancel(rings, key),
+            }
+        }
+        if !self.paused.is_empty() {
+            self.resume_paused(rings);
+        }
+        if now_ms >= self.next_sweep_ms {
+            self.next_sweep_ms = now_ms + SWEEP_MS;
+            self.sweep(rings);
+        }
+        did
+    }
+
+    /// Whether the shard has something to do for its links at once.
+    pub(super) fn has_work(&self) -> bool {
+        self.port.has_commands() || self.board.has_news(self.shard, self.generation)
+    }
+
+    /// When the shard has to look at its links at the latest; none without links.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        let is_idle = self.slots.is_empty() && self.timed.is_empty();
+        (!is_idle).then_some(self.next_sweep_ms)
+    }
+
+    /// Closes every idle link, because the shard ends.
+    pub(super) fn close_idle(&mut self, rings: &mut Rings) {
+        for upstream in 0..self.endpoints.len() {
+            for key in self.endpoints[upstream].pool.take_idle() {
+                self.close(rings, key);
+            }
+        }
+        // Requests of the control side need no answer any more.
+        for key in std::mem::take(&mut self.timed) {
+            self.cancel(rings, key);
+        }
+    }
+
+    /// Finds a link for a call.
+    fn begin(&mut self, rings: &mut Rings, key: RelayKey) {
+        let Some(upstream) = self.port.find(key).map(|relay| relay.upstream) else {
+            return;
+        };
+        match self.endpoint(upstream).pool.assign(key) {
+            Assigned::Link(link) => self.start(rings, link, key),
+            Assigned::Opens => {
+                self.open(rings, upstream);
+            }
+            Assigned::Waits => {}
+            Assigned::Full => self.fail(key, &Failure::unsent(Reason::Busy)),
+        }
+    }
+
+    /// Sends the request of a call on an open link.
+    fn start(&mut self, rings: &mut Rings, link: SlotKey, key: RelayKey) {
+        let request = self.port.find(key).and_then(|mut relay| {
+            relay.link = Some(link);
+            relay.tries += 1;
+            relay.request.take()
+        });
+        let Some(request) = request else {
+            // It was cancelled meanwhile.
+            return self.release(rings, link, None);
+        };
+        let Some(entry) = self.slots.get_mut(self.local(link)) else {
+            return;
+        };
+        entry.state = LinkState::Carrying(key);
+        entry.is_sending = true;
+        rings.of(link).send(link, request, 0);
+    }
+
+    /// Opens a link that the pool has counted. Returns whether it does.
+    fn open(&mut self, rings: &mut Rings, upstream: u16) -> bool {
+        let address = self.port.table().endpoints[usize::from(upstream)]
+            .address
+            .clone();
+        let Some(to) = address else {
+            self.open_failed(upstream, Reason::Unavailable);
+            return false;
+        };
+        let Some(index) = self.free.pop() else {
+            self.close_another(rings, upstream);
+            self.open_failed(upstream, Reason::Busy);
+            return false;
+        };
+        let local = self.slots.insert_at(
+            index - self.indexes.start,
+            Link {
+                upstream,
+                state: LinkState::Opening,
+                is_sending: false,
+                is_armed: false,
+                is_paused: false,
+            },
+        );
+        let key = SlotKey {
+            index,
+            generation: local.generation,
+        };
+        let due_ms = self.now_ms + self.settings.connect_ms;
+        self.opening.push_back((due_ms, key));
+        let route = Route {
+            from: None,
+            to,
+            resets_on_close: false,
+        };
+        rings.of(key).connect(key, &route);
+        true
+    }
+
+    /// A link did not open: calls without prospect fail. The others get links that become free; no
+    /// other one opens before the next call, so that an endpoint that refuses is not dialled in
+    /// circles.
+    pub(super) fn open_failed(&mut self, upstream: u16, reason: Reason) {
+        for key in self.endpoint(upstream).pool.open_failed() {
+            self.fail(key, &Failure::unsent(reason));
+        }
+    }
+
+    /// Opens links for calls that wait, as many as may open.
+    fn open_more(&mut self, rings: &mut Rings, upstream: u16) {
+        while self.endpoint(upstream).pool.begin_opening() {
+            if !self.open(rings, upstream) {
+                return;
+            }
+        }
+    }
+
+    /// Closes an idle link of another upstream, so that its socket is free soon.
+    fn close_another(&mut self, rings: &mut Rings, upstream: u16) {
+        let mut others = (0..self.endpoints.len()).filter(|it| *it != usize::from(upstream));
+        let idle = others.find_map(|other| self.endpoints[other].pool.next_expired(u64::MAX));
+        if let Some(key) = idle {
+            self.close(rings, key);
+        }
+    }
+
+    /// A link can carry another call.
+    fn release(&mut self, rings: &mut Rings, key: SlotKey, keep_alive_s: Option<u16>) {
+        let Some(link) = self.slots.get_mut(self.local(key)) else {
+            return;
+        };
+        let upstream = link.upstream;
+        link.state = LinkState::Idle;
+        let now_ms = self.now_ms;
+        match self
+            .endpoint(upstream)
+            .pool
+            .release(key, keep_alive_s, now_ms)
+        {
+            Released::Carries(call) => self.start(rings, key, call),
+            Released::Idle => {}
+            Released::Closes => self.close(rings, key),
+        }
+    }
+
+    /// Closes a link that the pool has, and opens others for calls that wait.
+    fn drop_link(&mut self, rings: &mut Rings, key: SlotKey) {
+        let Some(link) = self.slots.get(self.local(key)) else {
+            return;
+        };
+        let upstream = link.upstream;
+        self.endpoint(upstream).pool.closed(key);
+        self.close(rings, key);
+        self.open_more(rings, upstream);
+    }
+
+    /// Closes a link that the pool has forgotten.
+    fn close(&mut self, rings: &mut Rings, key: SlotKey) {
+        if self.slots.remove(self.local(key)).is_some() {
+            rings.of(key).close(key);
+        }
+    }
+
+    /// Ends a call without an answer.
+    fn cancel(&mut self, rings: &mut Rings, key: RelayKey) {
+        let Some(relay) = self.port.remove(key) else {
+            return;
+        };
+        match relay.link {
+            // The upstream sees the end of the connection, which cancels the request there (MCP
+            // 2026-07-28 basic/utilities/cancellation).
+            Some(link) => self.drop_link(rings, link),
+            None => {
+                self.endpoint(relay.upstream).pool.withdraw(key);
+            }
+        }
+        if let Some(request) = relay.request {
+            self.port.give(request);
+        }
+    }
+
+    /// Ends a call that has no link with a failure.
+    fn fail(&mut self, key: RelayKey, failure: &Failure) {
+        if let Some(mut relay) = self.port.remove(key) {
+            let table = self.port.table();
+            let name = &table.endpoints[usize::from(relay.upstream)].name;
+            relay.fail(failure, name, self.port.event_queue());
+            if let Some(request) = relay.request {
+                self.port.give(request);
+            }
+        }
+    }
+
+    fn endpoint(&mut self, upstream: u16) -> &mut EndpointLinks {
+        &mut self.endpoints[usize::from(upstream)]
+    }
+
+    /// The key in the table of links.
+    fn local(&self, key: SlotKey) -> SlotKey {
+        SlotKey {
+            index: key.index - self.indexes.start,
+            ..key
+        }
+    }
+}

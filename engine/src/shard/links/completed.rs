@@ -1,0 +1,242 @@
+//! The effects of completions on links and their calls.
+
+use corelane_gateway::link::{LinkFault, Released};
+use corelane_gateway::relay::{Executed, Failure, Reason};
+use corelane_io::chunk::Chunk;
+use corelane_io::ring::Received;
+use corelane_io::rings::Rings;
+use corelane_io::slots::SlotKey;
+
+use super::{LinkState, Links};
+use crate::upstream::relay::{Heard, RelayKey};
+
+/// How long the rest of an answer may take whose message has come, in milliseconds.
+const REST_MS: u64 = 1000;
+/// Times that a call is begun on a link at most.
+const TRIES_MAX: u8 = 3;
+
+impl Links {
+    pub(super) fn connected(&mut self, rings: &mut Rings, key: SlotKey, outcome: Result<(), i32>) {
+        let Some(link) = self.slots.get_mut(self.local(key)) else {
+            return;
+        };
+        let upstream = link.upstream;
+        self.opening.retain(|(_, opening)| *opening != key);
+        if outcome.is_err() {
+            self.close(rings, key);
+            return self.open_failed(upstream, Reason::Connect);
+        }
+        rings.of(key).recv_multishot(key);
+        link.state = LinkState::Idle;
+        link.is_armed = true;
+        let now_ms = self.now_ms;
+        match self.endpoint(upstream).pool.opened(key, None, now_ms) {
+            Released::Carries(call) => self.start(rings, key, call),
+            Released::Idle => {}
+            Released::Closes => self.close(rings, key),
+        }
+        self.open_more(rings, upstream);
+    }
+
+    pub(super) fn sent(
+        &mut self,
+        rings: &mut Rings,
+        key: SlotKey,
+        (chunk, from): (Chunk, usize),
+        outcome: Result<usize, i32>,
+    ) {
+        let Some(link) = self.slots.get_mut(self.local(key)) else {
+            return self.port.give(chunk);
+        };
+        let LinkState::Carrying(call) = link.state else {
+            return self.port.give(chunk);
+        };
+        match outcome {
+            Ok(bytes) if from + bytes < chunk.len() => {
+                rings.of(key).send(key, chunk, from + bytes);
+            }
+            Ok(_) => {
+                link.is_sending = false;
+                self.keep_if_repeatable(call, chunk);
+            }
+            Err(_) if from == 0 => {
+                // Nothing was taken, so nothing was executed.
+                if let Some(mut relay) = self.port.find(call) {
+                    relay.request = Some(chunk);
+                }
+                let failure = Failure::unsent(Reason::Closed);
+                self.begin_again(rings, key, (call, true), &failure);
+            }
+            Err(_) => {
+                self.port.give(chunk);
+                self.break_off(rings, key, call);
+            }
+        }
+    }
+
+    /// Keeps the request of a call that may be made again.
+    fn keep_if_repeatable(&mut self, call: RelayKey, chunk: Chunk) {
+        if let Some(mut relay) = self.port.find(call)
+            && relay.is_repeatable
+        {
+            relay.request = Some(chunk);
+            return;
+        }
+        self.port.give(chunk);
+    }
+
+    pub(super) fn received(&mut self, rings: &mut Rings, key: SlotKey, outcome: Received) {
+        match outcome {
+            Received::Data { buffer, bytes, .. } => {
+                let heard = self.read(rings.of(key).buffers().bytes(&buffer, bytes), key);
+                rings.of(key).buffers().recycle(buffer);
+                self.heard(rings, key, heard);
+            }
+            Received::EndOfStream | Received::Failed { .. } => {
+                let is_cancelled = matches!(
+                    outcome,
+                    Received::Failed {
+                        errno: libc::ECANCELED
+                    }
+                );
+                if !is_cancelled {
+                    self.end_of_stream(rings, key);
+                }
+            }
+            Received::WouldBlock | Received::NoBuffers => {}
+        }
+    }
+
+    /// Reads bytes of a link; nothing is heard of one that is closed.
+    fn read(&mut self, bytes: &[u8], key: SlotKey) -> Option<Heard> {
+        let link = self.slots.get(self.local(key))?;
+        let LinkState::Carrying(call) = link.state else {
+            // They belong to no request.
+            return Some(Heard::Broken(LinkFault::Trailing));
+        };
+        let heads = &mut self.endpoints[usize::from(link.upstream)].heads;
+        let mut relay = self.port.find(call)?;
+        Some(relay.read(heads, bytes, self.port.event_queue()))
+    }
+
+    fn end_of_stream(&mut self, rings: &mut Rings, key: SlotKey) {
+        let Some(link) = self.slots.get(self.local(key)) else {
+            return;
+        };
+        let LinkState::Carrying(call) = link.state else {
+            return self.drop_link(rings, key);
+        };
+        let heard = self.port.find(call).map(|mut relay| {
+            // Bytes of an answer are no answer, and bytes of none are none.
+            match relay.has_begun() {
+                true => relay.end_of_stream(self.port.event_queue()),
+                false => Heard::Broken(LinkFault::Trailing),
+            }
+        });
+        match heard {
+            Some(Heard::Broken(_)) | None => self.break_off(rings, key, call),
+            heard => self.heard(rings, key, heard),
+        }
+    }
+
+    fn heard(&mut self, rings: &mut Rings, key: SlotKey, heard: Option<Heard>) {
+        let Some(link) = self.slots.get_mut(self.local(key)) else {
+            return;
+        };
+        let state = link.state;
+        let is_free = !link.is_sending && !link.is_paused;
+        let call = match state {
+            LinkState::Carrying(call) => Some(call),
+            LinkState::Idle | LinkState::Opening => None,
+        };
+        match (heard, call) {
+            (Some(Heard::More { is_full }), Some(call)) => {
+                if is_full && !std::mem::replace(&mut link.is_paused, true) {
+                    rings.of(key).cancel_multishot(key);
+                    self.paused.push(key);
+                }
+                self.time_rest(call);
+            }
+            (Some(Heard::Ended(end)), Some(call)) => {
+                self.end(call);
+                match end.is_reusable && is_free {
+                    true => self.release(rings, key, end.keep_alive_s),
+                    false => self.drop_link(rings, key),
+                }
+            }
+            (Some(Heard::Broken(fault)), Some(call)) => {
+                let failure = Failure {
+                    reason: Reason::Protocol,
+                    executed: Executed::Unknown,
+                    detail: fault.to_string(),
+                };
+                self.fail(call, &failure);
+                self.drop_link(rings, key);
+            }
+            _ => self.drop_link(rings, key),
+        }
+    }
+
+    /// Ends a call whose answer is over.
+    fn end(&mut self, call: RelayKey) {
+        let failure = self.port.find(call).and_then(|relay| {
+            let has_answer = relay.is_answered();
+            (!has_answer).then(|| relay.failure_of_answer())
+        });
+        match failure {
+            Some(failure) => self.fail(call, &failure),
+            None => {
+                let relay = self.port.remove(call);
+                if let Some(request) = relay.and_then(|relay| relay.request) {
+                    self.port.give(request);
+                }
+            }
+        }
+    }
+
+    /// The message of an answer has come, and its end has not: it gets a little time.
+    fn time_rest(&mut self, call: RelayKey) {
+        let due_ms = self.now_ms + REST_MS;
+        if let Some(mut relay) = self.port.find(call)
+            && relay.is_answered()
+            && relay.due_ms.is_none()
+        {
+            relay.due_ms = Some(due_ms);
+            drop(relay);
+            self.timed.push(call);
+        }
+    }
+
+    /// The connection ended before the answer.
+    fn break_off(&mut self, rings: &mut Rings, key: SlotKey, call: RelayKey) {
+        let may_repeat = self
+            .port
+            .find(call)
+            .is_some_and(|relay| relay.is_repeatable && !relay.has_begun() && !relay.is_answered());
+        let failure = Failure {
+            reason: Reason::Closed,
+            executed: Executed::Unknown,
+            detail: String::new(),
+        };
+        self.begin_again(rings, key, (call, may_repeat), &failure);
+    }
+
+    /// Closes the link of a call, and begins the call on another one if it may be made again.
+    fn begin_again(
+        &mut self,
+        rings: &mut Rings,
+        key: SlotKey,
+        (call, may_repeat): (RelayKey, bool),
+        failure: &Failure,
+    ) {
+        let begins = self.port.find(call).is_some_and(|mut relay| {
+            relay.link = None;
+            may_repeat && relay.tries < TRIES_MAX && relay.request.is_some()
+        });
+        self.drop_link(rings, key);
+        match begins {
+            true => self.begin(rings, call),
+            false => self.fail(call, failure),
+        }
+    }
+}

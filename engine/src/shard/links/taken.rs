@@ -1,0 +1,137 @@
+//! Work of links once in a turn: news of the control side, slow clients, times that are over.
+
+use corelane_gateway::relay::{Executed, Failure, Reason};
+use corelane_io::rings::Rings;
+use corelane_io::slots::SlotKey;
+
+use super::{LinkState, Links};
+use crate::upstream::port::NewRelay;
+use crate::upstream::relay::{Recipient, RelayKey};
+
+impl Links {
+    /// Takes a newer table, and requests for lists.
+    pub(super) fn take_news(&mut self, rings: &mut Rings) -> bool {
+        let mut did = false;
+        if let Some((generation, table)) = self.board.after(self.generation) {
+            self.generation = generation;
+            let before = self.port.table();
+            for (upstream, endpoint) in table.endpoints.iter().enumerate() {
+                // Idle links lead to the address of before.
+                if endpoint.address != before.endpoints[upstream].address {
+                    for key in self.endpoints[upstream].pool.take_idle() {
+                        self.close(rings, key);
+                    }
+                }
+            }
+            self.port.set_table(table);
+            did = true;
+        }
+        while let Some(request) = self.board.take_request(self.shard) {
+            did = true;
+            let new = NewRelay {
+                upstream: request.upstream,
+                method: request.method,
+                original: None,
+                params: request.params.as_bytes(),
+                fixed: None,
+                header_params: &[],
+                log_level: None,
+                has_progress: false,
+                is_repeatable: true,
+            };
+            let recipient = Recipient::Control(request.upstream, request.reply);
+            let due_ms = self.now_ms + self.settings.list_ms;
+            // A request that cannot be written drops its sender.
+            if let Ok(key) = self.port.add(&new, recipient, Some(due_ms)) {
+                self.timed.push(key);
+            }
+        }
+        did
+    }
+
+    /// Receives again on links whose clients have taken messages.
+    pub(super) fn resume_paused(&mut self, rings: &mut Rings) {
+        let paused = std::mem::take(&mut self.paused);
+        for key in paused {
+            let local = self.local(key);
+            let Some(link) = self.slots.get_mut(local) else {
+                continue;
+            };
+            let LinkState::Carrying(call) = link.state else {
+                continue;
+            };
+            let has_room = self.port.find(call).is_none_or(|relay| relay.has_room());
+            match has_room && !link.is_armed {
+                true => {
+                    link.is_paused = false;
+                    link.is_armed = true;
+                    rings.of(key).recv_multishot(key);
+                }
+                false => self.paused.push(key),
+            }
+        }
+    }
+
+    /// The receive of a link has ended: it begins again, unless the client of its call is slow.
+    pub(super) fn arm_again(&mut self, rings: &mut Rings, key: SlotKey) {
+        let local = self.local(key);
+        let Some(link) = self.slots.get_mut(local) else {
+            return;
+        };
+        link.is_armed = !link.is_paused;
+        if link.is_armed {
+            rings.of(key).recv_multishot(key);
+        }
+    }
+
+    /// Looks at everything whose time may be over.
+    pub(super) fn sweep(&mut self, rings: &mut Rings) {
+        while let Some((due_ms, key)) = self.opening.front().copied() {
+            if due_ms > self.now_ms {
+                break;
+            }
+            self.opening.pop_front();
+            if let Some(link) = self.slots.get(self.local(key)) {
+                let upstream = link.upstream;
+                self.close(rings, key);
+                self.open_failed(upstream, Reason::Connect);
+            }
+        }
+        let timed = std::mem::take(&mut self.timed);
+        for key in timed {
+            let due_ms = self.port.find(key).map(|relay| relay.due_ms);
+            match due_ms {
+                None => {}
+                Some(due_ms) if due_ms.is_some_and(|due_ms| due_ms > self.now_ms) => {
+                    self.timed.push(key);
+                }
+                Some(_) => {
+                    self.time_out(key);
+                    self.cancel(rings, key);
+                }
+            }
+        }
+        for upstream in 0..self.endpoints.len() {
+            while let Some(key) = self.endpoints[upstream].pool.next_expired(self.now_ms) {
+                self.close(rings, key);
+            }
+            while let Some(key) = self.endpoints[upstream].pool.next_unchecked() {
+                rings.of(key).receive(key);
+            }
+        }
+    }
+
+    /// Gives the recipient of a call, if it has no answer, the failure of its time.
+    fn time_out(&mut self, key: RelayKey) {
+        let table = self.port.table();
+        if let Some(mut relay) = self.port.find(key) {
+            let failure = Failure {
+                reason: Reason::Timeout,
+                executed: Executed::Unknown,
+                detail: String::new(),
+            };
+            let name = &table.endpoints[usize::from(relay.upstream)].name;
+            relay.fail(&failure, name, self.port.event_queue());
+        }
+    }
+}

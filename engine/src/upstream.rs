@@ -1,0 +1,15 @@
+//! Upstreams on a shard: calls of clients that other MCP servers execute.
+//!
+//! | module | part |
+//! |---|---|
+//! | `board` | the addresses of upstreams and requests for their lists, for all shards |
+//! | `entry` | an entry of the catalog that an upstream executes |
+//! | `port` | where services leave calls for upstreams |
+//! | `relay` | one call on its way, and its answer |
+//!
+//! The shard owns the links and takes the calls from the port. Nothing here performs I/O.
+
+pub(crate) mod board;
+pub(crate) mod entry;
+pub(crate) mod port;
+pub(crate) mod relay;

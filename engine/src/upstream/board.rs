@@ -1,0 +1,125 @@
+//! Where the control side leaves what it knows of upstreams, and its requests for their lists.
+//!
+//! The table is a snapshot that each shard takes between two turns. A shard never waits for a newer
+//! one. Invariant: a request for a list is answered through its sender, or its sender is dropped.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use corelane_gateway::relay::RelayedPart;
+use crossbeam::queue::SegQueue;
+use socket2::SockAddr;
+
+/// One upstream, as shards see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    /// Its name in the configuration.
+    pub(crate) name: Box<str>,
+    /// Where it is; none while that is not known.
+    pub(crate) address: Option<SockAddr>,
+    /// The start of the head of each request: the request line, and fields that are always the
+    /// same. It may have a credential.
+    pub(crate) head: Arc<[u8]>,
+}
+
+/// All upstreams, in the order of the configuration.
+#[derive(Debug)]
+pub(crate) struct UpstreamTable {
+    /// The name and version of this server, as a JSON object.
+    pub(crate) client_info: Box<str>,
+    /// The upstreams.
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// A request of the control side to an upstream.
+#[derive(Debug)]
+pub(crate) struct ControlRequest {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// The method.
+    pub(crate) method: &'static str,
+    /// The params, as a JSON object.
+    pub(crate) params: String,
+    /// Where the answer goes.
+    pub(crate) reply: Sender<ControlEvent>,
+}
+
+/// Something that the control side waits for.
+#[derive(Debug)]
+pub(crate) enum ControlEvent {
+    /// The upstream with this number has answered a [`ControlRequest`].
+    Answer(u16, RelayedPart),
+    /// The address of the upstream with this number is known, or is not.
+    Resolved(u16, io::Result<SockAddr>),
+    /// The server ends.
+    Stop,
+}
+
+/// The place of the table and of the requests. A shard looks at two numbers each turn.
+pub(crate) struct UpstreamBoard {
+    generation: AtomicU64,
+    table: Mutex<Arc<UpstreamTable>>,
+    /// By shard. The control side has one request of each upstream at a time.
+    requests: Vec<SegQueue<ControlRequest>>,
+}
+
+impl fmt::Debug for UpstreamBoard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("UpstreamBoard")
+            .finish_non_exhaustive()
+    }
+}
+
+impl UpstreamBoard {
+    /// A board of a server with so many shards.
+    pub(crate) fn new(table: UpstreamTable, shards: usize) -> UpstreamBoard {
+        UpstreamBoard {
+            generation: AtomicU64::new(1),
+            table: Mutex::new(Arc::new(table)),
+            requests: (0..shards).map(|_| SegQueue::new()).collect(),
+        }
+    }
+
+    /// Leaves another table. The caller wakes the shards.
+    pub(crate) fn publish(&self, table: UpstreamTable) {
+        *self.lock() = Arc::new(table);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// The present table.
+    pub(crate) fn present(&self) -> Arc<UpstreamTable> {
+        Arc::clone(&self.lock())
+    }
+
+    /// The table and its generation, unless that is `generation`.
+    pub(crate) fn after(&self, generation: u64) -> Option<(u64, Arc<UpstreamTable>)> {
+        let latest = self.generation.load(Ordering::Acquire);
+        (latest != generation).then(|| (latest, self.present()))
+    }
+
+    /// Leaves a request for the shard that reads the lists of its upstream. The caller wakes it.
+    pub(crate) fn request(&self, request: ControlRequest) -> usize {
+        let shard = usize::from(request.upstream) % self.requests.len();
+        self.requests[shard].push(request);
+        shard
+    }
+
+    /// Takes a request for this shard.
+    pub(crate) fn take_request(&self, shard: u16) -> Option<ControlRequest> {
+        self.requests[usize::from(shard)].pop()
+    }
+
+    /// Whether there is a request for this shard, or a table after `generation`.
+    pub(crate) fn has_news(&self, shard: u16, generation: u64) -> bool {
+        let is_newer = self.generation.load(Ordering::Relaxed) != generation;
+        is_newer || !self.requests[usize::from(shard)].is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<UpstreamTable>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,266 @@
+//! The port of a shard to its upstreams: services leave calls here, and the shard takes them.
+//!
+//! Invariant: a call that was begun is answered with one event, unless its ticket is dropped
+//! before. Commands are bounded by the calls: each leaves one that begins it and one that cancels
+//! it.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_gateway::relay::{Hop, RelayedRequest, RequestFault, write_body};
+use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
+use corelane_protocol::binding::header_param::{self, HeaderParam};
+use corelane_protocol::binding::http_client::{OutgoingMessage, name_member};
+use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
+use corelane_protocol::jsonrpc::find_members;
+use corelane_protocol::mcp::logging::LogLevel;
+use corelane_protocol::mcp::revision::Revision;
+use serde_json::Map;
+use slab::Slab;
+
+use super::board::UpstreamTable;
+use super::relay::{Recipient, Relay, RelayKey};
+use crate::handler::event_queue::EventQueue;
+
+/// Buffers of requests that are kept for the next ones.
+const SPARE_CHUNKS_MAX: usize = 64;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct UpstreamPort {
+    table: RefCell<Arc<UpstreamTable>>,
+    message_bytes_max: usize,
+    relays: RefCell<Slab<Relay>>,
+    commands: RefCell<VecDeque<Command>>,
+    last_id: Cell<u64>,
+    body: RefCell<Vec<u8>>,
+    spare: RefCell<Vec<Chunk>>,
+    event_queue: Rc<EventQueue>,
+}
+
+/// Something for the shard to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// It finds a link for a call.
+    Begin(RelayKey),
+    /// It ends a call without an answer.
+    Cancel(RelayKey),
+}
+
+/// A call for an upstream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRelay<'a> {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// The method.
+    pub(crate) method: &'a str,
+    /// The name or the URI that the upstream has for the entry.
+    pub(crate) original: Option<&'a str>,
+    /// The params as the client sent them, a JSON object.
+    pub(crate) params: &'a [u8],
+    /// Arguments that clients do not choose.
+    pub(crate) fixed: Option<&'a Map<String, serde_json::Value>>,
+    /// Arguments that are repeated in the head.
+    pub(crate) header_params: &'a [HeaderParam],
+    /// The least severe log messages for the client.
+    pub(crate) log_level: Option<LogLevel>,
+    /// Whether the client gets reports of progress.
+    pub(crate) has_progress: bool,
+    /// Whether the call may be made twice.
+    pub(crate) is_repeatable: bool,
+}
+
+/// Why a call is not begun.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BeginError {
+    /// Its params.
+    #[error(transparent)]
+    Request(#[from] RequestFault),
+    /// A value that no field can have.
+    #[error(transparent)]
+    Field(#[from] RequestFieldError),
+}
+
+/// A call on its way: dropping it cancels the call.
+#[derive(Debug)]
+pub(crate) struct RelayTicket {
+    port: Rc<UpstreamPort>,
+    key: RelayKey,
+}
+
+impl UpstreamPort {
+    /// A port without calls. The messages of answers have at most `message_bytes_max` bytes.
+    pub(crate) fn new(
+        table: Arc<UpstreamTable>,
+        message_bytes_max: usize,
+        event_queue: Rc<EventQueue>,
+    ) -> UpstreamPort {
+        UpstreamPort {
+            table: RefCell::new(table),
+            message_bytes_max,
+            relays: RefCell::default(),
+            commands: RefCell::default(),
+            last_id: Cell::new(0),
+            body: RefCell::default(),
+            spare: RefCell::default(),
+            event_queue,
+        }
+    }
+
+    /// Begins a call of a client.
+    ///
+    /// # Errors
+    /// The fault of the request, which is its client's.
+    pub(crate) fn begin(
+        self: &Rc<Self>,
+        new: &NewRelay<'_>,
+        recipient: Recipient,
+    ) -> Result<RelayTicket, BeginError> {
+        let key = self.add(new, recipient, None)?;
+        let port = Rc::clone(self);
+        Ok(RelayTicket { port, key })
+    }
+
+    /// Adds a call, which fails at `due_ms` if that is given.
+    ///
+    /// # Errors
+    /// As for [`UpstreamPort::begin`].
+    pub(crate) fn add(
+        &self,
+        new: &NewRelay<'_>,
+        recipient: Recipient,
+        due_ms: Option<u64>,
+    ) -> Result<RelayKey, BeginError> {
+        let id = self.last_id.get() + 1;
+        let request = self.write(id, new)?;
+        self.last_id.set(id);
+        let of = (id, new.upstream);
+        let mut relay = Relay::new(of, recipient, request, self.message_bytes_max);
+        (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
+        let index = self.relays.borrow_mut().insert(relay) as u32;
+        let key = RelayKey { index, id };
+        self.commands.borrow_mut().push_back(Command::Begin(key));
+        Ok(key)
+    }
+
+    /// Writes a request: the head of the upstream, the fields of the message, and the body.
+    fn write(&self, id: u64, new: &NewRelay<'_>) -> Result<Chunk, BeginError> {
+        let table = self.table.borrow();
+        let member = name_member(new.method);
+        let mut body = self.body.borrow_mut();
+        body.clear();
+        let request = RelayedRequest {
+            id,
+            method: new.method,
+            params: new.params,
+            replaced: member.zip(new.original),
+            fixed: new.fixed,
+            hop: Hop {
+                client_info: &table.client_info,
+                log_level: new.log_level,
+                has_progress: new.has_progress,
+            },
+        };
+        write_body(&mut body, &request)?;
+        let mut out = self
+            .spare
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)));
+        out.extend_from_slice(&table.endpoints[usize::from(new.upstream)].head);
+        let message = OutgoingMessage {
+            revision: Revision::V2026_07_28,
+            method: Some(new.method),
+            name: new.original,
+            session: None,
+        };
+        for (name, value) in message.fields() {
+            write_field(&mut out, name, value.as_bytes())?;
+        }
+        if !new.header_params.is_empty() {
+            for (name, value) in mirrored(new) {
+                write_field(&mut out, &name, value.as_bytes())?;
+            }
+        }
+        end_request_head(&mut out, Some(body.len()));
+        out.extend_from_slice(&body);
+        Ok(out)
+    }
+
+    /// Takes the next command.
+    pub(crate) fn next_command(&self) -> Option<Command> {
+        self.commands.borrow_mut().pop_front()
+    }
+
+    /// Whether there is a command.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.commands.borrow().is_empty()
+    }
+
+    /// The call called `key`, unless it is over.
+    pub(crate) fn find(&self, key: RelayKey) -> Option<RefMut<'_, Relay>> {
+        let relays = self.relays.borrow_mut();
+        RefMut::filter_map(relays, |relays| {
+            let relay = relays.get_mut(key.index as usize);
+            relay.filter(|relay| relay.id == key.id)
+        })
+        .ok()
+    }
+
+    /// Takes a call out.
+    pub(crate) fn remove(&self, key: RelayKey) -> Option<Relay> {
+        let is_it = self.find(key).is_some();
+        is_it.then(|| self.relays.borrow_mut().remove(key.index as usize))
+    }
+
+    /// Takes the buffer of a request back.
+    pub(crate) fn give(&self, mut chunk: Chunk) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_CHUNKS_MAX && chunk.capacity() == SMALL_CHUNK_BYTES {
+            chunk.clear();
+            spare.push(chunk);
+        }
+    }
+
+    /// The present table.
+    pub(crate) fn table(&self) -> Arc<UpstreamTable> {
+        Arc::clone(&self.table.borrow())
+    }
+
+    /// Uses another table from now on.
+    pub(crate) fn set_table(&self, table: Arc<UpstreamTable>) {
+        self.table.replace(table);
+    }
+
+    /// Where events of calls go.
+    pub(crate) fn event_queue(&self) -> &EventQueue {
+        &self.event_queue
+    }
+}
+
+/// The fields that repeat arguments. They are computed from the arguments that are sent.
+fn mirrored(new: &NewRelay<'_>) -> Vec<(String, String)> {
+    let found = find_members(new.params, 0..new.params.len(), ["arguments"]);
+    let sent = found.ok().and_then(|[arguments]| arguments);
+    let arguments = sent.and_then(|range| serde_json::from_slice(&new.params[range]).ok());
+    let mut arguments = arguments.unwrap_or_else(|| serde_json::Value::Object(Map::new()));
+    if let (Some(fixed), Some(members)) = (new.fixed, arguments.as_object_mut()) {
+        members.extend(fixed.clone());
+    }
+    header_param::mirror(new.header_params, &arguments)
+}
+
+impl Drop for RelayTicket {
+    fn drop(&mut self) {
+        let is_open = self
+            .port
+            .find(self.key)
+            .is_some_and(|relay| !relay.is_answered());
+        if is_open {
+            let mut commands = self.port.commands.borrow_mut();
+            commands.push_back(Command::Cancel(self.key));
+        }
+    }
+}

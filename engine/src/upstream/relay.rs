@@ -1,0 +1,276 @@
+//! One call on its way to an upstream, and its answer.
+
+use std::sync::mpsc::Sender;
+
+use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
+use corelane_gateway::relay::{
+    Executed, Failure, Incoming, Reason, RelayedPart, read_message, write_notification,
+};
+use corelane_io::chunk::Chunk;
+use corelane_io::slots::SlotKey;
+use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
+use corelane_protocol::framing::http1::HeadCache;
+use corelane_protocol::mcp::era::Era;
+
+use super::board::ControlEvent;
+use crate::handler::Call;
+use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
+use crate::handler::outcome::Answer;
+
+/// The name of a call on its way. Names of two calls differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RelayKey {
+    /// Its place.
+    pub(crate) index: u32,
+    /// Its id on the link, which is never used again.
+    pub(crate) id: u64,
+}
+
+/// The recipient of an answer.
+#[derive(Debug)]
+pub(crate) enum Recipient {
+    /// A call of a client of this era.
+    Call(Call, CallKey, Era),
+    /// The control side.
+    Control(u16, Sender<ControlEvent>),
+    /// It has its answer; the rest of the answer of HTTP is passed over.
+    Nobody,
+}
+
+/// One call on its way.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    /// Its id on the link.
+    pub(crate) id: u64,
+    /// The number of its upstream.
+    pub(crate) upstream: u16,
+    /// Whether it may be sent again when its fate is unknown.
+    pub(crate) is_repeatable: bool,
+    /// Times that it was begun on a link.
+    pub(crate) tries: u8,
+    /// The request, until it is sent; as long as it may be sent again if that may happen.
+    pub(crate) request: Option<Chunk>,
+    /// The link that carries it.
+    pub(crate) link: Option<SlotKey>,
+    /// When it fails, in milliseconds since the shard started; none if its call decides.
+    pub(crate) due_ms: Option<u64>,
+    reader: AnswerReader,
+    reception: Reception,
+}
+
+/// The part of a relay that understands the parts of its answer.
+#[derive(Debug)]
+struct Reception {
+    id: u64,
+    recipient: Recipient,
+    status: u16,
+    outcome: HeadOutcome,
+    /// Of the last message that could not be used.
+    fault: Option<String>,
+}
+
+/// The effect of received bytes.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// More follow. `is_full` if the client takes no more messages at present.
+    More {
+        /// See above.
+        is_full: bool,
+    },
+    /// The answer is over, and its recipient has it.
+    Ended(AnswerEnd),
+    /// The link is of no use any more.
+    Broken(LinkFault),
+}
+
+impl Relay {
+    /// A call that was not begun.
+    pub(crate) fn new(
+        (id, upstream): (u64, u16),
+        recipient: Recipient,
+        request: Chunk,
+        message_bytes_max: usize,
+    ) -> Relay {
+        Relay {
+            id,
+            upstream,
+            is_repeatable: false,
+            tries: 0,
+            request: Some(request),
+            link: None,
+            due_ms: None,
+            reader: AnswerReader::new(message_bytes_max),
+            reception: Reception {
+                id,
+                recipient,
+                status: 0,
+                outcome: HeadOutcome::Unreadable,
+                fault: None,
+            },
+        }
+    }
+
+    /// Reads received bytes. Messages and the answer go to the recipient at once.
+    pub(crate) fn read(
+        &mut self,
+        heads: &mut HeadCache,
+        bytes: &[u8],
+        queue: &EventQueue,
+    ) -> Heard {
+        let reception = &mut self.reception;
+        let read = self.reader.read(heads, bytes, &mut |step| {
+            reception.take(step, queue);
+        });
+        match read {
+            Ok(Some(end)) => Heard::Ended(end),
+            Ok(None) => Heard::More {
+                is_full: self.reception.is_full(),
+            },
+            Err(fault) => Heard::Broken(fault),
+        }
+    }
+
+    /// Handles the end of the connection.
+    pub(crate) fn end_of_stream(&mut self, queue: &EventQueue) -> Heard {
+        let reception = &mut self.reception;
+        let finished = self.reader.finish(&mut |step| reception.take(step, queue));
+        match finished {
+            Ok(end) => Heard::Ended(end),
+            Err(fault) => Heard::Broken(fault),
+        }
+    }
+
+    /// Whether a head of an answer has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.reader.has_begun()
+    }
+
+    /// Whether the recipient has its answer.
+    pub(crate) fn is_answered(&self) -> bool {
+        matches!(self.reception.recipient, Recipient::Nobody)
+    }
+
+    /// Whether the client takes messages.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.reception.is_full()
+    }
+
+    /// The failure of an answer that is over and had no usable message.
+    pub(crate) fn failure_of_answer(&self) -> Failure {
+        self.reception.failure()
+    }
+
+    /// Gives the recipient a failure, unless it has its answer; `name` is that of the upstream.
+    pub(crate) fn fail(&mut self, failure: &Failure, name: &str, queue: &EventQueue) {
+        let error = failure.to_json(name, None).into_bytes();
+        self.reception.answer(RelayedPart::Error(error), queue);
+    }
+}
+
+impl Reception {
+    fn take(&mut self, step: AnswerStep<'_>, queue: &EventQueue) {
+        match step {
+            AnswerStep::Head { status, outcome } => {
+                (self.status, self.outcome) = (status, outcome);
+            }
+            AnswerStep::Message(text) => self.take_message(text, queue),
+        }
+    }
+
+    fn take_message(&mut self, text: &[u8], queue: &EventQueue) {
+        let era = match &self.recipient {
+            Recipient::Call(_, _, era) => *era,
+            Recipient::Control(..) => Era::Modern,
+            Recipient::Nobody => return,
+        };
+        let incoming = match read_message(text, self.id) {
+            Ok(incoming) => incoming,
+            Err(fault) => {
+                self.fault = Some(fault.to_string());
+                return;
+            }
+        };
+        // A refusal is an error, whatever its body says.
+        let is_success = matches!(self.outcome, HeadOutcome::Message | HeadOutcome::Events);
+        match &incoming {
+            Incoming::Result { .. } if !is_success => {}
+            Incoming::Result { .. } | Incoming::Error { .. } => {
+                if let Some(part) = RelayedPart::of(text, &incoming, era) {
+                    self.answer(part, queue);
+                }
+            }
+            Incoming::Progress { progress, .. } => {
+                if let Recipient::Call(call, ..) = &self.recipient {
+                    call.relay_progress(*progress, |token| {
+                        let mut message = Vec::with_capacity(text.len());
+                        write_notification(&mut message, text, &incoming, Some(token));
+                        message
+                    });
+                }
+            }
+            Incoming::Log { .. } => {
+                if let Recipient::Call(call, ..) = &self.recipient
+                    && call.relayed_log_level().is_some()
+                {
+                    let mut message = Vec::with_capacity(text.len());
+                    write_notification(&mut message, text, &incoming, None);
+                    call.relay_message(message);
+                }
+            }
+            Incoming::Other => {}
+        }
+    }
+
+    fn answer(&mut self, part: RelayedPart, queue: &EventQueue) {
+        match std::mem::replace(&mut self.recipient, Recipient::Nobody) {
+            Recipient::Call(_, key, _) => {
+                queue.leave(CallEvent::Done(key, Ok(Answer::Relayed(part))));
+            }
+            Recipient::Control(upstream, reply) => {
+                // The control side may have ended.
+                let _ = reply.send(ControlEvent::Answer(upstream, part));
+            }
+            Recipient::Nobody => {}
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match &self.recipient {
+            Recipient::Call(call, ..) => !call.has_room(),
+            Recipient::Control(..) | Recipient::Nobody => false,
+        }
+    }
+
+    fn failure(&self) -> Failure {
+        let status = self.status;
+        let of_status = |reason, executed| Failure {
+            reason,
+            executed,
+            detail: format!("status {status}"),
+        };
+        match self.outcome {
+            HeadOutcome::Challenged => of_status(Reason::Credential, Executed::No),
+            HeadOutcome::Unavailable => {
+                let executed = match status {
+                    429 | 503 => Executed::No,
+                    _ => Executed::Unknown,
+                };
+                of_status(Reason::Unavailable, executed)
+            }
+            HeadOutcome::Refused { .. } | HeadOutcome::Redirected => {
+                of_status(Reason::Protocol, Executed::No)
+            }
+            HeadOutcome::SessionLost | HeadOutcome::Accepted | HeadOutcome::Unreadable => {
+                of_status(Reason::Protocol, Executed::Unknown)
+            }
+            HeadOutcome::Message | HeadOutcome::Events => {
+                let fault = self.fault.as_deref();
+                Failure {
+                    reason: Reason::Protocol,
+                    executed: Executed::Unknown,
+                    detail: fault.unwrap_or("no message answers the request").to_owned(),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! An MCP server of the modern era that does what a test says: it records every byte of its
+//! requests, and answers, closes, resets or stays silent.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use socket2::SockRef;
+
+use crate::process::lock;
+use crate::timeouts::wait_until;
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The connection, by the order in which they came.
+    pub connection: usize,
+    /// The request line and the fields, as they came.
+    pub head: String,
+    /// The body.
+    pub body: String,
+}
+
+/// An answer to one request.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Sends bytes and goes on.
+    Send(Vec<u8>),
+    /// Sends bytes and ends the connection in order.
+    SendAndClose(Vec<u8>),
+    /// Resets the connection.
+    Reset,
+    /// Sends bytes, and nothing more until the other side ends the connection.
+    SendAndWait(Vec<u8>),
+}
+
+type Script = Box<dyn Fn(&Received) -> Act + Send + Sync>;
+
+/// A running mock. Dropping it closes its listener; connections end with their other sides.
+#[derive(Debug)]
+pub struct MockUpstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    received: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+    /// Waiting connections whose other side has ended them.
+    left: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Received {
+    /// The message.
+    ///
+    /// # Panics
+    /// If the body is not JSON.
+    #[must_use]
+    pub fn message(&self) -> Value {
+        let message = serde_json::from_str(&self.body);
+        message.unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The value of a field, if it is there.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// Whether it is a request of this method.
+    #[must_use]
+    pub fn is(&self, method: &str) -> bool {
+        self.message()["method"] == method
+    }
+}
+
+impl MockUpstream {
+    /// A server with these tools, whose answers to all other requests than discovery and the list
+    /// are those of `script`.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn with_tools(
+        tools: &'static [&'static str],
+        script: impl Fn(&Received) -> Act + Send + Sync + 'static,
+    ) -> MockUpstream {
+        MockUpstream::start(move |received| match described(received, tools) {
+            Some(act) => act,
+            None => script(received),
+        })
+    }
+
+    /// A server whose answers to all requests are those of `script`.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn start(script: impl Fn(&Received) -> Act + Send + Sync + 'static) -> MockUpstream {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        let script: Arc<Script> = Arc::new(Box::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if of_thread.is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let number = of_thread.connections.fetch_add(1, Ordering::Relaxed);
+                let (shared, script) = (Arc::clone(&of_thread), Arc::clone(&script));
+                thread::spawn(move || serve(stream, number, &shared, &script));
+            }
+        });
+        MockUpstream { address, shared }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The section of a configuration that makes it the upstream called `name`.
+    #[must_use]
+    pub fn section(&self, name: &str) -> String {
+        let address = self.address;
+        format!("[[upstream]]\nname = \"{name}\"\nurl = \"http://{address}/mcp\"\n")
+    }
+
+    /// The requests so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        lock(&self.shared.received).clone()
+    }
+
+    /// The requests of a method so far.
+    #[must_use]
+    pub fn received_of(&self, method: &str) -> Vec<Received> {
+        let received = self.received();
+        received.into_iter().filter(|it| it.is(method)).collect()
+    }
+
+    /// Connections that were opened so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the other side has ended so many connections that waited.
+    pub fn wait_for_left(&self, count: usize) {
+        wait_until("the other side leaves", || {
+            (self.shared.left.load(Ordering::Relaxed) >= count).then_some(())
+        });
+    }
+}
+
+impl Drop for MockUpstream {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        // Its thread looks at the flag then.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// The bytes of an answer with JSON.
+#[must_use]
+pub fn json_answer(body: &str) -> Vec<u8> {
+    let bytes = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// The bytes of an answer with events, in one chunk each.
+#[must_use]
+pub fn event_answer(messages: &[String]) -> Vec<u8> {
+    let mut answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                      Transfer-Encoding: chunked\r\n\r\n"
+        .to_owned();
+    for message in messages {
+        let event = format!("data: {message}\n\n");
+        answer.push_str(&format!("{:x}\r\n{event}\r\n", event.len()));
+    }
+    answer.push_str("0\r\n\r\n");
+    answer.into_bytes()
+}
+
+/// The answer to a request with a result.
+#[must_use]
+pub fn result_of(received: &Received, result: &str) -> Vec<u8> {
+    let id = &received.message()["id"];
+    json_answer(&format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
+    ))
+}
+
+fn described(received: &Received, tools: &[&str]) -> Option<Act> {
+    let message = received.message();
+    let result = match message["method"].as_str()? {
+        "server/discover" => json!({
+            "supportedVersions": ["2026-07-28"],
+            "capabilities": { "tools": {} },
+            "resultType": "complete", "ttlMs": 1000, "cacheScope": "public",
+        }),
+        "tools/list" => {
+            let tools = tools.iter();
+            let tools = tools.map(|name| json!({"name": name, "inputSchema": {"type": "object"}}));
+            let tools: Vec<Value> = tools.collect();
+            json!({
+                "tools": tools, "resultType": "complete", "ttlMs": 1000, "cacheScope": "public",
+            })
+        }
+        _ => return None,
+    };
+    Some(Act::Send(result_of(received, &result.to_string())))
+}
+
+/// Serves one connection until an act or the other side ends it.
+fn serve(stream: TcpStream, connection: usize, shared: &Shared, script: &Script) {
+    let mut reader = BufReader::new(&stream);
+    while let Some(received) = read_request(&mut reader, connection) {
+        let act = script(&received);
+        lock(&shared.received).push(received);
+        let (bytes, goes_on, waits) = match act {
+            Act::Send(bytes) => (bytes, true, false),
+            Act::SendAndClose(bytes) => (bytes, false, false),
+            Act::SendAndWait(bytes) => (bytes, false, true),
+            Act::Reset => {
+                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                return;
+            }
+        };
+        if (&stream).write_all(&bytes).is_err() {
+            return;
+        }
+        if waits {
+            let mut rest = Vec::new();
+            let _ = reader.read_to_end(&mut rest);
+            shared.left.fetch_add(1, Ordering::Relaxed);
+        }
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// The next request; none at the end of the connection.
+fn read_request(reader: &mut BufReader<&TcpStream>, connection: usize) -> Option<Received> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let mut received = Received {
+        connection,
+        head,
+        body: String::new(),
+    };
+    let bytes = received.field("Content-Length")?.parse().ok()?;
+    let mut body = vec![0; bytes];
+    reader.read_exact(&mut body).ok()?;
+    received.body = String::from_utf8(body).ok()?;
+    Some(received)
+}
