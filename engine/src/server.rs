@@ -14,8 +14,6 @@ use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
 use crate::connection::http_settings::HttpSettings;
 use crate::files::DirectoryLimits;
-use crate::guard::principal::PrincipalHeader;
-use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
 use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
@@ -40,8 +38,13 @@ mod entry_names;
 mod error;
 mod event;
 mod handle;
+#[cfg(feature = "metrics")]
+mod host_facts;
 mod huge_pages;
 mod parts;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod pinning;
 mod public;
 #[cfg(feature = "auth")]
 mod quotas;
@@ -62,13 +65,15 @@ mod upstreams;
 mod without_audit;
 #[cfg(not(feature = "auth"))]
 mod without_auth;
+#[cfg(not(feature = "metrics"))]
+mod without_metrics;
 #[cfg(not(feature = "tls"))]
 mod without_tls;
 
 #[cfg(feature = "auth")]
 use access::ServerAccess;
-use addresses::origin_policies;
-use affinity::Confined;
+use addresses::{origin_policies, principal_header};
+use affinity::{Confined, start_pool};
 #[cfg(feature = "auth")]
 use audited::{AuditThread, Audited, log_of};
 use capacity::{allowed_descriptors, capacity_of};
@@ -78,6 +83,9 @@ use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
 use huge_pages::SmallPages;
+#[cfg(feature = "metrics")]
+use metrics::{MetricsListener, page_settings};
+use pinning::Pinning;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -88,6 +96,8 @@ use upstreams::ServedUpstream;
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
 use without_auth::ServerAccess;
+#[cfg(not(feature = "metrics"))]
+use without_metrics::{MetricsListener, page_settings};
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -346,7 +356,7 @@ impl Server {
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
         public::check(&profile)?;
-        let cores = profile.choose_cores()?;
+        let (cores, pinning) = Pinning::decide(&profile)?;
         let backlog = profile.server.backlog;
         let options = ListenOptions {
             backlog,
@@ -355,7 +365,10 @@ impl Server {
         };
         let Listeners { of_shards, files } = listen(&profile.server.listen, cores.len(), options)?;
         let addresses = of_shards[0].iter().map(|it| it.address().clone()).collect();
-        let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
+        let shards = cores
+            .iter()
+            .map(|&core| pinning.shard_profile(&profile, core));
+        let shards: Vec<_> = shards.collect();
         for (of_shard, shard) in of_shards.iter().zip(&shards) {
             let mut listeners = of_shard.iter();
             listeners.try_for_each(|it| it.set_busy_poll(shard.ring.busy_poll_us))?;
@@ -363,16 +376,20 @@ impl Server {
         let places = |of_shard: Vec<_>| of_shard.into_iter().map(Place::of).collect();
         let intakes = of_shards.into_iter().map(places);
         let intakes = intakes.map(|listeners| Intake::Listeners(listeners, backlog));
-        let mut running = self.start_on(profile, &shards, addresses, intakes.collect())?;
+        let shards = (&shards[..], pinning.is_pinned());
+        let mut running = self.start_on(profile, shards, addresses, intakes.collect())?;
         running.socket_files = files;
+        pinning.log(&cores);
+        running.pinning = Some(pinning);
         Ok(running)
     }
 
-    /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
+    /// Starts a shard for each of `shard_profiles`, pinned to its core or not, with the connections
+    /// of its intake.
     fn start_on(
         self,
         profile: Profile,
-        shard_profiles: &[ShardProfile],
+        (shard_profiles, is_pinned): (&[ShardProfile], bool),
         addresses: Vec<ListenAddress>,
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
@@ -389,18 +406,19 @@ impl Server {
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
-        let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
+        let pages = page_settings(&profile.metrics);
+        let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
-        let (events, event_receiver) = mpsc::channel();
+        let events = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
         let lives = Arc::new(Lives::new(shard_count));
-        let server = (handle.clone(), events.clone());
+        let server = (handle.clone(), events.0.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
         let capacity = capacity_of(shard_profiles, allowed);
-        let events = (events, event_receiver);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
+        running.metrics = MetricsListener::start(&profile.metrics, &controls)?;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
@@ -410,6 +428,7 @@ impl Server {
                 shard: shard as u16,
                 shards: shard_count as u16,
                 profile: *shard_profile,
+                is_pinned,
                 rings: shard_profile.rings_with_links(allowed, parts.upstreams.is_some()),
                 intake,
                 origins: origins.clone(),
@@ -438,20 +457,4 @@ impl Server {
         running.watch(directories, &handle)?;
         Ok(running)
     }
-}
-
-/// The header that names the principal, if there is one.
-fn principal_header(profile: &Profile) -> Option<PrincipalHeader> {
-    let name = profile.server.principal_header.as_deref();
-    name.map(PrincipalHeader::new)
-}
-
-/// The pool for the handlers of so many shards, on these cores if they are given.
-fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Result<OffloadPool> {
-    let _confined = Confined::to(cores)?;
-    let mut threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
-    if profile.server.listen.iter().any(|it| it.tls) {
-        threads.handshake = profile.tls.threads_for(shards);
-    }
-    OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
 }

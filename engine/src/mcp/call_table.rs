@@ -19,6 +19,7 @@ use super::task_table::TaskOwner;
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::event_queue::CallKey;
+use crate::meter::timing::Operation;
 use crate::upstream::port::RelayTicket;
 use corelane_io::executor::Task;
 
@@ -54,6 +55,8 @@ pub(crate) struct InFlight {
     pub(crate) facts: Option<Box<KeptFacts>>,
     /// Whether its client can resume the stream, for any loss of it.
     pub(crate) is_primed: bool,
+    /// Its times and labels for metrics.
+    pub(crate) operation: Operation,
     /// The holder of its place in the table.
     holder: HolderKey,
     /// Bytes of its arguments, and of later answers of its client.
@@ -184,6 +187,7 @@ impl CallTable {
             stream: None,
             facts: None,
             is_primed: false,
+            operation: Operation::NONE,
             holder: new.holder,
             bytes: new.bytes,
             is_abandoned: false,

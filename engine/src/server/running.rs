@@ -15,9 +15,10 @@ use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::handle::ServerHandle;
+use super::pinning::Pinning;
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
-use super::{AuditThread, Certificates, ServerAccess, systemd};
+use super::{AuditThread, Certificates, MetricsListener, ServerAccess, systemd};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -63,6 +64,10 @@ pub struct RunningServer {
     gateway: Gateway,
     /// The control side of upstreams; ends before the shards.
     upstreams: Option<UpstreamThread>,
+    /// Where the shards run, unless there is one channel.
+    pub(super) pinning: Option<Pinning>,
+    /// The listener for metrics, if there is one; ends after the shards.
+    pub(super) metrics: Option<MetricsListener>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
     /// The writer of the audit log; ends after the shards.
@@ -94,6 +99,8 @@ impl RunningServer {
             access: None,
             gateway: profile.gateway,
             upstreams: None,
+            pinning: None,
+            metrics: None,
             socket_files: Vec::new(),
             audit: None,
             runtime: None,
@@ -158,6 +165,12 @@ impl RunningServer {
     /// nowhere if it serves standard input and output.
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
+    }
+
+    /// Where metrics are read, if `metrics.listen` of the profile is set, with the port that was
+    /// bound.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsListener::address)
     }
 
     /// Path of the MCP endpoint, the first one if there are several.
