@@ -2,12 +2,12 @@
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
-# curl, systemd-analyze, libseccomp for Python, the pinned conformance suite with the Node it needs
-# and the official schemas it carries, clients of npm and PyPI, the cases of Autobahn, sslyze,
-# cargo-deny), then checks the format, clippy, the docs, the dependencies, the library without its
-# features and that the fuzz targets compile, builds the server, and runs all tests of the
-# workspace, conformance among them. A check that fails counts as one failed test, so the last line,
-# "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
+# curl, promtool, systemd-analyze, libseccomp for Python, the pinned conformance suite with the Node
+# it needs and the official schemas it carries, clients of npm and PyPI, the cases of Autobahn,
+# sslyze, cargo-deny), then checks the format, clippy, the docs, the dependencies, the library
+# without its features and that the fuzz targets compile, builds the server, and runs all tests of
+# the workspace, conformance among them. A check that fails counts as one failed test, so the last
+# line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.
@@ -36,6 +36,7 @@ install_missing() {
     require chromium chromium
     require socat socat
     require curl curl
+    require promtool prometheus
     require systemd-analyze systemd
     /usr/bin/python3 -c 'import seccomp' 2>/dev/null || missing_packages+=(python3-seccomp)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing_packages+=(python3-venv)

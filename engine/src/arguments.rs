@@ -25,6 +25,10 @@ pub struct ServeArguments {
     /// the profile; repeatable.
     #[arg(long = "allow-host", value_name = "HOST")]
     pub allow_hosts: Vec<String>,
+    /// Where metrics are read at /metrics, such as 127.0.0.1:9464. It wins over `metrics.listen` of
+    /// the profile.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<std::net::SocketAddr>,
     /// Serves the parent of the process on standard input and output, and listens nowhere.
     #[arg(long, conflicts_with_all = ["listen", "shards", "allow_hosts"])]
     pub stdio: bool,
@@ -80,6 +84,9 @@ impl ServeArguments {
         }
         if self.cores.is_some() {
             profile.server.cores = self.cores;
+        }
+        if self.metrics.is_some() {
+            profile.metrics.listen = self.metrics;
         }
         if self.config.is_some() {
             profile.server.access_file = self.config;

@@ -70,6 +70,8 @@ pub(crate) struct ShardTool {
     pub(crate) parts: Arc<ToolParts>,
     /// Runs the tool here.
     pub(crate) runner: Rc<ArgumentsRunner>,
+    /// The number of its name as a label of metrics.
+    pub(crate) number: u16,
 }
 
 /// A resource on one shard.
@@ -94,6 +96,8 @@ pub(crate) struct ShardPrompt {
     pub(crate) parts: Arc<PromptParts>,
     /// Fills it in here.
     pub(crate) runner: Rc<ArgumentsRunner>,
+    /// The number of its name as a label of metrics.
+    pub(crate) number: u16,
     /// Suggest values for its arguments.
     pub(crate) completers: ShardCompleters,
 }
@@ -142,6 +146,7 @@ impl Catalog {
         let tool = |parts: &Arc<ToolParts>| {
             let before = before.and_then(|before| before.tool(&parts.definition.name));
             ShardTool {
+                number: meter.number_of(&parts.definition.name),
                 parts: Arc::clone(parts),
                 runner: match before.filter(|tool| Arc::ptr_eq(&tool.parts, parts)) {
                     Some(tool) => Rc::clone(&tool.runner),
@@ -168,6 +173,7 @@ impl Catalog {
                 &plan.lists.prompts,
                 |it| &it.definition.name,
                 |parts| ShardPrompt {
+                    number: meter.number_of(&parts.definition.name),
                     parts: Arc::clone(parts),
                     runner: (parts.handler.source)(),
                     completers: ShardCompleters::new(&parts.completers),

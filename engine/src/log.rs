@@ -89,6 +89,11 @@ pub fn flush() {
     }
 }
 
+/// How many records were dropped since the start, because standard error is read too slowly.
+pub fn dropped() -> u64 {
+    QUEUE.get().map_or(0, LogQueue::dropped)
+}
+
 /// A panic's text may contain bytes of a peer: as a field of a record it cannot forge lines.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic

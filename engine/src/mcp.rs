@@ -48,6 +48,7 @@ mod large_message;
 mod limit_hits;
 mod listening;
 mod notifier;
+mod operation;
 mod outbox;
 mod permissions;
 mod questions;

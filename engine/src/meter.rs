@@ -7,12 +7,24 @@
 //! row at another place does not compile, a missing one fails a test. It deliberately lacks export,
 //! histories, and labels that a peer could choose.
 
+pub mod catalogue;
 mod counters;
+#[cfg(any(test, feature = "metrics"))]
+pub(crate) mod exposition;
+pub(crate) mod histogram;
+mod measured;
+pub(crate) mod names;
+pub(crate) mod operations;
+pub(crate) mod page;
+#[cfg(any(test, feature = "metrics"))]
+pub(crate) mod reading;
 pub(crate) mod throttle;
+pub(crate) mod timing;
 
 use std::cell::Cell;
 
 pub use counters::{Counter, Kind, ROWS, Row};
+use timing::Timing;
 
 /// Number of counters.
 pub const COUNTERS: usize = ROWS.len();
@@ -21,12 +33,15 @@ pub const COUNTERS: usize = ROWS.len();
 #[derive(Debug)]
 pub struct ShardMeter {
     cells: [Cell<u64>; COUNTERS],
+    /// Only while metrics are read.
+    timing: Option<Box<Timing>>,
 }
 
 impl Default for ShardMeter {
     fn default() -> Self {
         Self {
             cells: [const { Cell::new(0) }; COUNTERS],
+            timing: None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod limits;
 mod lines;
 mod listen;
 pub(crate) mod memory;
+mod metrics;
 mod overload;
 mod probe;
 mod reference;
@@ -47,6 +48,7 @@ pub use error::ProfileError;
 pub use limits::ClientLimits;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
+pub use metrics::Metrics;
 pub use overload::Overload;
 pub(crate) use probe::Probe;
 pub use role::CoreRole;
@@ -56,7 +58,7 @@ pub(crate) use server::messages_path;
 pub use server::{
     ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, ENDPOINTS_MAX, HEADER_NAME_BYTES_MAX, Paths,
 };
-pub use server::{Log, LogFormat, LogLevel, Server};
+pub use server::{Log, LogFormat, LogLevel, Pin, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
@@ -131,6 +133,8 @@ pub struct Profile {
     pub audit: Audit,
     /// The log of the process.
     pub log: Log,
+    /// The listener for metrics.
+    pub metrics: Metrics,
     /// Different values on single cores.
     pub core: Vec<CoreProfile>,
 }
@@ -309,7 +313,8 @@ impl Profile {
     }
 
     /// The core of each shard: of those that the calling thread may run on and that have no other
-    /// role. A profile that is valid may have none on this machine.
+    /// role. A profile that is valid may have none on this machine. By default there are no more
+    /// shards than the CPU quota of the control group has cores.
     ///
     /// ```
     /// let cores = corelane::Profile::default().choose_cores().expect("there is a core");
@@ -319,17 +324,26 @@ impl Profile {
     /// # Errors
     /// A core of the profile is not available, or none is left for a shard.
     pub fn choose_cores(&self) -> Result<Vec<usize>, CoreError> {
+        let free = self.cores_for_shards()?;
+        let free = (&free, cores::parallelism());
+        cores::choose_from(self.server.cores.as_ref(), self.server.shards, free)
+    }
+
+    /// The cores that shards may have, in the order of their ids.
+    ///
+    /// # Errors
+    /// As [`Profile::choose_cores`].
+    pub(crate) fn cores_for_shards(&self) -> Result<CoreList, CoreError> {
         let available = cores::available()?;
         let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
         cores::check_tuned(&tuned, &available)?;
         let for_shards = |id: &usize| self.role_of(*id) == CoreRole::Shard;
         let ids = available.as_slice().iter().copied().filter(for_shards);
-        let free = CoreList::distinct(ids.collect()).map_err(|_| CoreError::NoneForShards)?;
-        cores::choose_from(self.server.cores.as_ref(), self.server.shards, &free)
+        CoreList::distinct(ids.collect()).map_err(|_| CoreError::NoneForShards)
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 25] {
+    fn sections(&self) -> [&dyn Section; 26] {
         [
             &self.server,
             &self.unix,
@@ -356,6 +370,7 @@ impl Profile {
             &self.supervision,
             &self.audit,
             &self.log,
+            &self.metrics,
         ]
     }
 

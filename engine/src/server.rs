@@ -14,9 +14,7 @@ use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
 use crate::connection::http_settings::HttpSettings;
 use crate::files::DirectoryLimits;
-use crate::guard::principal::PrincipalHeader;
 use crate::handler::caller_info::ExposedHeaders;
-use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
@@ -42,7 +40,12 @@ mod entry_names;
 mod error;
 mod event;
 mod handle;
+#[cfg(feature = "metrics")]
+mod host_facts;
 mod huge_pages;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod pinning;
 mod public;
 #[cfg(feature = "auth")]
 mod quotas;
@@ -61,13 +64,15 @@ mod test_client;
 mod without_audit;
 #[cfg(not(feature = "auth"))]
 mod without_auth;
+#[cfg(not(feature = "metrics"))]
+mod without_metrics;
 #[cfg(not(feature = "tls"))]
 mod without_tls;
 
 #[cfg(feature = "auth")]
 use access::ServerAccess;
-use addresses::origin_policies;
-use affinity::Confined;
+use addresses::{origin_policies, principal_header};
+use affinity::{Confined, start_pool};
 #[cfg(feature = "auth")]
 use audited::{AuditThread, Audited, log_of};
 use capacity::{allowed_descriptors, capacity_of};
@@ -77,6 +82,9 @@ use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
 use huge_pages::SmallPages;
+#[cfg(feature = "metrics")]
+use metrics::{MetricsListener, page_settings};
+use pinning::Pinning;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -85,6 +93,8 @@ pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
 use without_auth::ServerAccess;
+#[cfg(not(feature = "metrics"))]
+use without_metrics::{MetricsListener, page_settings};
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -385,7 +395,7 @@ impl Server {
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
         public::check(&profile)?;
-        let cores = profile.choose_cores()?;
+        let (cores, pinning) = Pinning::decide(&profile)?;
         let backlog = profile.server.backlog;
         let options = ListenOptions {
             backlog,
@@ -394,7 +404,10 @@ impl Server {
         };
         let Listeners { of_shards, files } = listen(&profile.server.listen, cores.len(), options)?;
         let addresses = of_shards[0].iter().map(|it| it.address().clone()).collect();
-        let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
+        let shards = cores
+            .iter()
+            .map(|&core| pinning.shard_profile(&profile, core));
+        let shards: Vec<_> = shards.collect();
         for (of_shard, shard) in of_shards.iter().zip(&shards) {
             let mut listeners = of_shard.iter();
             listeners.try_for_each(|it| it.set_busy_poll(shard.ring.busy_poll_us))?;
@@ -402,16 +415,20 @@ impl Server {
         let places = |of_shard: Vec<_>| of_shard.into_iter().map(Place::of).collect();
         let intakes = of_shards.into_iter().map(places);
         let intakes = intakes.map(|listeners| Intake::Listeners(listeners, backlog));
-        let mut running = self.start_on(profile, &shards, addresses, intakes.collect())?;
+        let shards = (&shards[..], pinning.is_pinned());
+        let mut running = self.start_on(profile, shards, addresses, intakes.collect())?;
         running.socket_files = files;
+        pinning.log(&cores);
+        running.pinning = Some(pinning);
         Ok(running)
     }
 
-    /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
+    /// Starts a shard for each of `shard_profiles`, pinned to its core or not, with the connections
+    /// of its intake.
     fn start_on(
         self,
         profile: Profile,
-        shard_profiles: &[ShardProfile],
+        (shard_profiles, is_pinned): (&[ShardProfile], bool),
         addresses: Vec<ListenAddress>,
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
@@ -428,18 +445,19 @@ impl Server {
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
-        let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
+        let pages = page_settings(&profile.metrics);
+        let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
-        let (events, event_receiver) = mpsc::channel();
+        let events = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
         let lives = Arc::new(Lives::new(shard_count));
-        let server = (handle.clone(), events.clone());
+        let server = (handle.clone(), events.0.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
         let capacity = capacity_of(shard_profiles, allowed);
-        let events = (events, event_receiver);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
+        running.metrics = MetricsListener::start(&profile.metrics, &controls)?;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
@@ -449,6 +467,7 @@ impl Server {
                 shard: shard as u16,
                 shards: shard_count as u16,
                 profile: *shard_profile,
+                is_pinned,
                 rings: shard_profile.rings(allowed),
                 intake,
                 origins: origins.clone(),
@@ -473,25 +492,7 @@ impl Server {
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         running.keep_reloading(certificates, access);
-        for directory in directories {
-            running.keep(directory.watch(handle.clone())?);
-        }
+        running.watch(directories, &handle)?;
         Ok(running)
     }
-}
-
-/// The header that names the principal, if there is one.
-fn principal_header(profile: &Profile) -> Option<PrincipalHeader> {
-    let name = profile.server.principal_header.as_deref();
-    name.map(PrincipalHeader::new)
-}
-
-/// The pool for the handlers of so many shards, on these cores if they are given.
-fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Result<OffloadPool> {
-    let _confined = Confined::to(cores)?;
-    let mut threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
-    if profile.server.listen.iter().any(|it| it.tls) {
-        threads.handshake = profile.tls.threads_for(shards);
-    }
-    OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
 }

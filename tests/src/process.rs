@@ -82,6 +82,27 @@ impl Process {
         self.status_bytes("VmPin")
     }
 
+    /// The cores that the thread called `name` may run on, as `Cpus_allowed_list` has them.
+    ///
+    /// # Panics
+    /// If there is no such thread within [`PATIENCE`](crate::PATIENCE).
+    #[must_use]
+    pub fn thread_cores(&self, name: &str) -> String {
+        let tasks = format!("/proc/{}/task", self.process_id);
+        wait_until("the thread", || {
+            let threads = fs::read_dir(&tasks).ok()?.flatten();
+            let is_it = |path: &PathBuf| {
+                let comm = fs::read_to_string(path.join("comm"));
+                comm.is_ok_and(|comm| comm.trim() == name)
+            };
+            let path = threads.map(|thread| thread.path()).find(is_it)?;
+            let status = fs::read_to_string(path.join("status")).ok()?;
+            let mut lines = status.lines();
+            let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+            Some(list.trim().to_owned())
+        })
+    }
+
     fn status_bytes(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.process_id);
         let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));

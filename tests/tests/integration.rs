@@ -18,6 +18,8 @@ mod capacity;
 mod changes;
 #[path = "integration/completions.rs"]
 mod completions;
+#[path = "integration/cores.rs"]
+mod cores;
 #[path = "integration/crossing.rs"]
 mod crossing;
 #[path = "integration/deadlines.rs"]
@@ -86,6 +88,10 @@ mod macros;
 mod memory;
 #[path = "integration/messages.rs"]
 mod messages;
+#[path = "integration/metrics.rs"]
+mod metrics;
+#[path = "integration/metrics_parsers.rs"]
+mod metrics_parsers;
 #[path = "integration/origins.rs"]
 mod origins;
 #[path = "integration/overload.rs"]

@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod demo;
 mod memory;
+mod metrics;
 mod pins;
 mod policy;
 mod profile;
@@ -56,6 +57,8 @@ enum Command {
     /// Verify the files of an audit log, or print its head or its key.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// List the metrics of a server, with their types and labels.
+    Metrics(metrics::MetricsArguments),
     /// Write the pins of a catalog, or check a catalog against them.
     #[command(subcommand)]
     Pins(pins::PinsCommand),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Token(command) => token::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Metrics(arguments) => metrics::run(arguments),
         Command::Pins(command) => pins::run(&command),
         Command::Completions(arguments) => completions::run(&arguments, Cli::command()),
         Command::Client(command) => client::run(&command),

@@ -14,6 +14,7 @@
 //! | [`fetch`] | requests without redirects, to checked addresses, with bounds |
 //! | [`address`] | the addresses that requests may go to |
 //! | [`probe`] | one fetch of the keys of each issuer, for commands |
+//! | [`observe`] | a listener that only answers GET, for metrics |
 //! | [`counters`] | counts for metrics |
 //!
 //! It knows the guard and nothing of the engine: it makes snapshots of
@@ -29,6 +30,7 @@ pub mod fetch;
 pub mod gate;
 pub mod introspection;
 mod issuer;
+pub mod observe;
 pub mod probe;
 pub mod requests;
 pub mod schedule;
@@ -37,3 +39,4 @@ mod shared;
 
 pub use control::{Control, ControlError};
 pub use event::ControlEvent;
+pub use observe::Observer;

@@ -387,6 +387,11 @@ impl Rings {
         let overflows = self.all().map(|ring| ring.counters().completion_overflows);
         overflows.sum()
     }
+
+    /// Calls of io_uring_enter(2).
+    pub fn enters(&self) -> u64 {
+        self.all().map(|ring| ring.counters().entered).sum()
+    }
 }
 
 /// Parts of the rings that tests look at.

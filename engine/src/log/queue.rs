@@ -47,6 +47,8 @@ struct Load {
     waiting_bytes: AtomicUsize,
     /// Records that were dropped and not reported.
     dropped: AtomicU64,
+    /// Records that were dropped and reported.
+    reported: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,11 @@ impl LogQueue {
         if self.messages.send(Message::Flush(written)).is_ok() {
             let _ = is_written.recv_timeout(FLUSH_WAIT_MAX);
         }
+    }
+
+    /// How many records were dropped since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.load.reported.load(Ordering::Relaxed) + self.load.dropped.load(Ordering::Relaxed)
     }
 
     fn leave(&self, record: &[u8]) {
@@ -139,7 +146,9 @@ impl LogWriter {
             let is_due = self.messages.is_empty()
                 || reported.is_none_or(|reported| reported.elapsed() >= REPORT_INTERVAL);
             if is_due && self.load.dropped.load(Ordering::Relaxed) > 0 {
-                report(self.load.dropped.swap(0, Ordering::Relaxed));
+                let dropped = self.load.dropped.swap(0, Ordering::Relaxed);
+                self.load.reported.fetch_add(dropped, Ordering::Relaxed);
+                report(dropped);
                 reported = Some(Instant::now());
             }
         }

@@ -13,6 +13,7 @@ use super::handler_kind::HandlerKind;
 use crate::handler::error::Kind;
 use crate::handler::outcome::{Answer, Outcome};
 use crate::meter::Counter;
+use crate::meter::operations::Failure;
 
 impl Context {
     /// Writes the outcome of a call; returns the category if it is a refusal. A handler may find
@@ -32,13 +33,17 @@ impl Context {
             Err(error) => error,
         };
         match error.kind() {
-            Kind::Panicked => self.meter.count(Counter::CallsPanicked),
+            Kind::Panicked => {
+                self.meter.count(Counter::CallsPanicked);
+                self.meter.fail_operation(Failure::Panic);
+            }
             // Counted as refused.
-            Kind::Overloaded { .. } => {}
+            Kind::Overloaded { .. } => self.meter.fail_operation(Failure::Overloaded),
             _ => self.meter.count(Counter::CallsFailed),
         }
         match error.into_kind() {
             Kind::Failed { text, .. } if kind == HandlerKind::Tool => {
+                self.meter.fail_operation(Failure::ToolError);
                 ToolResult::error(text).write(out, era, id, &self.trailer);
             }
             Kind::Failed { text, .. } => {
@@ -76,6 +81,9 @@ impl Context {
 
     fn write_answer(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, answer: Answer) {
         let is_error = matches!(&answer, Answer::Tool(result) if result.is_error);
+        if is_error {
+            self.meter.fail_operation(Failure::ToolError);
+        }
         self.meter.count(match is_error {
             true => Counter::CallsFailed,
             false => Counter::CallsOk,

@@ -19,6 +19,7 @@ use super::task_table::TaskOwner;
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::event_queue::CallKey;
+use crate::meter::timing::Operation;
 use corelane_io::executor::Task;
 
 /// A call that was started and not answered.
@@ -51,6 +52,8 @@ pub(crate) struct InFlight {
     pub(crate) facts: Option<Box<KeptFacts>>,
     /// Whether its client can resume the stream, for any loss of it.
     pub(crate) is_primed: bool,
+    /// Its times and labels for metrics.
+    pub(crate) operation: Operation,
     /// The holder of its place in the table.
     holder: HolderKey,
     /// Bytes of its arguments, and of later answers of its client.
@@ -180,6 +183,7 @@ impl CallTable {
             stream: None,
             facts: None,
             is_primed: false,
+            operation: Operation::NONE,
             holder: new.holder,
             bytes: new.bytes,
             is_abandoned: false,

@@ -19,6 +19,8 @@ use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::outcome::{Outcome, Waiting};
 use crate::handler::state::States;
+use crate::meter::operations::Failure;
+use crate::meter::timing::Operation;
 use crate::meter::{Counter, ShardMeter};
 use corelane_io::executor;
 
@@ -123,6 +125,9 @@ impl Calls {
     ) -> CallKey {
         self.meter.count(Counter::CallsInFlight);
         let key = self.table.insert(new, now_ms);
+        if let Some(entry) = self.table.find(key) {
+            entry.operation = self.meter.swap_operation(Operation::NONE);
+        }
         let event_queue = self.parts.event_queue.clone();
         match rest {
             Err(outcome) => event_queue.leave(CallEvent::Done(key, outcome)),
@@ -202,6 +207,7 @@ impl Calls {
         self.meter.add(Counter::TimeoutsCall, 1);
         if let Some(entry) = self.table.find(key) {
             entry.call.time_out();
+            entry.operation.fail(Failure::Timeout);
         }
         Some(key)
     }

@@ -13,6 +13,7 @@ use super::audit::{self, Actor, CallOf};
 use super::call_table::InFlight;
 use super::calls::Calls;
 use super::delivery::Part;
+use super::operation::error_code;
 use super::sessions::Session;
 use super::task_id::TaskId;
 use super::task_table::{Removed, TaskOwner, TaskStatus};
@@ -23,6 +24,7 @@ use crate::handler::error::{CallError, Kind};
 use crate::handler::event_queue::CallKey;
 use crate::handler::outcome::{Answer, Outcome};
 use crate::meter::Counter;
+use crate::meter::operations::Failure;
 
 /// Sessions ended for idleness in one turn; the others wait for the next one.
 const SESSIONS_EXPIRED_PER_TURN: usize = 256;
@@ -71,6 +73,9 @@ impl Endings<'_> {
             return;
         };
         let context = self.updates.context;
+        let other = context.meter.swap_operation(entry.operation);
+        context.meter.end_handler();
+        let mut code = None;
         let notifier = &mut self.updates.notifier;
         if let Some(session) = entry.session {
             notifier.sessions.end_call(session, key, context.now_ms());
@@ -94,6 +99,7 @@ impl Endings<'_> {
                 entry.call.downgrade(&mut outcome);
                 let refused = context.write_outcome(&mut body, request, entry.kind, outcome);
                 answer_bytes = body.len();
+                code = error_code(&body);
                 match entry.stream {
                     None => Some(Part::Final { refused, body }),
                     Some(stream) => {
@@ -104,6 +110,8 @@ impl Endings<'_> {
                 }
             }
         };
+        context.meter.end_operation(code);
+        context.meter.swap_operation(other);
         if let (Some(exchange), Some(part)) = (entry.exchange, part) {
             let outbox = &mut self.updates.notifier.outbox;
             outbox.end_call(exchange, entry.id.as_id(), part);
@@ -123,6 +131,7 @@ impl Endings<'_> {
     pub(super) fn cancel(&mut self, key: CallKey) {
         if let Some(entry) = self.calls.find(key) {
             self.updates.context.meter.count(Counter::CallsCancelled);
+            entry.operation.fail(Failure::Cancelled);
             entry.call.cancel();
             self.finish(key, Err(Part::Unanswered));
         }
@@ -151,6 +160,7 @@ impl Endings<'_> {
     fn cut_short(&mut self, key: CallKey, text: &str) {
         if let Some(entry) = self.calls.find(key) {
             self.updates.context.meter.count(Counter::CallsCancelled);
+            entry.operation.fail(Failure::Cancelled);
             entry.call.cancel();
             self.finish(key, Ok(Err(CallError::internal(text))));
         }

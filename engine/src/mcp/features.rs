@@ -63,6 +63,7 @@ impl Starter<'_> {
         let Some((place, prompt)) = self.catalog.find_prompt(params.name) else {
             return self.context.unknown(id, "prompt", params.name, out);
         };
+        self.context.meter.name_operation(prompt.number);
         match self.permit(&request, Use::Prompt(place)) {
             Ok(()) => {}
             Err(Denied::Hidden) => return self.context.unknown(id, "prompt", params.name, out),

@@ -7,6 +7,7 @@
 mod admission;
 mod batch;
 mod channel;
+mod handshake;
 mod legacy;
 mod lists;
 mod modern;

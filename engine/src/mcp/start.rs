@@ -39,6 +39,7 @@ use crate::handler::event_queue::CallKey;
 use crate::handler::outcome::{Answer, Outcome, Waiting};
 use crate::handler::runner::Started;
 use crate::meter::Counter;
+use crate::meter::operations::Failure;
 
 /// The first revision whose clients accept an event without data. Older clients read every event as
 /// a message, and have the id of the first one with data.
@@ -114,6 +115,7 @@ impl Starter<'_> {
         let Some((place, tool)) = self.catalog.find_tool(params.name) else {
             return self.context.unknown(id, "tool", params.name, out);
         };
+        self.context.meter.name_operation(tool.number);
         let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let entry = Use::Tool(place, params.name, given);
         match self.permit(&request, entry) {
@@ -156,6 +158,7 @@ impl Starter<'_> {
                     return self.run(request, |_| failed, out);
                 }
                 result.write(out, era, id, &self.context.trailer);
+                self.context.meter.fail_operation(Failure::ToolError);
                 if let Ok(facts) = self.begin_record(&request) {
                     self.record(facts.as_ref(), &request, "bad_arguments", 0);
                 }
@@ -240,7 +243,11 @@ impl Starter<'_> {
         options.caller_info = request.inbound.requester.caller_info(exposed);
         let call = self.calls.begin(options);
         call.set_holder(holder);
+        self.context.meter.begin_handler();
         let started = start(&call);
+        if !matches!(started, Started::Waiting(_)) {
+            self.context.meter.end_handler();
+        }
         if let Some(options) = task_options {
             // A modern call that is done, or has a request to its client, needs no task yet.
             let waits = matches!(started, Started::Waiting(_)) && !call.has_questions();
@@ -287,6 +294,7 @@ impl Starter<'_> {
         let text = format!("invalid arguments: {text}");
         match request.kind {
             HandlerKind::Tool => {
+                self.context.meter.fail_operation(Failure::ToolError);
                 ToolResult::error(text).write(out, era, id, &self.context.trailer);
             }
             _ => encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text),
@@ -462,6 +470,8 @@ impl Starter<'_> {
         if let Some(entry) = self.calls.find(key) {
             entry.made_task = Some(task);
             entry.exchange = None;
+            // The request is answered here; its handler goes on.
+            self.context.meter.swap_operation(entry.operation.split());
         }
         self.tasks.run(task, key);
         let actor = Actor::of(inbound.requester, session);

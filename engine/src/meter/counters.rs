@@ -148,6 +148,12 @@ pub enum Counter {
     RingBuffersExhausted,
     /// Times the completion queue overflowed.
     RingCompletionsOverflowed,
+    /// Calls of io_uring_enter(2).
+    RingEnters,
+    /// Turns of the loop.
+    Turns,
+    /// Times that the shard slept in the executor.
+    Parks,
     /// Shards that were started again after they had failed.
     ShardsRestarted,
     /// Times a shard was stuck for longer than the limit.
@@ -177,7 +183,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 73] = [
+pub static ROWS: [Row; 76] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -273,6 +279,9 @@ pub static ROWS: [Row; 73] = [
         "ring_completions_overflowed",
         "",
     ),
+    total(Counter::RingEnters, "ring_enters", ""),
+    total(Counter::Turns, "turns", ""),
+    total(Counter::Parks, "parks", ""),
     total(Counter::ShardsRestarted, "shards_restarted", ""),
     total(Counter::ShardStalls, "shard_stalls", ""),
 ];

@@ -112,15 +112,22 @@ pub(super) fn check_tuned(tuned: &[usize], available: &CoreList) -> Result<(), C
     }
 }
 
+/// How many cores' worth of time the process has: the smaller of its mask and its CPU quota, of
+/// both versions of control groups.
+pub(super) fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(usize::MAX, usize::from)
+}
+
 /// The core of each shard: as many entries as shards, in the order of the shards. Without `cores`
-/// all that are available are used; without `shards` each core has one.
+/// all that are available are used. Without `shards` each core of `cores` has one; without either
+/// there are no more than `parallelism`, because shards past the CPU quota stop all of them.
 ///
 /// # Errors
 /// `cores` has a core that is not available.
 pub(super) fn choose_from(
     cores: Option<&CoreList>,
     shards: Option<usize>,
-    available: &CoreList,
+    (available, parallelism): (&CoreList, usize),
 ) -> Result<Vec<usize>, CoreError> {
     let used = cores.unwrap_or(available);
     for &id in used.as_slice() {
@@ -131,7 +138,8 @@ pub(super) fn choose_from(
             });
         }
     }
-    Ok(place(used, shards))
+    let by_default = cores.is_none().then_some(used.0.len().min(parallelism));
+    Ok(place(used, shards.or(by_default)))
 }
 
 /// Places `shards` shards on the cores in turn; one on each core if no number is given.

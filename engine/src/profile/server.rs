@@ -66,11 +66,20 @@ knobs! {
         /// Whether GET answers probes of supervisors and load balancers, for any `Host`, with the
         /// state of the shard: /live (/liveness, /healthz), /ready (/readiness) and /health.
         probes: bool = true, anything();
-        /// Number of shards; default one for each core in use. More shards than cores share them in
-        /// turn, which adds file tables (capacity for connections), not speed.
+        /// Number of shards; default one for each core in use, and without `cores` no more than the
+        /// CPU quota of the control group has whole cores: past it all shards stop until the next
+        /// period. More shards than cores share them in turn, which adds file tables (capacity for
+        /// connections), not speed.
         shards: Option<usize> = None, within(1..=SHARDS_MAX as u64);
         /// Cores to use, as "0-3,6" or [0, 1]; default all that the process may run on.
         cores: Option<CoreList> = None, anything();
+        /// Whether each shard is pinned to its core: "yes", "no" or "auto". A pinned shard waits
+        /// while another process has its core, even if other cores are idle. So "auto" pins to the
+        /// cores of `cores` and `[[core]]`, or else to cores that no other Corelane process of the
+        /// host has. It pins nothing if there are too few of those, or a CPU quota is below the
+        /// affinity mask, or other processes are out of sight, as in a container with the mask of
+        /// the host; `executor.spin_us` has no effect then.
+        pin: Pin = Pin::Auto, anything();
         /// Whether a proxy in front terminates TLS. Otherwise an address that is neither loopback
         /// nor a Unix socket must have TLS itself: access tokens would cross the network in clear.
         behind_tls_proxy: bool = false, anything();
@@ -129,6 +138,20 @@ knobs! {
         backlog: u32 = 4096, within(1..=65_535);
     }
 }
+
+/// Whether shards are pinned to their cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pin {
+    /// If no other process is likely to use these cores.
+    Auto,
+    /// Always.
+    Yes,
+    /// Never: the kernel moves the shards.
+    No,
+}
+
+impl Value for Pin {}
 
 /// A path, or a list of paths.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]

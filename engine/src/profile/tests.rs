@@ -5,6 +5,7 @@ mod contradictions;
 mod core_sections;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use corelane_protocol::jsonrpc::JsonLimits;
@@ -12,7 +13,7 @@ use corelane_protocol::limits::HttpLimits;
 
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride};
-use super::{Tls, Tools, Unix};
+use super::{Metrics, Tls, Tools, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -49,6 +50,10 @@ fn complete() -> Profile {
             ..Tools::default()
         },
         tls: Tls::complete(),
+        metrics: Metrics {
+            listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            ..Metrics::default()
+        },
         core: vec![CoreProfile {
             id: 0,
             role: CoreRole::Shard,

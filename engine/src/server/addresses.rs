@@ -5,6 +5,7 @@ use std::io::Write;
 use super::error::Result;
 use super::running::RunningServer;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::principal::PrincipalHeader;
 use crate::profile::{Binding, ListenAddress, Profile, Transport};
 
 impl RunningServer {
@@ -28,6 +29,9 @@ impl RunningServer {
             self.connections_per_shard(),
             self.memory(),
         );
+        if let Some(address) = self.metrics_address() {
+            text += &format!("metrics: http://{address}/metrics\n");
+        }
         // It need not be read.
         let mut output = std::io::stdout();
         if let Err(error) = output
@@ -60,4 +64,10 @@ pub(super) fn origin_policies(
         Ok(policy)
     };
     addresses.iter().map(policy).collect()
+}
+
+/// The header that names the principal, if there is one.
+pub(super) fn principal_header(profile: &Profile) -> Option<PrincipalHeader> {
+    let name = profile.server.principal_header.as_deref();
+    name.map(PrincipalHeader::new)
 }

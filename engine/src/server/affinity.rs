@@ -6,6 +6,8 @@
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::error::{Error, Result};
+use crate::handler::offload::{OffloadPool, PoolThreads};
+use crate::profile::Profile;
 
 /// While this exists, the calling thread, and the threads that it starts, run on given cores only.
 #[derive(Debug)]
@@ -40,6 +42,20 @@ impl Drop for Confined {
             let _ = sched_setaffinity(None, before);
         }
     }
+}
+
+/// The pool for the handlers of so many shards, on these cores if they are given.
+pub(super) fn start_pool(
+    profile: &Profile,
+    shards: usize,
+    cores: Option<&[usize]>,
+) -> Result<OffloadPool> {
+    let _confined = Confined::to(cores)?;
+    let mut threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
+    if profile.server.listen.iter().any(|it| it.tls) {
+        threads.handshake = profile.tls.threads_for(shards);
+    }
+    OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
 }
 
 #[cfg(test)]

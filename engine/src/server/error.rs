@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::state_keys::StateKeyError;
@@ -77,6 +78,14 @@ pub enum Error {
          these cores are online and in the control group of the process"
     )]
     Affinity(io::Error),
+    /// The address of metrics cannot be listened on.
+    #[error("cannot listen for metrics on {address}: {error}; see metrics.listen of the profile")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        error: io::Error,
+    },
     /// A thread for offloaded work cannot be made.
     #[error("cannot start the offload pool: {0}")]
     Offload(io::Error),

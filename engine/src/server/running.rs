@@ -11,10 +11,13 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
+use super::handle::ServerHandle;
+use super::pinning::Pinning;
 use super::supervisor::{Ended, Supervisor};
-use super::{AuditThread, Certificates, ServerAccess, systemd};
+use super::{AuditThread, Certificates, MetricsListener, ServerAccess, systemd};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -55,6 +58,10 @@ pub struct RunningServer {
     certificates: Option<Certificates>,
     /// Access control, if it is configured.
     access: Option<ServerAccess>,
+    /// Where the shards run, unless there is one channel.
+    pub(super) pinning: Option<Pinning>,
+    /// The listener for metrics, if there is one; ends after the shards.
+    pub(super) metrics: Option<MetricsListener>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
     /// The writer of the audit log; ends after the shards.
@@ -84,6 +91,8 @@ impl RunningServer {
             watches: Vec::new(),
             certificates: None,
             access: None,
+            pinning: None,
+            metrics: None,
             socket_files: Vec::new(),
             audit: None,
             runtime: None,
@@ -130,6 +139,12 @@ impl RunningServer {
     /// nowhere if it serves standard input and output.
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
+    }
+
+    /// Where metrics are read, if `metrics.listen` of the profile is set, with the port that was
+    /// bound.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsListener::address)
     }
 
     /// Path of the MCP endpoint, the first one if there are several.
@@ -293,9 +308,16 @@ impl RunningServer {
         Ok(self.runtime.insert(runtime).context())
     }
 
-    /// Keeps a watch for the life of the server.
-    pub(super) fn keep(&mut self, watch: Watch) {
-        self.watches.push(watch);
+    /// Watches these directories for the life of the server.
+    pub(super) fn watch(
+        &mut self,
+        directories: Vec<ServedDirectory>,
+        handle: &ServerHandle,
+    ) -> Result<()> {
+        for directory in directories {
+            self.watches.push(directory.watch(handle.clone())?);
+        }
+        Ok(())
     }
 
     /// Waits until each shard has started or has failed.

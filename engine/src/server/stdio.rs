@@ -92,11 +92,10 @@ impl Server {
         profile.server.shards = Some(1);
         let core = profile.choose_cores()?[0];
         let shard = profile.shard_on(core);
-        let intake = Intake::Channel {
-            socket: Place::of(socket),
-            is_pinned: profile.server.cores.is_some(),
-        };
-        self.start_on(profile, &[shard], Vec::new(), vec![intake])
+        let intakes = vec![Intake::Channel(Place::of(socket))];
+        // A machine may run many such processes: the kernel chooses the core unless it is given.
+        let is_pinned = profile.server.cores.is_some();
+        self.start_on(profile, (&[shard], is_pinned), Vec::new(), intakes)
     }
 }
 

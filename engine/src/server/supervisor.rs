@@ -267,6 +267,8 @@ impl Supervisor {
             match spawn(plan, mpsc::channel().0, guard) {
                 Ok(thread) => {
                     self.meter.count(Counter::ShardsRestarted);
+                    let restarts = &self.shards[shard].control.restarts;
+                    restarts.fetch_add(1, Ordering::Relaxed);
                     self.shards[shard].state = State::Running(thread);
                 }
                 Err(error) => self.shard_failed(shard, error),
@@ -284,6 +286,8 @@ impl Supervisor {
             match supervised.stalls.look(activity.sample(), elapsed) {
                 Some(Finding::Stalled(time, poll)) => {
                     self.meter.count(Counter::ShardStalls);
+                    supervised.control.stalls.fetch_add(1, Ordering::Relaxed);
+                    supervised.control.is_stalled.store(true, Ordering::Relaxed);
                     let handler = poll.map(|poll| activity.name_of(poll));
                     let remedy = match handler {
                         Some(_) => "what computes or blocks belongs into Call::offload",
@@ -299,6 +303,10 @@ impl Supervisor {
                     );
                 }
                 Some(Finding::Over(time)) => {
+                    supervised
+                        .control
+                        .is_stalled
+                        .store(false, Ordering::Relaxed);
                     let stalled_ms = time.as_millis() as u64;
                     tracing::warn!(shard, stalled_ms, "the shard no longer stalls");
                 }

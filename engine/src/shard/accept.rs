@@ -148,8 +148,15 @@ impl Shard {
             meter.count(Counter::ConnectionsRefusedDescriptors);
             return self.note_table(true);
         }
-        let error = io::Error::from_raw_os_error(errno);
-        tracing::warn!(%error, "accepting failed; trying again in {RETRY_MS} ms");
+        if let Some(suppressed) = self.warnings.accept.admit(self.now_ms) {
+            let (shard, error) = (self.handling.shard, io::Error::from_raw_os_error(errno));
+            tracing::warn!(
+                shard,
+                suppressed,
+                %error,
+                "accepting failed; trying again each {RETRY_MS} ms"
+            );
+        }
     }
 
     /// Counts each time the table of connections fills up, and warns of it now and then.

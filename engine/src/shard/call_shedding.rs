@@ -7,15 +7,30 @@ use crate::meter::Counter;
 
 impl Shard {
     /// Ends a turn when handlers have run and before the shard waits. `elapsed` reads the time
-    /// since the start of the shard, and only if the delay of the loop is measured in this turn.
+    /// since the start of the shard, and only if the turn is measured, as one is that `did`
+    /// something while metrics are read.
     #[inline]
-    pub(super) fn end_turn(&mut self, elapsed: impl FnOnce() -> Duration) {
-        if !self.loop_delay.is_measured() {
+    pub(super) fn end_turn(&mut self, did: bool, elapsed: impl FnOnce() -> Duration) {
+        let is_timed = did && self.handling.meter.is_timed();
+        if !self.loop_delay.is_measured() && !is_timed {
             return;
         }
+        let now_us = elapsed().as_micros() as u64;
+        if is_timed {
+            self.measure_turn(now_us);
+        }
         let before = self.loop_delay.served_one_of;
-        if let Some(calls) = self.loop_delay.end_turn(elapsed().as_micros() as u64) {
+        if let Some(calls) = self.loop_delay.end_turn(now_us) {
             self.serve_one_of(calls, before);
+        }
+    }
+
+    /// Counts the turn that ends, and publishes the page if it is old.
+    fn measure_turn(&self, now_us: u64) {
+        let meter = &self.handling.meter;
+        meter.end_turn(now_us, self.loop_delay.delay_us(now_us));
+        if meter.is_publish_due(now_us) {
+            self.publish(now_us);
         }
     }
 

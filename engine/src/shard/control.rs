@@ -1,11 +1,13 @@
 //! The controls that other threads have over a shard.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::connection::readiness::Readiness;
 use crate::handler::activity::Activity;
 use crate::meter::MeterSnapshot;
+use crate::meter::page::{Page, PageSettings};
+use crate::profile::Server;
 use corelane_io::wake::Waker;
 
 /// The controls that other threads have over a shard.
@@ -28,6 +30,13 @@ pub(crate) struct ShardControl {
     /// Open connections of each shard of this server, written by that shard alone; they are counted
     /// if `overload.connections_max` is set.
     pub(crate) open_connections: Arc<[AtomicU32]>,
+    /// Its page, if metrics are read.
+    pub(crate) page: Option<Arc<Page>>,
+    /// Whether the supervisor finds it stalled.
+    pub(crate) is_stalled: AtomicBool,
+    /// How often it was found stalled, and how often it was started again.
+    pub(crate) stalls: AtomicU64,
+    pub(crate) restarts: AtomicU64,
     /// Wakes the shard, once it runs.
     waker: Mutex<Option<Waker>>,
     /// Counters of the lives of the shard that ended with a failure.
@@ -35,8 +44,13 @@ pub(crate) struct ShardControl {
 }
 
 impl ShardControl {
-    /// The controls of each of `shards` shards of one server.
-    pub(crate) fn of_server(shards: usize, drain_timeout_ms: u64) -> Vec<Arc<ShardControl>> {
+    /// The controls of each of `shards` shards of one server, which have pages if their settings
+    /// are given.
+    pub(crate) fn of_server(
+        shards: usize,
+        server: &Server,
+        pages: Option<&Arc<PageSettings>>,
+    ) -> Vec<Arc<ShardControl>> {
         let readiness = Arc::new(Readiness {
             shards_down: AtomicUsize::new(shards),
             ..Readiness::default()
@@ -45,9 +59,10 @@ impl ShardControl {
         let open_connections = (0..shards).map(|_| AtomicU32::new(0)).collect::<Arc<[_]>>();
         let controls = (0..shards).map(|_| ShardControl {
             readiness: Arc::clone(&readiness),
-            drain_timeout_ms,
+            drain_timeout_ms: server.drain_timeout_ms,
             quiet_shards: Arc::clone(&quiet_shards),
             open_connections: Arc::clone(&open_connections),
+            page: pages.map(|settings| Arc::new(Page::new(Arc::clone(settings)))),
             ..ShardControl::default()
         });
         controls.map(Arc::new).collect()

@@ -67,6 +67,11 @@ impl LoopDelay {
         self.ahead == 0 && self.threshold_us > 0
     }
 
+    /// The delay that ends at `now_us`; nothing if completions of before are still to be reaped.
+    pub(super) fn delay_us(&self, now_us: u64) -> Option<u64> {
+        (self.ahead == 0).then(|| now_us.saturating_sub(self.marked_us))
+    }
+
     /// Notes the end of a turn. If it changes how many new calls are served, returns of how many
     /// one is served from here on.
     #[inline]

@@ -20,6 +20,9 @@ const EXPIRIES_PER_TURN: usize = 1024;
 /// The longest sleep: a shard that sleeps longer would miss the second for its date.
 pub(crate) const PARK_MAX: Duration = Duration::from_secs(1);
 
+/// Between two times that a shard publishes its page because it sleeps.
+const PARK_PUBLISH_INTERVAL_US: u64 = 10_000;
+
 /// The result of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TurnOutcome {
@@ -38,6 +41,7 @@ pub(super) async fn run(shard: &mut Shard, parker: &Parker) -> std::io::Result<(
     let mut has_work = true;
     let mut worked_since_tick = false;
     shard.clock = Box::new(move || started.elapsed());
+    shard.handling.meter.start_clock(started);
     shard.rings.first().tick_after(idle_wait);
     loop {
         shard.enter(has_work)?;
@@ -50,7 +54,7 @@ pub(super) async fn run(shard: &mut Shard, parker: &Parker) -> std::io::Result<(
         let is_idle = !turn.did && !has_work && !task_woken;
         worked_since_tick |= !is_idle;
         if is_idle && (shard.has_waiting_handlers() || shard.has_ticked && !worked_since_tick) {
-            shard.end_turn(|| started.elapsed());
+            shard.end_turn(turn.did, || started.elapsed());
             shard.park(parker).await?;
             has_work = true;
         } else {
@@ -63,7 +67,7 @@ pub(super) async fn run(shard: &mut Shard, parker: &Parker) -> std::io::Result<(
                 // Tasks may have left events or queued nothing at all: look without waiting.
                 has_work = true;
             }
-            shard.end_turn(|| started.elapsed());
+            shard.end_turn(turn.did, || started.elapsed());
         }
         if shard.has_ticked {
             worked_since_tick = false;
@@ -104,9 +108,7 @@ impl Shard {
             self.handling.endpoint.finish_drain();
             // Other shards may still send messages.
             drop(self.announcement.take());
-            let overflows = self.rings.completion_overflows();
-            let meter = &self.handling.meter;
-            meter.add(Counter::RingCompletionsOverflowed, overflows);
+            self.publish(self.now_us);
         }
         let has_work = self.has_work() || !caught_up;
         Ok(TurnOutcome {
@@ -202,16 +204,38 @@ impl Shard {
         // Completions from before notifying was on are seen by this look; later ones notify.
         self.rings.enter(Wait::No)?;
         if !self.rings.has_completions() && self.receiver.prepare_to_sleep() {
+            self.handling.meter.count(Counter::Parks);
+            let wait = self.time_until_publishing().min(self.time_until_due());
             let event_queue = Rc::clone(&self.handling.event_queue);
             parker
-                .park_for(self.time_until_due(), |context| {
-                    event_queue.poll_events(context)
-                })
+                .park_for(wait, |context| event_queue.poll_events(context))
                 .await;
             self.receiver.awake();
         }
         self.rings.set_park_notify(false);
         Ok(())
+    }
+
+    /// Publishes the page before the shard sleeps, unless that was done a moment ago: then it
+    /// sleeps no longer than this. A shard that sleeps and wakes all the time has other work.
+    fn time_until_publishing(&mut self) -> Duration {
+        let meter = &self.handling.meter;
+        let Some(published_us) = meter.published_us() else {
+            return PARK_MAX;
+        };
+        let now_us = (self.clock)().as_micros() as u64;
+        let due_us = published_us + PARK_PUBLISH_INTERVAL_US;
+        if now_us < due_us {
+            return Duration::from_micros(due_us - now_us);
+        }
+        self.publish(now_us);
+        PARK_MAX
+    }
+
+    /// Copies the counters and histograms to the page that metrics are read from.
+    pub(super) fn publish(&self, now_us: u64) {
+        self.count_loop();
+        self.handling.meter.publish(now_us);
     }
 
     pub(super) fn time_until_due(&mut self) -> Duration {

@@ -47,6 +47,7 @@ use corelane_io::rings::{Rings, RingsSettings};
 use corelane_io::slots::Slots;
 use corelane_io::wake::Waker;
 use corelane_io::wheel::Wheel;
+use rustix::thread::gettid;
 
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;
@@ -60,14 +61,8 @@ const LOCKED_KIB_MIN: usize = 512;
 pub(crate) enum Intake {
     /// Listeners, each of which lets so many of them wait.
     Listeners(Vec<Place<Listener>>, u32),
-    /// There is one, of lines, and the shard ends with it. Its core is the kernel's choice unless
-    /// it is given: a machine may run many such processes.
-    Channel {
-        /// The socket.
-        socket: Place<OwnedFd>,
-        /// Whether the thread is pinned to the core of the profile.
-        is_pinned: bool,
-    },
+    /// There is one, of lines, and the shard ends with it.
+    Channel(Place<OwnedFd>),
 }
 
 /// Everything a shard is made from, in each of its lives.
@@ -76,6 +71,8 @@ pub(crate) struct ShardPlan {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) profile: ShardProfile,
+    /// Whether its thread is pinned to the core of the profile.
+    pub(crate) is_pinned: bool,
     pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
     pub(crate) origins: Vec<OriginPolicy>,
@@ -173,13 +170,6 @@ pub enum ShardError {
 }
 
 impl Intake {
-    fn is_pinned(&self) -> bool {
-        match self {
-            Intake::Listeners(..) => true,
-            Intake::Channel { is_pinned, .. } => *is_pinned,
-        }
-    }
-
     /// What a user can do about locked memory besides raising the limit.
     fn locked_memory_remedy(&self) -> &'static str {
         match self {
@@ -188,7 +178,7 @@ impl Intake {
                  ring.completion_entries, ring.submission_entries, ring.buffer_count and \
                  executor.ring_depth of the profile"
             }
-            Intake::Channel { .. } => "end other processes of the user",
+            Intake::Channel(_) => "end other processes of the user",
         }
     }
 }
@@ -233,6 +223,8 @@ fn serve(
     ready: Sender<Result<(), ShardError>>,
 ) -> Result<MeterSnapshot, ShardError> {
     let shard = plan.shard;
+    let page = plan.control.page.as_ref();
+    let _life = page.map(|it| it.begin_life(gettid().as_raw_nonzero().get().unsigned_abs()));
     // For the whole thread: handlers are polled and dropped inside, at no cost to a call.
     let runtime = plan.runtime.clone();
     let _entered = runtime.as_ref().map(RuntimeContext::enter);
@@ -243,7 +235,7 @@ fn serve(
         Err(SendError(Err(error))) => Err(error),
         _ => Ok(MeterSnapshot::default()),
     };
-    let core = plan.intake.is_pinned().then_some(plan.profile.core_id);
+    let core = plan.is_pinned.then_some(plan.profile.core_id);
     let executor = match Executor::new(executor_settings(&plan.profile, core)) {
         Ok(executor) => executor,
         Err(ExecutorError::Memory) => return give_up(ready, ShardError::locked_memory(&plan)),
@@ -275,6 +267,7 @@ fn serve(
             _ => ShardError::Panicked { shard },
         };
         control.keep_totals(&meter.snapshot());
+        meter.publish_end();
         Err(failure)
     })
 }
@@ -414,7 +407,7 @@ fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
         Intake::Listeners(places, backlog) => {
             opened.accept_from(places.iter().map(Place::take).collect(), backlog);
         }
-        Intake::Channel { socket, .. } => {
+        Intake::Channel(socket) => {
             let shard = opened.handling.shard;
             // Of the only life of its shard.
             let channel = opened.open_channel(socket.take().into_inner());
@@ -430,7 +423,7 @@ fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
 /// which has died before if it `is_reborn`.
 fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<OffloadPort>) {
     let profile = &plan.profile;
-    let meter = Rc::new(ShardMeter::new());
+    let meter = Rc::new(ShardMeter::on(plan.control.page.as_ref()));
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
     let event_queue = EventQueue::new(Arc::clone(&wake_shard));
     let event_queue = Rc::new(event_queue.publishing_in(Arc::clone(&plan.control.activity)));

@@ -30,8 +30,8 @@ use crate::connection::response::Date;
 use crate::guard::peer::KnownPeers;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::mcp::{Endpoint, Exchange};
-use crate::meter::ShardMeter;
 use crate::meter::throttle::{Episode, Throttle};
+use crate::meter::{Counter, ShardMeter};
 use crate::profile::ShardProfile;
 use corelane_io::chunk::Chunk;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
@@ -156,6 +156,7 @@ pub(super) struct OverloadWarnings {
     pub(super) unknown_address: Throttle,
     pub(super) delay: Episode,
     pub(super) output: Throttle,
+    pub(super) accept: Throttle,
 }
 
 impl OverloadWarnings {
@@ -169,6 +170,7 @@ impl OverloadWarnings {
             unknown_address: throttle(),
             delay: Episode::new(INTERVAL_MS),
             output: throttle(),
+            accept: throttle(),
         }
     }
 
@@ -278,6 +280,7 @@ impl Shard {
         self.now_us = elapsed.as_micros() as u64;
         self.now_ms = self.now_us / 1000;
         let has_full_lane = !self.overflow.is_empty();
+        self.handling.meter.begin_turn(self.now_us);
         self.handling
             .endpoint
             .begin_turn(self.now_ms, has_full_lane);
@@ -291,7 +294,17 @@ impl Shard {
             self.handling.date = date_now();
             self.handling.trim();
             self.warnings.log_ends(self.handling.shard, self.now_ms);
+            self.count_loop();
         }
+    }
+
+    /// Takes over what the rings and the loop have counted.
+    pub(super) fn count_loop(&self) {
+        let meter = &self.handling.meter;
+        let overflows = self.rings.completion_overflows();
+        meter.set(Counter::RingCompletionsOverflowed, overflows);
+        meter.set(Counter::RingEnters, self.rings.enters());
+        meter.set(Counter::Turns, self.turns);
     }
 }
 

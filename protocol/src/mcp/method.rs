@@ -91,6 +91,12 @@ impl Method {
         row.map_or("", |(name, _, _)| name)
     }
 
+    /// The method with this number, which is its place in the enumeration.
+    pub fn by_number(number: u8) -> Option<Method> {
+        let mut methods = METHODS.iter().map(|(_, method, _)| *method);
+        methods.find(|method| *method as u8 == number)
+    }
+
     /// Whether the method is about a task that exists.
     pub fn is_of_tasks(self) -> bool {
         matches!(

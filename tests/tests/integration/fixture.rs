@@ -102,6 +102,12 @@ impl Fixture {
         Connection::open(self.running.address()).expect("the server takes connections")
     }
 
+    /// Where its metrics are read.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        let address = self.running.metrics_address();
+        address.expect("the profile sets metrics.listen")
+    }
+
     /// A connection to the server, if it takes any.
     pub(crate) fn try_connect(&self) -> std::io::Result<Connection> {
         Connection::open(self.running.address())

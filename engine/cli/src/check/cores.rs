@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::finding::{Fault, counted, exactly, only_if, probes};
 use super::host::Host;
-use super::plan::{Plan, allowed_cores, cores_of, list_of};
+use super::plan::{Plan, allowed_cores, cores_of, list_of, quota_percent};
 
 probes! {
     cpuset: "the server does not start with cores that it may not use";
@@ -33,20 +33,6 @@ fn cpuset(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     })
 }
 
-/// The cores' worth of CPU time of the control groups, in hundredths; nothing without a quota.
-fn quota_percent(host: &Host) -> Option<u64> {
-    let first_version = host.group_texts("cpu", "cpu.cfs_quota_us").into_iter();
-    let first_version = first_version.zip(host.group_texts("cpu", "cpu.cfs_period_us"));
-    let texts = host.group_texts("", "cpu.max").into_iter();
-    let quotas = texts.filter_map(|text| text.split_once(' '));
-    let quotas = quotas.chain(first_version).filter_map(|(quota, period)| {
-        // Without a quota, `max` or -1.
-        let quota = quota.parse::<u64>().ok()?;
-        (quota * 100).checked_div(period.parse().ok()?)
-    });
-    quotas.min()
-}
-
 fn quota(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     host.text("proc/self/cgroup")?;
     let percent = quota_percent(host).unwrap_or(u64::MAX);
@@ -54,12 +40,18 @@ fn quota(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     only_if(percent < shards.saturating_mul(100), || {
         let (whole, hundredths) = (percent / 100, percent % 100);
         let fitting = whole.max(1);
+        let fewer = format!("--shards {fitting}, or shards = {fitting} under [server], or ");
+        let fewer = if fitting < shards {
+            fewer
+        } else {
+            String::new()
+        };
         Fault::change(
             format!(
                 "the CPU quota is {whole}.{hundredths:02} cores for {}",
                 counted(shards, "shard")
             ),
-            format!("--shards {fitting}, or shards = {fitting} under [server], or a higher quota"),
+            format!("{fewer}a higher quota"),
         )
     })
 }

@@ -39,9 +39,12 @@ impl Plan {
         }
         let used = profile.server.cores.as_ref();
         let used = used.map_or(&for_shards[..], CoreList::as_slice);
+        // As the engine counts them: no more than a quota has whole cores, unless cores are named.
+        let quota = quota_percent(host).filter(|_| profile.server.cores.is_none());
+        let whole = quota.map_or(usize::MAX, |percent| (percent as usize / 100).max(1));
         let shards = match profile.server.stdio {
             true => 1,
-            false => profile.server.shards.unwrap_or(used.len()),
+            false => profile.server.shards.unwrap_or(used.len().min(whole)),
         };
         let cores: Vec<usize> = used.iter().copied().cycle().take(shards).collect();
         let table = |core: &usize| profile.for_core(*core).ring.descriptors.map(u64::from);
@@ -99,6 +102,20 @@ pub(crate) fn allowed_cores(host: &Host) -> Vec<usize> {
     let ranges = ranges.unwrap_or_else(|| vec![(0, 0)]).into_iter();
     let cores = ranges.flat_map(|(first, last)| first as usize..=last as usize);
     cores.collect()
+}
+
+/// The cores' worth of CPU time of the control groups, in hundredths; nothing without a quota.
+pub(super) fn quota_percent(host: &Host) -> Option<u64> {
+    let first_version = host.group_texts("cpu", "cpu.cfs_quota_us").into_iter();
+    let first_version = first_version.zip(host.group_texts("cpu", "cpu.cfs_period_us"));
+    let texts = host.group_texts("", "cpu.max").into_iter();
+    let quotas = texts.filter_map(|text| text.split_once(' '));
+    let quotas = quotas.chain(first_version).filter_map(|(quota, period)| {
+        // Without a quota, `max` or -1.
+        let quota = quota.parse::<u64>().ok()?;
+        (quota * 100).checked_div(period.parse().ok()?)
+    });
+    quotas.min()
 }
 
 /// The cores of a list in the form of sysfs, such as `0-3,8`; none if it is empty.

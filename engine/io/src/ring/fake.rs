@@ -85,6 +85,11 @@ impl FakeNetwork {
         self.0.borrow_mut().ends.push(operation);
     }
 
+    /// The queue of completions is found overflown at the next entry of a ring.
+    pub fn overflow_next(&self) {
+        self.0.borrow_mut().overflows_next = true;
+    }
+
     /// Completions of this kind are kept back from here on.
     pub fn hold(&self, operation: Operation) {
         self.0.borrow_mut().held.push(operation);
@@ -166,7 +171,7 @@ impl FakePeer {
 
 impl FakeKernel {
     pub(super) fn submissions(&self) -> Submissions {
-        self.0.0.borrow().submissions(self.1)
+        self.0.0.borrow_mut().submissions(self.1)
     }
 
     /// Queues a submission, as `Kernel::push` does.

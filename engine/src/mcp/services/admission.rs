@@ -15,6 +15,7 @@ use crate::mcp::inbound::Inbound;
 use crate::mcp::rate_limits::Counted;
 use crate::mcp::session_id::SessionId;
 use crate::meter::Counter;
+use crate::meter::operations::Labels;
 
 /// Where a message of a session goes.
 pub(in crate::mcp) enum Routed {
@@ -53,7 +54,14 @@ impl Services {
             Err(error) => return self.refuse_malformed(inbound, (error, body), out),
         };
         match admitted {
-            Err(refusal) => self.context.refuse(refusal.id, refusal.reason, out),
+            Err(refusal) => {
+                let before = out.len();
+                let meter = &self.context.meter;
+                meter.begin_operation(Labels::OTHER_METHOD, Labels::NO_REVISION);
+                let refused = self.context.refuse(refusal.id, refusal.reason, out);
+                self.context.end_operation(&refused, &out[before..]);
+                refused
+            }
             Ok(Admitted::Modern(request)) => {
                 match self.limit((Counted::Request, inbound), None, request.id, out) {
                     Err(refused) => refused,

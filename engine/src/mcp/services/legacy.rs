@@ -1,11 +1,10 @@
-//! The routes of legacy messages: the handshake, and messages within a session on its home shard.
+//! The routes of legacy messages within a session, on its home shard.
 
 use corelane_protocol::binding::admission::SessionMessage;
 use corelane_protocol::binding::refusal::{Reason, clip};
 use corelane_protocol::jsonrpc::{Id, OwnedId, ShapeError, Value, encode};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
-use corelane_protocol::mcp::lifecycle::{InitializeParams, write_initialize_result};
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::method::{Method, NotificationMethod};
@@ -13,11 +12,9 @@ use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
-use crate::guard::audit::Event;
+use crate::guard::holder::HolderKey;
 use crate::handler::call::RequestOptions;
 use crate::handler::call::questions::parse_question_id;
-use crate::mcp::audit::Actor;
-use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::context::invalid_params;
 use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;
@@ -27,80 +24,13 @@ use crate::mcp::permissions::{Denied, Use};
 use crate::mcp::rate_limits::Counted;
 use crate::mcp::requester::Requester;
 use crate::mcp::session_id::SessionId;
-use crate::mcp::sessions::OpenStream;
 use crate::mcp::start::HandlerRequest;
 use crate::mcp::task_requests::TaskRequest;
 use crate::mcp::task_table::TaskOwner;
 use crate::meter::Counter;
+use crate::meter::operations::Labels;
 
 impl Services {
-    /// A legacy handshake: makes a session.
-    pub(in crate::mcp) fn initialize(
-        &mut self,
-        inbound: Inbound<'_>,
-        id: Id<'_>,
-        params: Option<Value<'_>>,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
-        let context = &self.context;
-        context.meter.add(Counter::RequestsLegacy, 1);
-        if context.is_draining() {
-            return context.refuse(Some(id), Reason::Draining, out);
-        }
-        if inbound.channel.is_some_and(|it| it.session.is_some()) {
-            return context.refuse(Some(id), Reason::AlreadyInitialized, out);
-        }
-        if self.calls.shedding.is_out_of_memory() {
-            return context.refuse(Some(id), OUT_OF_MEMORY, out);
-        }
-        let params = match InitializeParams::read(params) {
-            Ok(params) => params,
-            Err(error) => return invalid_params(id, &error.to_string(), out),
-        };
-        let revision = Revision::negotiate(params.protocol_version);
-        let terms = (revision, params.capabilities.of_revision(revision));
-        let Some(holder) = inbound.requester.holder(&context.holders) else {
-            return context.need_peer(Counter::RequestsLegacy);
-        };
-        let counted = (Counted::Session, inbound);
-        if let Err(refused) = self.limit(counted, Some(holder), id, out) {
-            return refused;
-        }
-        let context = &self.context;
-        let owner = (inbound.principal(), holder);
-        let created = self.sessions.create(owner, terms, context.now_ms());
-        let (session, evicted) = match created {
-            Ok(created) => created,
-            Err(no_room) => {
-                let text = context.format(format_args!("{no_room}"));
-                return context.refuse(Some(id), Reason::Overloaded(text), out);
-            }
-        };
-        context.meter.count(Counter::SessionsCreated);
-        context.meter.count(Counter::SessionsOpen);
-        let actor = Actor::of(inbound.requester, Some(session));
-        context.audit.session(Event::SessionOpened, actor, None);
-        if let Some(evicted) = evicted {
-            self.endings().end_session(evicted, SessionEnd::Evicted);
-        }
-        if inbound.channel.is_some() {
-            let (stream, exchange) = (None, inbound.exchange.channel());
-            self.sessions
-                .open_stream(session, OpenStream { stream, exchange });
-        }
-        let description = &*self.context.settings.parts.description;
-        let offer = self.catalog.offer();
-        if let Some(session) = self.sessions.find(session) {
-            session.lists = offer.lists();
-            session.configuration = self.subscriptions.configuration;
-        }
-        write_initialize_result(out, id, revision, (description, offer));
-        Disposition::Answer {
-            refused: None,
-            session: Some(session),
-        }
-    }
-
     /// A message in the session called `id`. `revision` is the one its version header names.
     pub(in crate::mcp) fn session(
         &mut self,
@@ -143,23 +73,11 @@ impl Services {
                 method,
                 params,
             } => {
-                self.context.meter.add(Counter::RequestsLegacy, 1);
-                let has_tasks = revision.has_tasks();
-                let exists =
-                    |method: &Method| self.offers(*method) && (has_tasks || !method.is_of_tasks());
-                let Some(method) = method.filter(exists) else {
-                    let text = self
-                        .context
-                        .format(format_args!("method {name:?} does not exist"));
-                    encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, text);
-                    return Disposition::ok();
-                };
-                let counted = (Counted::Request, inbound);
-                if method != Method::Ping
-                    && let Err(refused) = self.limit(counted, Some(holder), request, out)
-                {
-                    return refused;
-                }
+                let meter = &self.context.meter;
+                meter.add(Counter::RequestsLegacy, 1);
+                let number = method.map_or(Labels::OTHER_METHOD, |method| method as u8);
+                meter.begin_operation(number, revision as u8);
+                let before = out.len();
                 let request = SessionRequest {
                     session: id,
                     revision,
@@ -168,19 +86,50 @@ impl Services {
                     method,
                     params,
                 };
-                self.session_request(request, out)
+                let disposition = self.session_operation(request, (name, holder), out);
+                self.context.end_operation(&disposition, &out[before..]);
+                disposition
             }
         }
     }
 
-    fn session_request(&mut self, request: SessionRequest<'_>, out: &mut Vec<u8>) -> Disposition {
+    /// A request in a session for the method called `name`, if there is one.
+    fn session_operation(
+        &mut self,
+        request: SessionRequest<'_>,
+        (name, holder): (&str, HolderKey),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let has_tasks = request.revision.has_tasks();
+        let exists = |method: &Method| self.offers(*method) && (has_tasks || !method.is_of_tasks());
+        let Some(method) = request.method.filter(exists) else {
+            let text = format_args!("method {name:?} does not exist");
+            let (id, text) = (Some(request.id), self.context.format(text));
+            encode::write_error(out, id, error_code::METHOD_NOT_FOUND, text);
+            return Disposition::ok();
+        };
+        let counted = (Counted::Request, request.inbound);
+        if method != Method::Ping
+            && let Err(refused) = self.limit(counted, Some(holder), request.id, out)
+        {
+            return refused;
+        }
+        self.session_request(request, method, out)
+    }
+
+    fn session_request(
+        &mut self,
+        request: SessionRequest<'_>,
+        method: Method,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
         let SessionRequest {
             session,
             revision,
             inbound,
             id,
-            method,
             params,
+            ..
         } = request;
         self.recheck_subscriptions(session, inbound);
         match method {
@@ -193,37 +142,7 @@ impl Services {
             Method::Subscribe => self.subscribe((session, inbound.requester), id, params, out),
             Method::Unsubscribe => self.unsubscribe(session, id, params, out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
-                if self.calls.shedding.refuses() {
-                    return self.refuse_shed(id, out);
-                }
-                let Some(found) = self.sessions.find(session) else {
-                    return self.context.refuse(Some(id), Reason::SessionUnknown, out);
-                };
-                let calls = found.calls().len();
-                let (log_level, capabilities) = (found.log_level, found.capabilities);
-                if calls >= self.context.settings.calls.per_session_max
-                    && let Err(refused) = self.starter().make_room_in_session(session, id, out)
-                {
-                    return refused;
-                }
-                let options = RequestOptions {
-                    progress_token: meta::progress_token(params).map(OwnedId::from),
-                    log_level: Some(log_level),
-                    capabilities,
-                    revision: Some(revision),
-                    ..RequestOptions::default()
-                };
-                let request = HandlerRequest {
-                    era: Era::Legacy,
-                    id,
-                    inbound,
-                    kind: HandlerKind::by(method),
-                    params,
-                    options,
-                    session: Some(session),
-                    needs_holder: false,
-                };
-                self.starter().start(request, out)
+                self.session_call(request, HandlerKind::by(method), out)
             }
             Method::TasksGet | Method::TasksCancel | Method::TasksResult | Method::TasksList => {
                 let request = TaskRequest {
@@ -239,6 +158,47 @@ impl Services {
                 unreachable!("admission keeps handshakes and modern methods out of sessions")
             }
         }
+    }
+
+    /// A request in a session that runs a handler.
+    fn session_call(
+        &mut self,
+        request: SessionRequest<'_>,
+        kind: HandlerKind,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (session, id, params) = (request.session, request.id, request.params);
+        if self.calls.shedding.refuses() {
+            return self.refuse_shed(id, out);
+        }
+        let Some(found) = self.sessions.find(session) else {
+            return self.context.refuse(Some(id), Reason::SessionUnknown, out);
+        };
+        let calls = found.calls().len();
+        let (log_level, capabilities) = (found.log_level, found.capabilities);
+        if calls >= self.context.settings.calls.per_session_max
+            && let Err(refused) = self.starter().make_room_in_session(session, id, out)
+        {
+            return refused;
+        }
+        let options = RequestOptions {
+            progress_token: meta::progress_token(params).map(OwnedId::from),
+            log_level: Some(log_level),
+            capabilities,
+            revision: Some(request.revision),
+            ..RequestOptions::default()
+        };
+        let request = HandlerRequest {
+            era: Era::Legacy,
+            id,
+            inbound: request.inbound,
+            kind,
+            params,
+            options,
+            session: Some(session),
+            needs_holder: false,
+        };
+        self.starter().start(request, out)
     }
 
     fn set_level(
@@ -457,11 +417,12 @@ fn refusal_text(error: Option<Value<'_>>) -> String {
 }
 
 /// A request within a session.
+#[derive(Clone, Copy)]
 struct SessionRequest<'a> {
     session: SessionId,
     revision: Revision,
     inbound: Inbound<'a>,
     id: Id<'a>,
-    method: Method,
+    method: Option<Method>,
     params: Option<Value<'a>>,
 }

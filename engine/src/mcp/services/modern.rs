@@ -21,6 +21,9 @@ use crate::mcp::task_id::TaskId;
 use crate::mcp::task_requests::TaskRequest;
 use crate::meter::Counter;
 
+/// Admission accepts no other one.
+const REVISION: Revision = Revision::V2026_07_28;
+
 impl Services {
     /// A modern request that was admitted.
     pub(in crate::mcp) fn modern(
@@ -29,10 +32,22 @@ impl Services {
         request: &ModernRequest<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        self.context.meter.add(Counter::RequestsModern, 1);
-        // Admission accepts no other one.
-        let revision = Revision::V2026_07_28;
-        let id = request.id;
+        let meter = &self.context.meter;
+        meter.add(Counter::RequestsModern, 1);
+        meter.begin_operation(request.method as u8, REVISION as u8);
+        let before = out.len();
+        let disposition = self.modern_operation(inbound, request, out);
+        self.context.end_operation(&disposition, &out[before..]);
+        disposition
+    }
+
+    fn modern_operation(
+        &mut self,
+        inbound: Inbound<'_>,
+        request: &ModernRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (id, revision) = (request.id, REVISION);
         if !self.offers(request.method) {
             let reason = Reason::MethodNotFound(request.method.name());
             return self.context.refuse(Some(id), reason, out);
@@ -148,6 +163,11 @@ impl Services {
             session: None,
             inbound,
         };
-        self.task_requests().serve(request, out)
+        let meter = &self.context.meter;
+        meter.begin_operation(method as u8, REVISION as u8);
+        let before = out.len();
+        let disposition = self.task_requests().serve(request, out);
+        self.context.end_operation(&disposition, &out[before..]);
+        disposition
     }
 }

@@ -68,9 +68,25 @@ fn places_shards_on_the_cores_in_turn() {
 }
 
 #[test]
+fn a_quota_bounds_the_shards_unless_the_profile_has_a_number_or_cores() {
+    let available = list("0-7");
+    let choose = |cores: Option<CoreList>, shards| {
+        let chosen = choose_from(cores.as_ref(), shards, (&available, 2));
+        chosen.expect("all are available").len()
+    };
+    assert_eq!(choose(None, None), 2);
+    assert_eq!(choose(None, Some(4)), 4);
+    assert_eq!(choose(Some(list("0-4")), None), 5);
+    let one = choose_from(None, None, (&list("3"), 2));
+    assert_eq!(one, Ok(vec![3]), "fewer cores than the quota");
+}
+
+#[test]
 fn chooses_only_cores_the_process_may_run_on() {
     let available = list("0-1,3");
-    let choose = |cores: Option<CoreList>, shards| choose_from(cores.as_ref(), shards, &available);
+    let choose = |cores: Option<CoreList>, shards| {
+        choose_from(cores.as_ref(), shards, (&available, usize::MAX))
+    };
     assert_eq!(choose(None, None), Ok(vec![0, 1, 3]));
     assert_eq!(choose(Some(list("3,0")), Some(3)), Ok(vec![3, 0, 3]));
     let error = choose(Some(list("2-3")), None).expect_err("core 2 is not available");

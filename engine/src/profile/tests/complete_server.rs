@@ -11,6 +11,7 @@ pub(super) fn server(server: Server) -> Server {
         exact_endpoint: server.exact_endpoint,
         shards: Some(2),
         cores: Some("0-1".parse().expect("two cores")),
+        pin: server.pin,
         behind_tls_proxy: server.behind_tls_proxy,
         public_without_auth: server.public_without_auth,
         allowed_hosts: vec!["mcp.example.com".to_owned()],

@@ -104,6 +104,36 @@ fn accepting_that_fails_is_tried_again_a_little_later() {
 }
 
 #[test]
+fn accepting_that_keeps_failing_is_logged_once_in_ten_seconds() {
+    const FAILURES: usize = 50;
+    with_shard(small, async |shard| {
+        shard.settle().await;
+        let all = accepts(shard, Accept);
+        for _ in 0..all + FAILURES {
+            shard.network.fail_next(Accept, libc::EMFILE);
+        }
+        let _client = connect(shard, 1).await;
+        for _ in 0..FAILURES {
+            shard.advance(100).await;
+        }
+        let later_ms = shard.now_ms + 10_000;
+        let suppressed = shard.shard.warnings.accept.admit(later_ms);
+        assert!(suppressed.is_some_and(|times| times > 10), "{suppressed:?}");
+    });
+}
+
+#[test]
+fn an_overflown_queue_of_completions_is_counted_while_the_shard_runs() {
+    with_shard(small, async |shard| {
+        shard.settle().await;
+        shard.network.overflow_next();
+        shard.turn().await;
+        shard.advance(1000).await;
+        assert_eq!(shard.count(Counter::RingCompletionsOverflowed), 1);
+    });
+}
+
+#[test]
 fn listeners_share_the_table_and_the_clients_of_one_leave_a_slot_to_each() {
     const LISTENERS: usize = 3;
     let change = |setup: &mut Setup| {

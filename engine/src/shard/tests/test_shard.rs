@@ -44,6 +44,14 @@ const TURNS_MAX: usize = 10_000;
 /// How long shards may drain.
 pub(super) const DRAIN_TIMEOUT_MS: u64 = 10_000;
 
+/// The knobs of a server that drains within [`DRAIN_TIMEOUT_MS`].
+fn drained_soon() -> Server {
+    Server {
+        drain_timeout_ms: DRAIN_TIMEOUT_MS,
+        ..Server::default()
+    }
+}
+
 /// The choices of a test for its shards.
 pub(super) struct Setup {
     pub(super) profile: ShardProfile,
@@ -65,7 +73,7 @@ pub(super) struct TestShard {
     pub(super) gate: Gate,
     clients: Vec<Client>,
     address: SocketAddr,
-    now_ms: u64,
+    pub(super) now_ms: u64,
     /// How long each call takes that is answered in a turn.
     pub(super) call_ms: u64,
 }
@@ -160,7 +168,7 @@ impl TestShard {
         let updates = PendingUpdates::default().open(&parts.plan, usize::from(count));
         let ring_fds: Arc<[AtomicI32]> = (0..count).map(|_| AtomicI32::new(-1)).collect();
         let lives = Arc::new(Lives::new(usize::from(count)));
-        let controls = ShardControl::of_server(usize::from(count), DRAIN_TIMEOUT_MS);
+        let controls = ShardControl::of_server(usize::from(count), &drained_soon(), None);
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let all = (0..count).zip(listeners).zip(ends).zip(updates);
         let none: &[&str] = &[];
@@ -172,6 +180,7 @@ impl TestShard {
                 shard,
                 shards: count,
                 profile,
+                is_pinned: false,
                 rings: RingsSettings {
                     ring: profile.ring.settings(setup.descriptors),
                     ring_descriptors_max: setup.ring_descriptors_max,
@@ -254,7 +263,8 @@ impl TestShard {
         let outcome = self.shard.turn(elapsed).expect("the model never fails");
         yield_now().await;
         self.pass((self.count(Counter::CallsOk) - answered) * self.call_ms);
-        self.shard.end_turn(|| Duration::from_millis(self.now_ms));
+        self.shard
+            .end_turn(outcome.did, || Duration::from_millis(self.now_ms));
         outcome
     }
 

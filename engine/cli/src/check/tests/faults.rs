@@ -203,8 +203,7 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
             "two-sockets",
             &[("sys/fs/cgroup/system.slice/cpu.max", "5000 100000")],
         ),
-        "the CPU quota is 0.05 cores for 8 shards; fix: --shards 1, or shards = 1 under \
-             [server], or a higher quota",
+        "the CPU quota is 0.05 cores for 1 shard; fix: a higher quota",
     ),
     (
         "smt",

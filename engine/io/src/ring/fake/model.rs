@@ -49,6 +49,8 @@ pub(super) struct Model {
     pub(super) sockets: Vec<Socket>,
     pub(super) backlog: VecDeque<(u8, usize)>,
     pub(super) faults: Vec<(Operation, i32)>,
+    /// The next look at a queue of completions finds it overflown.
+    pub(super) overflows_next: bool,
     /// Standing operations whose next completion is their last.
     pub(super) ends: Vec<Operation>,
     pub(super) held: Vec<Operation>,
@@ -70,6 +72,7 @@ impl Model {
             sockets: Vec::new(),
             backlog: VecDeque::new(),
             faults: Vec::new(),
+            overflows_next: false,
             ends: Vec::new(),
             held: Vec::new(),
             woken: Vec::new(),
@@ -109,12 +112,13 @@ impl Model {
         self.rng = seed.map(Rng::seeded);
     }
 
-    pub(super) fn submissions(&self, ring: usize) -> Submissions {
+    pub(super) fn submissions(&mut self, ring: usize) -> Submissions {
+        let has_overflown = std::mem::take(&mut self.overflows_next);
         let ring = &self.rings[ring];
         Submissions {
             queued: ring.queue.len(),
             free: ring.submissions_max - ring.queue.len(),
-            has_overflown: false,
+            has_overflown,
         }
     }
 

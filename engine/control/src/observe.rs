@@ -1,0 +1,314 @@
+//! The listener for metrics: HTTP, GET and HEAD only, on a thread of its own.
+//!
+//! It changes nothing in the server, so that a loopback address needs no token. A request for a
+//! name other than the address itself or "localhost" is refused there: a page of a browser could
+//! have let its own name point here (DNS rebinding). Connections and their time are bounded. It
+//! deliberately lacks TLS, and everything that changes the server.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, oneshot};
+
+/// Most connections at once: some scrapers, and a person. Others wait in the backlog.
+const CONNECTIONS_MAX: usize = 16;
+/// Within this time a head must arrive, also the next one of a connection.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(90);
+/// A connection is closed after this time, whatever it does.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(600);
+/// Most bytes of the heads of a connection that are kept.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// After a failure to accept, the next try comes after this time.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// A request for a page.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest<'a> {
+    /// The path, such as "/metrics".
+    pub path: &'a str,
+    /// The query without its question mark; empty without one.
+    pub query: &'a str,
+    /// The header `Accept`; empty without one.
+    pub accept: &'a str,
+}
+
+/// A page that answers a request.
+#[derive(Debug, Clone)]
+pub struct PageAnswer {
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
+    /// Its text.
+    pub body: String,
+}
+
+type Pages = dyn Fn(PageRequest<'_>) -> Option<PageAnswer> + Send + Sync;
+
+/// A listener and its thread, which end when this is dropped.
+#[derive(Debug)]
+pub struct Observer {
+    address: SocketAddr,
+    /// Dropped first: then the thread ends.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Observer {
+    /// Listens at `address` and answers with `pages`, or with 404 where that gives none. They are
+    /// made one at a time.
+    ///
+    /// # Errors
+    /// The address cannot be listened on, or the thread cannot be started.
+    ///
+    /// ```
+    /// use corelane_control::observe::{Observer, PageAnswer};
+    ///
+    /// let address = ([127, 0, 0, 1], 0).into();
+    /// let observer = Observer::start(address, |request| {
+    ///     (request.path == "/metrics").then(|| PageAnswer {
+    ///         content_type: "text/plain",
+    ///         body: "up 1\n".to_owned(),
+    ///     })
+    /// })?;
+    /// assert_ne!(observer.address().port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn start(
+        address: SocketAddr,
+        pages: impl Fn(PageRequest<'_>) -> Option<PageAnswer> + Send + Sync + 'static,
+    ) -> io::Result<Observer> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let site = Arc::new(Site {
+            is_loopback: address.ip().to_canonical().is_loopback(),
+            pages: Box::new(pages),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(move || runtime.block_on(serve(listener, site, stopped)))?;
+        Ok(Observer {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens, with the port that was bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It fails only after a panic, which was logged then.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, site: Arc<Site>, mut stopped: oneshot::Receiver<()>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "metrics cannot be served"),
+    };
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accept = async {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            let accepted = listener.accept().await;
+            (permit, accepted)
+        };
+        let (permit, accepted) = tokio::select! {
+            biased;
+            _ = &mut stopped => return,
+            accepted = accept => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let site = Arc::clone(&site);
+                tokio::spawn(async move {
+                    let _permit = permit;
+                    let served = serve_connection(stream, site);
+                    // A client that is too slow, or breaks the protocol, ends its connection.
+                    let _ = tokio::time::timeout(CONNECTION_TIME_MAX, served).await;
+                });
+            }
+            Err(_) => tokio::time::sleep(RETRY_DELAY).await,
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, site: Arc<Site>) -> hyper::Result<()> {
+    let service = service_fn(move |request| {
+        let answer = site.answer(&request);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+/// What the listener shows.
+struct Site {
+    is_loopback: bool,
+    pages: Box<Pages>,
+}
+
+impl Site {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+            let methods = HeaderValue::from_static("GET, HEAD");
+            answer.headers_mut().insert(ALLOW, methods);
+            return answer;
+        }
+        if self.is_loopback && !is_own_name(text_of(request.headers(), HOST)) {
+            let text = "Host must be the address of the listener or localhost";
+            return refusal(StatusCode::FORBIDDEN, text);
+        }
+        let uri = request.uri();
+        let page = (self.pages)(PageRequest {
+            path: uri.path(),
+            query: uri.query().unwrap_or_default(),
+            accept: text_of(request.headers(), ACCEPT),
+        });
+        let Some(page) = page else {
+            return refusal(StatusCode::NOT_FOUND, "there is /metrics");
+        };
+        let mut answer = Response::new(Full::from(page.body));
+        let content_type = HeaderValue::from_static(page.content_type);
+        answer.headers_mut().insert(CONTENT_TYPE, content_type);
+        answer
+    }
+}
+
+/// Whether `Host` names an address or "localhost", with or without a port.
+fn is_own_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    name.is_some_and(|name| {
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    })
+}
+
+fn text_of(headers: &HeaderMap, name: HeaderName) -> &str {
+    let value = headers.get(name);
+    value.and_then(|it| it.to_str().ok()).unwrap_or_default()
+}
+
+fn refusal(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::from(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = status;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
+    use super::{CONNECTIONS_MAX, Observer, PageAnswer};
+
+    fn observer() -> Observer {
+        let address: SocketAddr = ([127, 0, 0, 1], 0).into();
+        let started = Observer::start(address, |request| {
+            let body = format!("query={} accept={}\n", request.query, request.accept);
+            (request.path == "/metrics").then_some(PageAnswer {
+                content_type: "text/plain",
+                body,
+            })
+        });
+        started.expect("a free port")
+    }
+
+    fn exchange(observer: &Observer, head: &str) -> String {
+        let mut stream = TcpStream::connect(observer.address()).expect("it listens");
+        let head = format!("{head}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+
+    #[test]
+    fn a_page_is_read_and_nothing_can_be_changed() {
+        let observer = observer();
+        let get = |host: &str| format!("GET /metrics?a=b HTTP/1.1\r\nAccept: x/y\r\nHost: {host}");
+        let port = observer.address().port();
+        for host in [
+            "localhost",
+            "127.0.0.1",
+            "[::1]:80",
+            &format!("LocalHost:{port}"),
+        ] {
+            let answer = exchange(&observer, &get(host));
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{host}: {answer}");
+            assert!(answer.ends_with("query=a=b accept=x/y\n"), "{answer}");
+        }
+        for (head, status) in [
+            (get("evil.example"), "403"),
+            ("GET /metrics HTTP/1.1\r\nHost:".to_owned(), "403"),
+            ("GET /other HTTP/1.1\r\nHost: localhost".to_owned(), "404"),
+            (
+                "POST /metrics HTTP/1.1\r\nHost: localhost".to_owned(),
+                "405",
+            ),
+            (
+                "DELETE /metrics HTTP/1.1\r\nHost: localhost".to_owned(),
+                "405",
+            ),
+            ("nonsense".to_owned(), "400"),
+        ] {
+            let answer = exchange(&observer, &head);
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{head}: {answer}"
+            );
+        }
+        let answer = exchange(&observer, "HEAD /metrics HTTP/1.1\r\nHost: localhost");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn connections_past_the_limit_wait_until_another_ends() {
+        let observer = observer();
+        let connect = || TcpStream::connect(observer.address()).expect("it listens");
+        let mut held: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| connect()).collect();
+        for stream in &mut held {
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                .expect("read");
+            let mut first = [0; 9];
+            stream.read_exact(&mut first).expect("an answer");
+        }
+        drop(held.pop());
+        let answer = exchange(&observer, "GET /metrics HTTP/1.1\r\nHost: localhost");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        drop(observer);
+    }
+}

@@ -1,0 +1,188 @@
+//! Families of metrics, and where their values come from.
+
+use crate::meter::counters::Counter;
+
+/// The type of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FamilyType {
+    /// Only rises while the process lives.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts durations by upper bounds, in seconds.
+    Histogram,
+}
+
+impl FamilyType {
+    /// Its name in the formats.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FamilyType::Counter => "counter",
+            FamilyType::Gauge => "gauge",
+            FamilyType::Histogram => "histogram",
+        }
+    }
+}
+
+/// A family of metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Its name; samples of counters end in `_total` besides.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: FamilyType,
+    /// Its unit, such as "seconds", which its name ends in; empty without one.
+    pub unit: &'static str,
+    /// Its description.
+    pub help: &'static str,
+    /// The names of its labels, without those of all shards.
+    pub labels: &'static [&'static str],
+    pub(crate) source: Source,
+}
+
+/// Where the values of a family come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// Counters of each shard, with the value of the only label if there is one.
+    Counters(&'static [(Counter, &'static str)]),
+    /// A histogram of each shard.
+    OfShard(ShardHistogram),
+    /// A histogram of all shards together.
+    Merged(ShardHistogram),
+    /// The durations of operations by their labels.
+    Operations,
+    /// A fact about a shard that the shard does not count itself.
+    Shard(ShardFact),
+    /// A fact about the process or its host.
+    Process(ProcessFact),
+}
+
+/// A histogram on the page of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShardHistogram {
+    Queue,
+    Handler,
+    Turn,
+    Delay,
+}
+
+/// A fact about a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShardFact {
+    Up,
+    Stalled,
+    Stalls,
+    Restarts,
+    PageAge,
+    CpuTime,
+}
+
+/// A fact about the process or its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessFact {
+    BuildInfo,
+    CpuTime,
+    ResidentBytes,
+    VirtualBytes,
+    OpenFiles,
+    OpenFilesMax,
+    StartTime,
+    Threads,
+    KernelTcpBytes,
+    CgroupMemoryBytes,
+    CgroupMemoryLimitBytes,
+    CgroupThrottledTime,
+    LogLinesDropped,
+    Overflows,
+    PagesTorn,
+    ScrapeTime,
+}
+
+pub(super) const fn counters(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    counters: &'static [(Counter, &'static str)],
+) -> Family {
+    Family {
+        name,
+        kind: FamilyType::Counter,
+        unit: "",
+        help,
+        labels,
+        source: Source::Counters(counters),
+    }
+}
+
+pub(super) const fn counter(
+    name: &'static str,
+    help: &'static str,
+    counter: &'static [(Counter, &'static str)],
+) -> Family {
+    counters(name, help, &[], counter)
+}
+
+pub(super) const fn level(
+    name: &'static str,
+    help: &'static str,
+    counter: &'static [(Counter, &'static str)],
+) -> Family {
+    Family {
+        kind: FamilyType::Gauge,
+        ..counters(name, help, &[], counter)
+    }
+}
+
+pub(super) const fn seconds(name: &'static str, help: &'static str, source: Source) -> Family {
+    Family {
+        name,
+        kind: FamilyType::Histogram,
+        unit: "seconds",
+        help,
+        labels: &[],
+        source,
+    }
+}
+
+pub(super) const fn shard(
+    name: &'static str,
+    kind: FamilyType,
+    help: &'static str,
+    fact: ShardFact,
+) -> Family {
+    Family {
+        name,
+        kind,
+        unit: "",
+        help,
+        labels: &[],
+        source: Source::Shard(fact),
+    }
+}
+
+pub(super) const fn process(
+    name: &'static str,
+    kind: FamilyType,
+    help: &'static str,
+    fact: ProcessFact,
+) -> Family {
+    Family {
+        name,
+        kind,
+        unit: "",
+        help,
+        labels: &[],
+        source: Source::Process(fact),
+    }
+}
+
+impl Family {
+    pub(super) const fn of(self, unit: &'static str) -> Family {
+        Family { unit, ..self }
+    }
+
+    pub(super) const fn by(self, labels: &'static [&'static str]) -> Family {
+        Family { labels, ..self }
+    }
+}

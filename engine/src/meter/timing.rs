@@ -1,0 +1,198 @@
+//! Durations on one shard, and the copy of all cells on its page: only while metrics are read.
+//!
+//! An operation is a request from the turn that it came in until its answer is written. The clock
+//! is read when a handler begins and when it ends; an operation without a handler ends at a reading
+//! of its own.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::counters::{Kind, ROWS};
+use super::histogram::{Buckets, OPERATION};
+use super::operations::{Failure, Labels, Operations};
+use super::page::{COUNTERS_AT, HANDLER_AT, Page, QUEUE_AT, SETS_AT};
+
+/// A request that is being served, with its times since the shard was started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operation {
+    pub(super) labels: Labels,
+    started_us: u64,
+    /// When its handler began; 0 if it has none or has ended.
+    handler_us: u64,
+    /// The reading when its handler ended; 0 without.
+    ended_us: u64,
+    is_open: bool,
+}
+
+impl Operation {
+    /// None.
+    pub(crate) const NONE: Operation = Operation {
+        labels: Labels {
+            method: Labels::OTHER_METHOD,
+            revision: Labels::NO_REVISION,
+            name: 0,
+            failure: Failure::None,
+            code: 0,
+        },
+        started_us: 0,
+        handler_us: 0,
+        ended_us: 0,
+        is_open: false,
+    };
+
+    /// A request for a method in a revision, of the turn that began at `started_us`.
+    #[inline]
+    pub(super) fn begun(method: u8, revision: u8, started_us: u64) -> Operation {
+        Operation {
+            labels: Labels {
+                method,
+                revision,
+                ..Operation::NONE.labels
+            },
+            started_us,
+            is_open: true,
+            ..Operation::NONE
+        }
+    }
+
+    /// Leaves the times of the handler here, and gives the request that is answered before.
+    pub(crate) fn split(&mut self) -> Operation {
+        let answered = Operation {
+            handler_us: 0,
+            ..*self
+        };
+        self.is_open = false;
+        answered
+    }
+
+    /// Records why it fails, unless that is known already.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        if self.labels.failure == Failure::None {
+            self.labels.failure = failure;
+        }
+    }
+}
+
+/// The durations of one shard.
+#[derive(Debug)]
+pub(super) struct Timing {
+    pub(super) page: Arc<Page>,
+    /// The totals of the lives before.
+    totals_before: Box<[u64]>,
+    pub(super) clock: Cell<Option<Instant>>,
+    pub(super) turn_us: Cell<u64>,
+    pub(super) published_us: Cell<u64>,
+    /// As on the page, from [`QUEUE_AT`] on.
+    histograms: Box<[Cell<u64>]>,
+    operations: Operations,
+    pub(super) current: Cell<Operation>,
+}
+
+impl Timing {
+    /// For the next life of the shard of this page.
+    pub(super) fn of(page: &Arc<Page>) -> Timing {
+        let words = |from: usize, to: usize| (from..to).map(|at| page.word(at));
+        let totals = words(COUNTERS_AT, QUEUE_AT).zip(&ROWS);
+        let totals = totals.map(|(value, row)| match row.kind {
+            Kind::Total => value,
+            Kind::Level => 0,
+        });
+        Timing {
+            totals_before: totals.collect(),
+            clock: Cell::new(None),
+            turn_us: Cell::new(0),
+            published_us: Cell::new(0),
+            histograms: words(QUEUE_AT, SETS_AT).map(Cell::new).collect(),
+            operations: Operations::of(page),
+            current: Cell::new(Operation::NONE),
+            page: Arc::clone(page),
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        let clock = self.clock.get();
+        clock.map_or(0, |started| started.elapsed().as_micros() as u64)
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Operation)) {
+        let mut current = self.current.get();
+        change(&mut current);
+        self.current.set(current);
+    }
+
+    #[inline]
+    pub(super) fn record<const N: usize>(&self, at: usize, buckets: &Buckets<N>, duration_us: u64) {
+        let at = at - QUEUE_AT;
+        let bucket = &self.histograms[at + buckets.of(duration_us)];
+        bucket.set(bucket.get() + 1);
+        let sum = &self.histograms[at + N + 1];
+        sum.set(sum.get().wrapping_add(duration_us));
+    }
+
+    #[inline]
+    pub(super) fn begin_handler(&self) {
+        let now_us = self.now_us();
+        self.update(|current| {
+            current.handler_us = now_us.max(1);
+            self.record(
+                QUEUE_AT,
+                &OPERATION,
+                now_us.saturating_sub(current.started_us),
+            );
+        });
+    }
+
+    #[inline]
+    pub(super) fn end_handler(&self) {
+        self.update(|current| {
+            if current.handler_us == 0 {
+                return;
+            }
+            current.ended_us = self.now_us();
+            let handler_us = current.ended_us.saturating_sub(current.handler_us);
+            self.record(HANDLER_AT, &OPERATION, handler_us);
+            current.handler_us = 0;
+        });
+    }
+
+    #[inline]
+    pub(super) fn end(&self, code: Option<i64>) {
+        let Operation {
+            mut labels,
+            started_us,
+            ended_us,
+            is_open,
+            ..
+        } = self.current.replace(Operation::NONE);
+        if !is_open {
+            return;
+        }
+        if let Some(code) = code {
+            labels.code = Labels::place_of(code);
+        }
+        let ended_us = if ended_us == 0 {
+            self.now_us()
+        } else {
+            ended_us
+        };
+        let duration_us = ended_us.saturating_sub(started_us);
+        self.operations.record(labels.pack(), duration_us);
+    }
+
+    pub(super) fn publish(&self, cells: &[Cell<u64>], keeps_levels: bool) {
+        let writer = self.page.write();
+        let values = cells.iter().zip(&self.totals_before).zip(&ROWS);
+        for (at, ((cell, before), row)) in (COUNTERS_AT..).zip(values) {
+            let own = match row.kind {
+                Kind::Level if !keeps_levels => 0,
+                _ => cell.get(),
+            };
+            writer.put(at, own.wrapping_add(*before));
+        }
+        for (at, cell) in (QUEUE_AT..).zip(&self.histograms) {
+            writer.put(at, cell.get());
+        }
+        self.operations.publish(&writer);
+    }
+}
