@@ -6,3 +6,5 @@ mod catalog;
 mod conformance;
 #[path = "client/endings.rs"]
 mod endings;
+#[path = "client/interop.rs"]
+mod interop;

@@ -243,7 +243,10 @@ async fn send_probe(
     };
     let is_lines = wire.kind() == era_probe::Wire::Lines;
     let timeout = match request {
-        ProbeRequest::Discover(_) if is_lines => PROBE_TIMEOUT.min(settings.timeout),
+        // There is another era to try.
+        ProbeRequest::Discover(_) if is_lines && settings.era == EraChoice::Auto => {
+            PROBE_TIMEOUT.min(settings.timeout)
+        }
         _ => settings.timeout,
     };
     exchange_probe(wire, &message, &envelope, timeout).await

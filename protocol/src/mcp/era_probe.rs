@@ -2,8 +2,9 @@
 //!
 //! A client sends `server/discover` first. A result, or an error that only the modern era has,
 //! means the modern era; other answers mean `initialize`. Missing credentials, overload and broken
-//! networks mean neither: they are errors, and the next probe starts anew. The caller's contract:
-//! send the request of [`EraProbe::poll_request`], give its outcome to
+//! networks mean neither: they are errors, and the next probe starts anew. A server of lines that
+//! was silent and then refuses `initialize` started slowly, and gets `server/discover` once more.
+//! The caller's contract: send the request of [`EraProbe::poll_request`], give its outcome to
 //! [`EraProbe::handle_outcome`], until [`EraProbe::agreed`] has a revision.
 //!
 //! It lacks a clock, the transport, and the fallback to HTTP+SSE of 2024-11-05.
@@ -124,6 +125,8 @@ pub struct EraProbe {
     wire: Wire,
     choice: EraChoice,
     discoveries: u8,
+    /// Whether `server/discover` had no answer in its time.
+    was_silent: bool,
     next: Option<ProbeRequest>,
     agreed: Option<Revision>,
 }
@@ -149,6 +152,7 @@ impl EraProbe {
             wire,
             choice,
             discoveries: 0,
+            was_silent: false,
             next: Some(next),
             agreed: None,
         }
@@ -185,6 +189,7 @@ impl EraProbe {
         outcome: ProbeOutcome<'_>,
     ) -> Result<(), ProbeError> {
         self.discoveries += 1;
+        self.was_silent = matches!(outcome, ProbeOutcome::Silence);
         match outcome {
             ProbeOutcome::Discovered(offered) => match newest_modern(offered) {
                 Some(common) => self.agree(common),
@@ -214,6 +219,12 @@ impl EraProbe {
     }
 
     fn on_initialize(&mut self, outcome: ProbeOutcome<'_>) -> Result<(), ProbeError> {
+        // A modern server that starts slowly answers now, and refuses `initialize`.
+        let is_refusal = matches!(outcome, ProbeOutcome::Error { .. });
+        if is_refusal && self.was_silent && self.discoveries < DISCOVERIES_MAX {
+            self.next = Some(ProbeRequest::Discover(Revision::MODERN[0]));
+            return Ok(());
+        }
         let ProbeOutcome::Initialized(version) = outcome else {
             return Err(ProbeError::Refused(refused(outcome)));
         };

@@ -78,6 +78,36 @@ async fn a_server_that_ignores_the_probe_is_legacy() {
     assert_eq!(methods(&seen), expected);
 }
 
+/// Programs that download themselves take longer than the probe waits.
+#[tokio::test(start_paused = true)]
+async fn a_modern_server_that_starts_slowly_is_modern() {
+    for (era, requests) in [(Era::Auto, 3), (Era::Modern, 1)] {
+        let (client_in, mut server_out) = tokio::io::duplex(PIPE_BYTES);
+        let (server_in, client_out) = tokio::io::duplex(PIPE_BYTES);
+        let server = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let mut lines = BufReader::new(server_in).lines();
+            let mut answered = 0;
+            while let Ok(Some(line)) = lines.next_line().await {
+                let message: Value = serde_json::from_str(&line).expect("a message");
+                let error = json!({"code": -32022, "message": "no", "data":
+                    {"supported": ["2026-07-28"]}});
+                let refusal = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
+                let answer = greeting(&message).unwrap_or_else(|| vec![refusal]);
+                let line = format!("{}\n", answer[0]);
+                let _ = server_out.write_all(line.as_bytes()).await;
+                answered += 1;
+            }
+            answered
+        });
+        let client = Client::builder().era(era).connect((client_in, client_out));
+        let client = client.await.expect("a server");
+        assert_eq!(client.era(), Era::Modern);
+        client.close().await;
+        assert_eq!(server.await.expect("an end"), requests);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_at_any_poll_is_cancelled_and_leaves_nothing() {
     let (pipe, seen) = serve(|message| greeting(message).unwrap_or_default());

@@ -133,6 +133,17 @@ fn each_server_has_its_era_after_few_requests() {
 }
 
 #[test]
+fn a_modern_server_that_starts_slowly_is_modern() {
+    use Answer::*;
+    let late = [Silence, Error(-32022), Versions(&["2026-07-28"])];
+    let modern = ("did".to_owned(), Ok(MODERN));
+    assert_eq!(play(Wire::Lines, EraChoice::Auto, &late), modern);
+    let silent = [Silence, Error(-32601), Silence, Version("2025-11-25")];
+    let legacy = ("didi".to_owned(), Ok(LEGACY));
+    assert_eq!(play(Wire::Lines, EraChoice::Auto, &silent), legacy);
+}
+
+#[test]
 fn a_server_that_is_away_has_no_era() {
     use Answer::*;
     for (wire, answers, requests, error) in [

@@ -1,0 +1,65 @@
+"""A server of a Python library with a small catalog, for the tests of the client library.
+
+python-server.py mcp-1|mcp-2|fastmcp stdio|http: over HTTP it prints its URL.
+"""
+
+import socket
+import sys
+
+library, transport = sys.argv[1:]
+if library == "mcp-1":
+    from mcp.server.fastmcp import Context, FastMCP as Server
+elif library == "mcp-2":
+    from mcp.server.mcpserver import Context, MCPServer as Server
+else:
+    from fastmcp import Context, FastMCP as Server
+
+server = Server("python")
+
+
+@server.tool()
+async def echo(message: str) -> str:
+    return message
+
+
+@server.tool()
+async def add(a: int, b: int) -> dict[str, int]:
+    return {"sum": a + b}
+
+
+@server.tool()
+async def steps(context: Context) -> str:
+    await context.report_progress(1, 2)
+    await context.report_progress(2, 2)
+    return "done"
+
+
+@server.tool()
+async def fail() -> str:
+    raise ValueError("no")
+
+
+@server.resource("text://greeting")
+def greeting() -> str:
+    return "hello"
+
+
+@server.resource("text://{name}/card")
+def card(name: str) -> str:
+    return f"card of {name}"
+
+
+@server.prompt()
+def review(code: str) -> str:
+    return f"Review {code}"
+
+
+if transport == "stdio":
+    server.run(transport="stdio")
+else:
+    import uvicorn
+
+    app = server.http_app() if library == "fastmcp" else server.streamable_http_app()
+    listening = socket.create_server(("127.0.0.1", 0))
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listening])

@@ -1,0 +1,59 @@
+// A server of the TypeScript SDK 1 with a small catalog, for the tests of the client library.
+// typescript-catalog.mjs stdio|http: over HTTP it prints its URL.
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import { McpServer, ResourceTemplate } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
+import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+import { z } from "zod";
+
+const text = (text) => ({ content: [{ type: "text", text }] });
+
+function catalog() {
+  const server = new McpServer({ name: "typescript", version: "1" });
+  server.registerTool("echo", { inputSchema: { message: z.string() } }, ({ message }) => text(message));
+  const numbers = { inputSchema: { a: z.number(), b: z.number() }, outputSchema: { sum: z.number() } };
+  server.registerTool("add", numbers, ({ a, b }) => ({
+    ...text(`${a + b}`),
+    structuredContent: { sum: a + b },
+  }));
+  server.registerTool("steps", { inputSchema: {} }, async (_, { _meta, sendNotification }) => {
+    for (const progress of [1, 2]) {
+      const params = { progressToken: _meta.progressToken, progress, total: 2 };
+      await sendNotification({ method: "notifications/progress", params });
+    }
+    return text("done");
+  });
+  server.registerTool("fail", { inputSchema: {} }, () => {
+    throw new Error("no");
+  });
+  const part = (uri, text) => ({ contents: [{ uri: uri.href, text }] });
+  server.registerResource("greeting", "text://greeting", {}, (uri) => part(uri, "hello"));
+  const template = new ResourceTemplate("text://{name}/card", { list: undefined });
+  server.registerResource("card", template, {}, (uri, { name }) => part(uri, `card of ${name}`));
+  server.registerPrompt("review", { argsSchema: { code: z.string() } }, ({ code }) => ({
+    messages: [{ role: "user", content: { type: "text", text: `Review ${code}` } }],
+  }));
+  return server;
+}
+
+const sessions = new Map();
+
+async function openSession() {
+  const transport = new StreamableHTTPServerTransport({
+    sessionIdGenerator: randomUUID,
+    onsessioninitialized: (id) => sessions.set(id, transport),
+  });
+  await catalog().connect(transport);
+  return transport;
+}
+
+if (process.argv[2] === "stdio") {
+  await catalog().connect(new StdioServerTransport());
+} else {
+  const http = createServer(async (request, response) => {
+    const session = sessions.get(request.headers["mcp-session-id"]) ?? (await openSession());
+    await session.handleRequest(request, response);
+  });
+  http.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${http.address().port}/mcp`));
+}
