@@ -30,8 +30,10 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Upstream`](super::Error::Upstream) for one that cannot be served: its configuration has a part that is not
+    /// [`Error::Upstream`] for one that cannot be served: its configuration has a part that is not
     /// supported yet, a secret cannot be read, or another one has its name.
+    ///
+    /// [`Error::Upstream`]: super::Error::Upstream
     pub fn with_upstreams(mut self, upstreams: Vec<Upstream>) -> Result<Server> {
         for upstream in upstreams {
             let served = check_upstream(upstream, &self.upstreams)?;
