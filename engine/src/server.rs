@@ -41,9 +41,9 @@ mod handle;
 #[cfg(feature = "metrics")]
 mod host_facts;
 mod huge_pages;
-mod parts;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod parts;
 mod pinning;
 mod public;
 #[cfg(feature = "auth")]
