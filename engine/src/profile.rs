@@ -346,19 +346,6 @@ impl Profile {
         cores::choose_from(self.server.cores.as_ref(), self.server.shards, free)
     }
 
-    /// The cores that shards may have, in the order of their ids.
-    ///
-    /// # Errors
-    /// As [`Profile::choose_cores`].
-    pub(crate) fn cores_for_shards(&self) -> Result<CoreList, CoreError> {
-        let available = cores::available()?;
-        let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
-        cores::check_tuned(&tuned, &available)?;
-        let for_shards = |id: &usize| self.role_of(*id) == CoreRole::Shard;
-        let ids = available.as_slice().iter().copied().filter(for_shards);
-        CoreList::distinct(ids.collect()).map_err(|_| CoreError::NoneForShards)
-    }
-
     /// All sections of knobs, in the order of the reference.
     fn sections(&self) -> [&dyn Section; 27] {
         [

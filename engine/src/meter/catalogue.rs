@@ -9,8 +9,10 @@ mod shards;
 
 use std::fmt::Write;
 
+pub(crate) use family::Source;
 pub use family::{Family, FamilyType};
-pub(crate) use family::{ProcessFact, ShardFact, ShardHistogram, Source};
+#[cfg(any(test, feature = "metrics"))]
+pub(crate) use family::{ProcessFact, ShardFact, ShardHistogram};
 
 /// Every family, in the order of the exposition.
 pub fn families() -> impl Iterator<Item = &'static Family> {

@@ -43,6 +43,10 @@ pub struct Family {
 
 /// Where the values of a family come from.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(any(test, feature = "metrics")),
+    expect(dead_code, reason = "only the exposition reads them")
+)]
 pub(crate) enum Source {
     /// Counters of each shard, with the value of the only label if there is one.
     Counters(&'static [(Counter, &'static str)]),
