@@ -24,7 +24,9 @@ fn main() -> ExitCode {
     match std::env::var(LOGS).as_deref() {
         Ok(LIBRARY_LOGS) => serve(),
         Ok(_) => {
-            tracing_subscriber::fmt().with_ansi(false).init();
+            // Standard output is for the addresses.
+            let logs = tracing_subscriber::fmt().with_ansi(false);
+            logs.with_writer(std::io::stderr).init();
             serve()
         }
         Err(_) => {
