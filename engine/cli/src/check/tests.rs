@@ -65,9 +65,25 @@ impl Case {
             host.insert(path, text);
         }
         let profile = Profile::from_toml(self.profile).expect("the profile is valid");
-        let mut plan = Plan::new(profile, self.connections, &host);
+        let mut plan = Plan::new(profile, self.connections, &self.planned_on(&host));
         plan.start_error = Some(self.start_error.to_owned()).filter(|it| !it.is_empty());
         examine(&host, &plan)
+    }
+
+    /// The host without the quotas of its sample, so that each of its cores has a shard. A quota
+    /// among the changes stays.
+    fn planned_on(&self, host: &Host) -> Host {
+        let mut planned = sample(self.host);
+        let changed: Vec<&str> = self.changes.iter().map(|(path, _)| *path).collect();
+        for (path, text) in host.files() {
+            let text = match path.rsplit('/').next() {
+                Some("cpu.max") if !changed.contains(&path) => "max 100000",
+                Some("cpu.cfs_quota_us") if !changed.contains(&path) => "-1",
+                _ => text,
+            };
+            planned.insert(path, text);
+        }
+        planned
     }
 
     /// The lines of the findings of one probe.
