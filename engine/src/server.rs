@@ -410,8 +410,7 @@ impl Server {
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
-        let events = mpsc::channel();
-        let (ready, ready_receiver) = mpsc::channel();
+        let (events, (ready, ready_receiver)) = (mpsc::channel(), mpsc::channel());
         let lives = Arc::new(Lives::new(shard_count));
         let server = (handle.clone(), events.0.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));

@@ -246,11 +246,7 @@ impl Starter<'_> {
         options.caller_info = request.inbound.requester.caller_info(exposed);
         let call = self.calls.begin(options);
         call.set_holder(holder);
-        self.context.meter.begin_handler();
-        let started = start(&call);
-        if !matches!(started, Started::Waiting(_)) {
-            self.context.meter.end_handler();
-        }
+        let started = self.start_timed(&call, start);
         if let Some(options) = task_options {
             // A modern call that is done, or has a request to its client, needs no task yet.
             let waits = matches!(started, Started::Waiting(_)) && !call.has_questions();
@@ -262,9 +258,8 @@ impl Starter<'_> {
             Started::Ready(mut outcome) if !call.has_events() => {
                 call.downgrade(&mut outcome);
                 let (word, before) = (audit::word_of(&outcome), out.len());
-                let refused = self
-                    .context
-                    .write_outcome(out, (era, id), request.kind, outcome);
+                let (context, kind) = (self.context, request.kind);
+                let refused = context.write_outcome(out, (era, id), kind, outcome);
                 self.record(facts.as_ref(), &request, word, out.len() - before);
                 self.calls.recycle(call);
                 Disposition::answer(refused)
@@ -293,6 +288,16 @@ impl Starter<'_> {
                 self.keep_waiting(request, (call, facts), Rest::Waiting(waiting))
             }
         }
+    }
+
+    /// Starts a handler. Its time is over here unless it waits.
+    fn start_timed(&self, call: &Call, start: impl FnOnce(&Call) -> Started) -> Started {
+        self.context.meter.begin_handler();
+        let started = start(call);
+        if !matches!(started, Started::Waiting(_)) {
+            self.context.meter.end_handler();
+        }
+        started
     }
 
     /// Answers a call whose handler could not read its arguments.

@@ -10,8 +10,6 @@ use std::str::FromStr;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{CoreRole, Profile};
-
 /// Largest core id, the last bit of a `cpu_set_t` (CPU_SET(3)).
 pub const CORE_ID_MAX: usize = 1023;
 
@@ -21,21 +19,6 @@ pub const CORE_ID_MAX: usize = 1023;
 /// write an array, [0, 1].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreList(Vec<usize>);
-
-impl Profile {
-    /// The cores that shards may have, in the order of their ids.
-    ///
-    /// # Errors
-    /// As [`Profile::choose_cores`].
-    pub(crate) fn cores_for_shards(&self) -> Result<CoreList, CoreError> {
-        let available = available()?;
-        let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
-        check_tuned(&tuned, &available)?;
-        let for_shards = |id: &usize| self.role_of(*id) == CoreRole::Shard;
-        let ids = available.as_slice().iter().copied().filter(for_shards);
-        CoreList::distinct(ids.collect()).map_err(|_| CoreError::NoneForShards)
-    }
-}
 
 /// The fault of a list of cores.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

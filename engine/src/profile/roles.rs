@@ -3,7 +3,7 @@
 //! Roles name cores and decide nothing else: `server` keeps threads to these cores.
 
 use super::Profile;
-use super::cores::{self, CoreError};
+use super::cores::{self, CoreError, CoreList};
 use super::role::CoreRole;
 
 impl Profile {
@@ -19,6 +19,19 @@ impl Profile {
     pub fn role_of(&self, core_id: usize) -> CoreRole {
         let own = self.core.iter().find(|core| core.id == core_id);
         own.map_or(CoreRole::Shard, |core| core.role)
+    }
+
+    /// The cores that shards may have, in the order of their ids.
+    ///
+    /// # Errors
+    /// As [`Profile::choose_cores`].
+    pub(crate) fn cores_for_shards(&self) -> Result<CoreList, CoreError> {
+        let available = cores::available()?;
+        let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
+        cores::check_tuned(&tuned, &available)?;
+        let for_shards = |id: &usize| self.role_of(*id) == CoreRole::Shard;
+        let ids = available.as_slice().iter().copied().filter(for_shards);
+        CoreList::distinct(ids.collect()).map_err(|_| CoreError::NoneForShards)
     }
 
     /// The cores for the threads of a role, of those that the calling thread may run on. A server
