@@ -96,13 +96,13 @@ pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(),
     out.extend_from_slice(br#","method":"#);
     encode::write_string(out, request.method);
     out.extend_from_slice(br#","params":{"#);
-    let has_fixed = request.fixed.is_some_and(|fixed| !fixed.is_empty());
+    let fixed = request.fixed.filter(|fixed| !fixed.is_empty());
     let is_replaced = |name: &[u8]| {
         let replaced = request.replaced;
         is_name(name, "_meta")
             || LEFT_OUT.iter().any(|left_out| is_name(name, left_out))
             || replaced.is_some_and(|(member, _)| is_name(name, member))
-            || has_fixed && is_name(name, "arguments")
+            || fixed.is_some() && is_name(name, "arguments")
     };
     if let Some((member, text)) = request.replaced {
         write_name(out, member);
@@ -111,19 +111,24 @@ pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(),
     }
     visit_members(params, 0..params.len(), |name, value| {
         if !is_replaced(name) {
-            out.push(b'"');
-            out.extend_from_slice(name);
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(&params[value]);
-            out.push(b',');
+            write_member(out, name, &params[value]);
         }
     })?;
-    if let Some(fixed) = request.fixed.filter(|fixed| !fixed.is_empty()) {
+    if let Some(fixed) = fixed {
         write_arguments(out, (params, arguments), fixed)?;
     }
     write_meta(out, (params, sent_meta), request)?;
     out.extend_from_slice(b"}}");
     Ok(())
+}
+
+/// Copies a member as the client wrote it, with a comma behind it.
+fn write_member(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(name);
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(value);
+    out.push(b',');
 }
 
 fn write_name(out: &mut Vec<u8>, name: &str) {
@@ -150,11 +155,7 @@ fn write_arguments(
             if let Some(known) = fixed.keys().find(|known| is_name(name, known)) {
                 chosen = Some(known.clone());
             }
-            out.push(b'"');
-            out.extend_from_slice(name);
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(&params[value]);
-            out.push(b',');
+            write_member(out, name, &params[value]);
         })?;
     }
     if let Some(name) = chosen {
