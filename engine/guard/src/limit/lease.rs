@@ -135,8 +135,7 @@ impl Limiter {
         entry.used_ns = now_ns;
         if entry.has_lease(now_ns) {
             entry.leased -= 1;
-            let is_low = entry.leased <= lease_of(rate) / 4;
-            if is_low && home != self.shard {
+            if entry.is_low() && home != self.shard {
                 self.request_lease(place, now_ns);
             }
             return Spend::Admitted;
@@ -256,6 +255,11 @@ impl Limiter {
         let entry = self.table.at(place);
         entry.used_ns = now_ns;
         entry.end_lease(returned, granted_ns);
+        if returned > 0 && entry.valid_ns > now_ns {
+            // The home need not wait for the lease that it booked while there was no credit.
+            let booked = std::mem::take(&mut entry.leased);
+            entry.end_lease(booked, entry.granted_ns);
+        }
         if owed > 0 {
             entry.begin_use(now_ns);
             entry.bucket.book(rate, owed, now_ns);
@@ -303,12 +307,19 @@ impl Limiter {
             return self.return_lease(from, message, granted);
         }
         entry.requested = None;
-        if entry.leased == 0 {
-            (entry.valid_ns, entry.granted_ns) = (0, granted_ns);
+        // A lease that waits would keep the requests waiting that may be spent now.
+        let takes = wait_ns == 0 || entry.is_low();
+        let capacity = match takes {
+            true => share.saturating_sub(entry.leased),
+            false => 0,
+        };
+        if takes {
+            if entry.leased == 0 {
+                (entry.valid_ns, entry.granted_ns) = (0, granted_ns);
+            }
+            entry.valid_ns = entry.valid_ns.max(now_ns + wait_ns);
+            entry.leased += granted.min(capacity);
         }
-        entry.valid_ns = entry.valid_ns.max(now_ns + wait_ns);
-        let capacity = share.saturating_sub(entry.leased);
-        entry.leased += granted.min(capacity);
         if entry.owed > 0 {
             // Spent while the message was on its way: the other shards must not count on it.
             self.request_lease(place, now_ns);

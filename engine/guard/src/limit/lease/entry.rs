@@ -54,6 +54,11 @@ impl Entry {
         self.leased > 0 && self.valid_ns <= now_ns
     }
 
+    /// Whether the lease is nearly spent, so that the next one is due.
+    pub(super) fn is_low(&self) -> bool {
+        self.leased <= lease_of(self.rate) / 4
+    }
+
     /// Whether a lease is on its way.
     pub(super) fn is_pending(&self, now_ns: u64) -> bool {
         let is_recent = |(since_ns, _): (u64, u32)| now_ns.saturating_sub(since_ns) < LOST_NS;

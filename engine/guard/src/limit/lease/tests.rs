@@ -355,3 +355,28 @@ fn a_request_that_another_limit_refuses_is_given_back() {
         assert_ne!(limiter.spend(key, rate, 0), Spend::Admitted);
     }
 }
+
+#[test]
+fn all_of_the_burst_of_a_low_rate_is_admitted_while_a_shard_asks_for_it() {
+    let rate = Rate::new(1, 3600, 40).unwrap();
+    for seed in 0..100 {
+        let mut rng = Rng::seeded(seed);
+        let shards = 2 + rng.below(3) as usize;
+        let mut server = Server::new(shards as u16, rng.below(100) * STEP_NS);
+        let key = key_of(seed, rate);
+        let last = rng.below(shards as u64) as usize;
+        let mut admitted = 0;
+        for step in 0..4 * SECOND / STEP_NS {
+            server.step();
+            // After a second, one shard alone goes on: the others return what they have left.
+            let shard = match step < SECOND / STEP_NS {
+                true => rng.below(shards as u64) as usize,
+                false => last,
+            };
+            if rng.below(20) == 0 {
+                admitted += u32::from(server.spend(shard, key, rate));
+            }
+        }
+        assert!(admitted >= rate.burst(), "seed {seed}: {admitted}");
+    }
+}
