@@ -1,6 +1,7 @@
 //! The `corelane` binary: an allocator and the commands, one file for each.
 
 mod access_file;
+mod admin;
 mod audit;
 mod bounded_file;
 mod check;
@@ -65,6 +66,8 @@ enum Command {
     /// Print a script that completes the command line in a shell.
     Completions(completions::CompletionsArguments),
     #[command(flatten)]
+    Admin(admin::AdminCommand),
+    #[command(flatten)]
     Client(client::ClientCommand),
 }
 
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::Metrics(arguments) => metrics::run(arguments),
         Command::Pins(command) => pins::run(&command),
         Command::Completions(arguments) => completions::run(&arguments, Cli::command()),
+        Command::Admin(command) => admin::run(&command),
         Command::Client(command) => client::run(&command),
     }
 }
