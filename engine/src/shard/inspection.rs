@@ -12,6 +12,10 @@ use serde::Serialize;
 
 /// The tables that can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "only the control socket lists them")
+)]
 pub(crate) enum Listed {
     Connections,
     /// Connections with an open stream of events.
@@ -70,6 +74,10 @@ pub(crate) struct Inspection {
 
 impl Inspection {
     /// Leaves a request, in the place of one that was not answered. The shard must be woken then.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(dead_code, reason = "only the control socket lists them")
+    )]
     pub(crate) fn leave(&self, request: InspectionRequest) {
         *self.request.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
         self.is_waiting.store(true, Ordering::Release);

@@ -70,6 +70,10 @@ pub(crate) enum Source {
 
 /// A histogram on the page of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(test, feature = "metrics")),
+    expect(dead_code, reason = "only the exposition reads all of them")
+)]
 pub(crate) enum ShardHistogram {
     Queue,
     Handler,
