@@ -1,27 +1,60 @@
-//! Calls of entries that upstreams have: from a permitted request to one on its way.
+//! Requests for entries that upstreams have: from a permitted request to one on its way.
 //!
 //! The upstream checks the arguments. The text of the params goes on as the client sent it; only in
 //! a batch, whose messages have no text of their own, it is written anew.
 
 use std::borrow::Cow;
 
+use corelane_gateway::relay::Replaced;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value};
 
 use super::calls::Rest;
 use super::context::invalid_params;
 use super::disposition::Disposition;
+use super::handler_kind::HandlerKind;
 use super::start::{HandlerRequest, Starter};
 use crate::upstream::entry::RelayedEntry;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::Recipient;
+
+/// The way of a request to its upstream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route<'a> {
+    /// The number of the upstream.
+    upstream: u16,
+    /// The member by which the upstream finds its entry.
+    replaced: Replaced<'a>,
+    /// The tool, if it is one: its arguments are changed, and repeated in the head.
+    tool: Option<&'a RelayedEntry>,
+}
+
+impl<'a> Route<'a> {
+    /// The way of a request whose arguments go through as they are.
+    pub(super) fn to(upstream: u16, replaced: Replaced<'a>) -> Route<'a> {
+        Route {
+            upstream,
+            replaced,
+            tool: None,
+        }
+    }
+
+    /// The way of a call of a tool.
+    pub(super) fn to_tool(tool: &'a RelayedEntry) -> Route<'a> {
+        Route {
+            upstream: tool.upstream,
+            replaced: Replaced::Name(&tool.original),
+            tool: Some(tool),
+        }
+    }
+}
 
 impl Starter<'_> {
     /// Begins a call at an upstream. Everything about the client was checked but its limits.
     pub(super) fn relay(
         &mut self,
         mut request: HandlerRequest<'_>,
-        entry: &RelayedEntry,
+        route: &Route<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
@@ -47,16 +80,16 @@ impl Starter<'_> {
         let call = self.calls.begin(options);
         call.set_holder(holder);
         let new = NewRelay {
-            upstream: entry.upstream,
+            upstream: route.upstream,
             method: request.kind.method(),
-            original: Some(&entry.original),
+            replaced: Some(route.replaced),
             params: &params,
-            fixed: Some(&entry.fixed),
-            header_params: &entry.header_params,
+            fixed: route.tool.map(|it| &it.fixed),
+            header_params: route.tool.map_or(&[], |it| &it.header_params),
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
-            // An annotation would have to be trusted.
-            is_repeatable: false,
+            // What a tool does, only annotations say, which would have to be trusted.
+            is_repeatable: request.kind != HandlerKind::Tool,
         };
         // The entry gets this very key: nothing is kept in between.
         let recipient = Recipient::Call(call.clone(), call.key(), era);

@@ -12,9 +12,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config::Upstream;
+use corelane_protocol::mcp::lifecycle::Feature;
 use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::mcp::subscription::ListKind;
+use corelane_protocol::mcp::subscription;
 
 use endpoint::{Place, check};
 use tracked::{Step, Tracked};
@@ -22,7 +24,7 @@ use tracked::{Step, Tracked};
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::upstream_error::UpstreamError;
-use crate::catalog::tool::Tool;
+use crate::catalog::{Entries, RelayedList};
 use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
@@ -58,6 +60,22 @@ pub(super) fn check_upstream(
         place,
         endpoint,
     })
+}
+
+/// Declares what upstreams may have, and their schemes. A client sees the same capabilities before
+/// they are read, and while they are down.
+pub(super) fn declare(upstreams: &[ServedUpstream], entries: &mut Entries) {
+    if upstreams.is_empty() {
+        return;
+    }
+    for feature in [Feature::Prompts, Feature::Resources, Feature::Completions] {
+        entries.offer.insert(feature);
+    }
+    for (number, served) in (0..).zip(upstreams) {
+        let schemes = served.upstream.schemes.iter();
+        let schemes = schemes.map(|scheme| (number, scheme.clone()));
+        entries.schemes.extend(schemes);
+    }
 }
 
 /// The board of a server with these upstreams, if there are any.
@@ -185,7 +203,7 @@ impl Control {
                 });
                 self.shards[shard].wake();
             }
-            Step::Changed => self.publish_tools(),
+            Step::Changed(kinds) => kinds.into_iter().for_each(|kind| self.publish(kind)),
         }
     }
 
@@ -221,21 +239,28 @@ impl Control {
         }
     }
 
-    /// Puts the tools of all upstreams into the catalog.
-    fn publish_tools(&self) {
+    /// Puts the entries of all upstreams of one kind into the catalog.
+    fn publish(&self, kind: ListKind) {
         let tracked = self.tracked.iter();
-        let tools: Vec<Tool> = tracked.flat_map(Tracked::tools).collect();
+        let entries = tracked.flat_map(|it| it.entries(kind).iter().cloned());
+        let entries: RelayedList = entries.collect();
         let mut faults = Vec::new();
-        let changed = self.handle.updates().change(ListKind::Tools, |plan| {
-            let (plan, left_out) = plan.with_relayed(tools);
+        let list = match kind {
+            ListKind::Tools => subscription::ListKind::Tools,
+            ListKind::Prompts => subscription::ListKind::Prompts,
+            ListKind::Resources | ListKind::Templates => subscription::ListKind::Resources,
+        };
+        let changed = self.handle.updates().change(list, |plan| {
+            let (plan, left_out) = plan.with_relayed(kind, entries);
             faults = left_out;
             Ok(plan)
         });
         for fault in faults {
-            tracing::warn!(%fault, "a tool of an upstream is hidden");
+            tracing::warn!(%fault, "an entry of an upstream is hidden");
         }
         if let Err(error) = changed {
-            tracing::error!(%error, "the tools of upstreams are not in the catalog");
+            let list = kind.method();
+            tracing::error!(%error, list, "entries of upstreams are not in the catalog");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An entry of the catalog that an upstream executes.
+//! An entry of the catalog that an upstream has: it handles the requests.
 
 use corelane_protocol::binding::header_param::HeaderParam;
 use serde_json::Map;
@@ -9,8 +9,10 @@ use serde_json::Map;
 pub(crate) struct RelayedEntry {
     /// The number of the upstream, in the order of the configuration.
     pub(crate) upstream: u16,
-    /// The name that the upstream has for it.
+    /// The name, the URI or the template that the upstream has for it.
     pub(crate) original: Box<str>,
+    /// Whether the upstream suggests values for arguments.
+    pub(crate) has_completions: bool,
     /// Arguments that clients do not choose.
     pub(crate) fixed: Map<String, serde_json::Value>,
     /// Arguments that modern requests repeat in their heads.

@@ -179,8 +179,8 @@ impl Reception {
 
     fn take_message(&mut self, text: &[u8], queue: &EventQueue) {
         let era = match &self.recipient {
-            Recipient::Call(_, _, era) => *era,
-            Recipient::Control(..) => Era::Modern,
+            Recipient::Call(_, _, era) => Some(*era),
+            Recipient::Control(..) => None,
             Recipient::Nobody => return,
         };
         let incoming = match read_message(text, self.id) {

@@ -2,6 +2,8 @@
 
 #[path = "gateway/faults.rs"]
 mod faults;
+#[path = "gateway/features.rs"]
+mod features;
 #[path = "gateway/links.rs"]
 mod links;
 #[path = "gateway/real.rs"]

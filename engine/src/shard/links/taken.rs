@@ -31,7 +31,7 @@ impl Links {
             let new = NewRelay {
                 upstream: request.upstream,
                 method: request.method,
-                original: None,
+                replaced: None,
                 params: request.params.as_bytes(),
                 fixed: None,
                 header_params: &[],

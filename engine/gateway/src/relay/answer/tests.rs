@@ -6,7 +6,7 @@ use corelane_protocol::mcp::era::Era;
 
 fn part(text: &str, era: Era) -> RelayedPart {
     let message = read_message(text.as_bytes(), 7).expect(text);
-    RelayedPart::of(text.as_bytes(), &message, era).expect("an answer")
+    RelayedPart::of(text.as_bytes(), &message, Some(era)).expect("an answer")
 }
 
 /// The result or error that a client gets.
@@ -37,6 +37,27 @@ fn a_legacy_client_gets_no_member_of_the_modern_era() {
         panic!("a result");
     };
     assert!(is_error);
+}
+
+#[test]
+fn a_result_is_for_its_client_alone() {
+    let text = |scope: &str| {
+        format!(r#"{{"id":7,"result":{{"cacheScope":{scope},"ttlMs":5.0,"m":[ ]}}}}"#)
+    };
+    for scope in [r#""public""#, "1", r#""pr\u0069vate""#] {
+        let expected = r#"{"ttlMs":5.0,"m":[ ],"cacheScope":"private"}"#;
+        assert_eq!(relayed(&text(scope), Era::Modern), expected);
+        assert_eq!(relayed(&text(scope), Era::Legacy), r#"{"m":[ ]}"#);
+    }
+    let private = text(r#""private""#);
+    let expected = r#"{"cacheScope":"private","ttlMs":5.0,"m":[ ]}"#;
+    assert_eq!(relayed(&private, Era::Modern), expected);
+    let public = text(r#""public""#);
+    let message = read_message(public.as_bytes(), 7).expect("a result");
+    let own = RelayedPart::of(public.as_bytes(), &message, None);
+    assert!(
+        matches!(own, Some(RelayedPart::Result { json, .. }) if json.starts_with(b"{\"cacheScope\":\"public\""))
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config;
 use corelane_gateway::relay::RelayedPart;
 use serde_json::{Value, json};
@@ -52,10 +53,12 @@ impl Run {
     }
 
     fn names(&self) -> Vec<String> {
-        self.tracked
-            .tools()
-            .map(|tool| tool.name().to_owned())
-            .collect()
+        self.keys(ListKind::Tools)
+    }
+
+    fn keys(&self, kind: ListKind) -> Vec<String> {
+        let entries = self.tracked.entries(kind).iter();
+        entries.map(|(key, _)| key.to_string()).collect()
     }
 
     /// Reads a list of these tools from the start.
@@ -69,6 +72,10 @@ impl Run {
     }
 }
 
+fn tools_changed() -> Step {
+    Step::Changed(vec![ListKind::Tools])
+}
+
 fn modern() -> Value {
     json!({ "supportedVersions": ["2026-07-28", "2025-11-25"], "capabilities": { "tools": {} } })
 }
@@ -80,12 +87,12 @@ fn tool(name: &str) -> Value {
 #[test]
 fn lists_are_read_at_the_start_and_again_after_their_time() {
     let mut run = Run::new("");
-    assert_eq!(run.read(&json!([tool("a")])), Step::Changed);
+    assert_eq!(run.read(&json!([tool("a")])), tools_changed());
     assert_eq!(run.names(), ["up_a"]);
     let refresh = Duration::from_millis(run.settings.refresh_ms);
     assert_eq!(run.tracked.due() - run.now, refresh);
     assert_eq!(run.read(&json!([tool("a")])), Step::Wait, "nothing changed");
-    assert_eq!(run.read(&json!([tool("a"), tool("b")])), Step::Changed);
+    assert_eq!(run.read(&json!([tool("a"), tool("b")])), tools_changed());
     assert_eq!(run.names(), ["up_a", "up_b"]);
 }
 
@@ -100,7 +107,7 @@ fn all_pages_are_read() {
         next,
         Step::Request("tools/list", r#"{"cursor":"2\""}"#.to_owned())
     );
-    assert_eq!(run.answer(&json!({ "tools": [tool("b")] })), Step::Changed);
+    assert_eq!(run.answer(&json!({ "tools": [tool("b")] })), tools_changed());
     assert_eq!(run.names(), ["up_a", "up_b"]);
 }
 
@@ -122,14 +129,14 @@ fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
     };
     assert_eq!(waits[..6], [1, 2, 4, 8, 16, 30]);
     assert_eq!(waits.iter().max(), Some(&BACKOFF_MAX.as_secs()));
-    assert_eq!(step, Step::Changed);
+    assert_eq!(step, tools_changed());
     assert!(run.names().is_empty());
     let stale = run.now - begun;
     assert!(
         stale > STALE_MAX && stale < STALE_MAX + 2 * BACKOFF_MAX,
         "{stale:?}"
     );
-    assert_eq!(run.read(&json!([tool("a")])), Step::Changed);
+    assert_eq!(run.read(&json!([tool("a")])), tools_changed());
 }
 
 #[test]
@@ -165,6 +172,32 @@ fn answers_that_are_none_fail_the_step() {
 }
 
 #[test]
+fn each_list_is_read_that_the_server_has() {
+    let mut run = Run::new("");
+    run.wait();
+    run.address();
+    let request = |method| Step::Request(method, "{}".to_owned());
+    let described = json!({
+        "supportedVersions": ["2026-07-28"],
+        "capabilities": { "tools": null, "prompts": {}, "resources": {}, "completions": {} },
+    });
+    assert_eq!(run.answer(&described), request("prompts/list"));
+    let prompts = json!({ "prompts": [{ "name": "p" }, { "title": "no name" }] });
+    assert_eq!(run.answer(&prompts), request("resources/list"));
+    let resources = json!({ "resources": [{ "uri": "a:b", "name": "n" }] });
+    assert_eq!(run.answer(&resources), request("resources/templates/list"));
+    let lacks = RelayedPart::Error(br#"{"code":-32601,"message":"none"}"#.to_vec());
+    let step = run.tracked.handle_answer(&lacks, run.now, &run.settings);
+    let changed = vec![ListKind::Prompts, ListKind::Resources];
+    assert_eq!(step, Step::Changed(changed));
+    assert!(!run.tracked.has_failed, "it has no templates");
+    assert_eq!(run.keys(ListKind::Prompts), ["up_p"]);
+    assert_eq!(run.keys(ListKind::Resources), ["a:b"]);
+    let (_, prompt) = &run.tracked.entries(ListKind::Prompts)[0];
+    assert!(prompt.has_completions);
+}
+
+#[test]
 fn an_answer_that_comes_too_late_changes_nothing() {
     let mut run = Run::new("");
     run.read(&json!([tool("a")]));
@@ -187,7 +220,7 @@ fn tools_that_no_request_can_be_made_for_are_hidden() {
         { "name": "text", "inputSchema": annotated("string") },
         tool("seen"),
     ]);
-    assert_eq!(run.read(&tools), Step::Changed);
+    assert_eq!(run.read(&tools), tools_changed());
     assert_eq!(run.names(), ["up_text", "up_seen"]);
     let mut without = Run::new("");
     without.wait();
