@@ -45,8 +45,8 @@ use guarded::{Guarded, ToolLimits};
 use ordered_registry::OrderedRegistry;
 use page::Pages;
 pub(crate) use plan::{Entries, List, Plan};
-pub(crate) use relayed::RelayedList;
 use prompt::PromptParts;
+pub(crate) use relayed::RelayedList;
 use resource::{ResourceParts, TemplateParts};
 use tool::ToolParts;
 

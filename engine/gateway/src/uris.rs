@@ -145,7 +145,7 @@ fn authority_key(uri: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-        use super::{UriRoutes, namespaced, original};
+    use super::{UriRoutes, namespaced, original};
 
     #[test]
     fn a_namespaced_uri_leads_back_to_the_original() {

@@ -10,9 +10,7 @@ use corelane_gateway::uris::UriRoutes;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
-use super::checked::{
-    checked, checked_prompt, checked_resource, checked_template, checked_tool,
-};
+use super::checked::{checked, checked_prompt, checked_resource, checked_template, checked_tool};
 use super::defect::CatalogError;
 use super::listed::Listed as _;
 use super::lists::Lists;

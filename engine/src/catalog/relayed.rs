@@ -98,7 +98,10 @@ fn exchange<P: Listed>(
     for (key, entry) in entries {
         let name = String::from(key);
         let checked = match keys.insert(name.clone()) {
-            false => Err(CatalogError::Duplicate { kind: P::WORD, name }),
+            false => Err(CatalogError::Duplicate {
+                kind: P::WORD,
+                name,
+            }),
             true => check(name, entry).and_then(|part| match P::HAS_NAMES {
                 true => distinct_name(&mut distinct, part),
                 false => Ok(part),

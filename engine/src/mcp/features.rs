@@ -154,12 +154,14 @@ enum Found {
 }
 
 fn find_resource(catalog: &Catalog, uri: &str) -> Option<Found> {
-    let found = |relayed: &Option<Arc<RelayedEntry>>, runner: &Rc<ReadRunner>, variables| {
-        match relayed {
+    let found =
+        |relayed: &Option<Arc<RelayedEntry>>, runner: &Rc<ReadRunner>, variables| match relayed {
             Some(entry) => Found::Upstream(entry.upstream),
-            None => Found::Here(Rc::clone(runner), ReadRequest::new(uri.to_owned(), variables)),
-        }
-    };
+            None => Found::Here(
+                Rc::clone(runner),
+                ReadRequest::new(uri.to_owned(), variables),
+            ),
+        };
     if let Some(resource) = catalog.resource(uri) {
         return Some(found(&resource.parts.relayed, &resource.runner, Vec::new()));
     }

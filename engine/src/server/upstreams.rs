@@ -4,7 +4,9 @@
 //! upstream touches its own entries only, and neither the start of the server nor a call of another
 //! upstream waits for it. The shards never wait for this thread.
 
+mod answers;
 mod endpoint;
+mod listener;
 mod tracked;
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::subscription;
 
 use endpoint::{Place, check};
-use tracked::{Step, Tracked};
+use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
@@ -124,6 +126,7 @@ impl UpstreamThread {
         settings: Gateway,
     ) -> Result<UpstreamThread> {
         let (events, received) = channel();
+        board.set_control(events.clone());
         let now = Instant::now();
         let tracked = (0..).zip(upstreams);
         let tracked = tracked.map(|(number, it)| Tracked::new(number, it.upstream, it.place, now));
@@ -159,8 +162,8 @@ impl Control {
         loop {
             let now = Instant::now();
             for upstream in 0..self.tracked.len() {
-                if self.tracked[upstream].due() <= now {
-                    let step = self.tracked[upstream].handle_due(now, &self.settings);
+                while self.tracked[upstream].due() <= now {
+                    let step = self.with(upstream, Tracked::handle_due);
                     self.take(upstream, step);
                 }
             }
@@ -169,24 +172,51 @@ impl Control {
             match received.recv_timeout(wait) {
                 Ok(ControlEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(ControlEvent::Answer(upstream, part)) => {
-                    let upstream = usize::from(upstream);
-                    let tracked = &mut self.tracked[upstream];
-                    let step = tracked.handle_answer(&part, Instant::now(), &self.settings);
-                    self.take(upstream, step);
-                }
-                Ok(ControlEvent::Resolved(upstream, address)) => {
-                    let upstream = usize::from(upstream);
-                    let tracked = &mut self.tracked[upstream];
-                    let now = Instant::now();
-                    let (step, is_new) = tracked.handle_address(address, now, &self.settings);
-                    if is_new {
-                        self.publish_addresses();
-                    }
-                    self.take(upstream, step);
-                }
+                Ok(event) => self.handle(event),
             }
         }
+    }
+
+    fn handle(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Answer(upstream, part) => {
+                let upstream = usize::from(upstream);
+                let step = self.with(upstream, |it, turn| it.handle_answer(&part, turn));
+                self.take(upstream, step);
+            }
+            ControlEvent::Resolved(upstream, address) => {
+                let upstream = usize::from(upstream);
+                let (step, is_new) =
+                    self.with(upstream, |it, turn| it.handle_address(address, turn));
+                if is_new {
+                    self.publish_addresses();
+                }
+                self.take(upstream, step);
+            }
+            ControlEvent::Subscription(upstream, event) => {
+                self.with(usize::from(upstream), |it, turn| {
+                    it.handle_subscription(event, turn);
+                });
+            }
+            ControlEvent::ExpiredListUsed => {
+                let now = Instant::now();
+                for tracked in &mut self.tracked {
+                    tracked.handle_expired_use(now);
+                }
+            }
+            ControlEvent::Stop => {}
+        }
+    }
+
+    /// Lets an upstream handle something now.
+    fn with<T>(&mut self, upstream: usize, handle: impl FnOnce(&mut Tracked, Turn<'_>) -> T) -> T {
+        let turn = Turn {
+            now: Instant::now(),
+            // Without random numbers times are not spread.
+            random: getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX)),
+            settings: &self.settings,
+        };
+        handle(&mut self.tracked[upstream], turn)
     }
 
     /// Does the next step for an upstream.
@@ -194,17 +224,30 @@ impl Control {
         match step {
             Step::Wait => {}
             Step::Resolve => self.resolve(upstream),
-            Step::Request(method, params) => {
-                let shard = self.board.request(ControlRequest {
-                    upstream: upstream as u16,
-                    method,
-                    params,
-                    reply: self.events.clone(),
-                });
-                self.shards[shard].wake();
+            Step::Request(method, params) => self.request(upstream, (method, params), false),
+            Step::Subscribe(params) => {
+                self.request(upstream, ("subscriptions/listen", params), true);
             }
+            Step::Expire => self.board.expire_lists(),
             Step::Changed(kinds) => kinds.into_iter().for_each(|kind| self.publish(kind)),
         }
+    }
+
+    /// Has a shard send a request.
+    fn request(
+        &self,
+        upstream: usize,
+        (method, params): (&'static str, String),
+        is_subscription: bool,
+    ) {
+        let shard = self.board.request(ControlRequest {
+            upstream: upstream as u16,
+            method,
+            params,
+            is_subscription,
+            reply: self.events.clone(),
+        });
+        self.shards[shard].wake();
     }
 
     /// Looks the address of an upstream up on a thread of its own: that may take long.

@@ -20,7 +20,7 @@ use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
-use super::board::UpstreamTable;
+use super::board::{UpstreamBoard, UpstreamTable};
 use super::relay::{Recipient, Relay, RelayKey};
 use crate::handler::event_queue::EventQueue;
 
@@ -38,6 +38,7 @@ pub(crate) struct UpstreamPort {
     body: RefCell<Vec<u8>>,
     spare: RefCell<Vec<Chunk>>,
     event_queue: Rc<EventQueue>,
+    board: Arc<UpstreamBoard>,
 }
 
 /// Something for the shard to do.
@@ -93,12 +94,13 @@ pub(crate) struct RelayTicket {
 impl UpstreamPort {
     /// A port without calls. The messages of answers have at most `message_bytes_max` bytes.
     pub(crate) fn new(
-        table: Arc<UpstreamTable>,
+        board: Arc<UpstreamBoard>,
         message_bytes_max: usize,
         event_queue: Rc<EventQueue>,
     ) -> UpstreamPort {
         UpstreamPort {
-            table: RefCell::new(table),
+            table: RefCell::new(board.present()),
+            board,
             message_bytes_max,
             relays: RefCell::default(),
             commands: RefCell::default(),
@@ -186,6 +188,11 @@ impl UpstreamPort {
         end_request_head(&mut out, Some(body.len()));
         out.extend_from_slice(&body);
         Ok(out)
+    }
+
+    /// A client reads a list.
+    pub(crate) fn use_list(&self) {
+        self.board.use_list();
     }
 
     /// Takes the next command.

@@ -89,7 +89,10 @@ mod tests {
         let found = found(text, false);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("line 2: invalid name"), "{found:?}");
-        assert!(found[1].starts_with("line 5: give exactly one"), "{found:?}");
+        assert!(
+            found[1].starts_with("line 5: give exactly one"),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use corelane_protocol::jsonrpc::{Id, MembersFault, MessageMembers};
 use corelane_protocol::jsonrpc::{find_members, is_name, visit_members};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::subscription::{self, ListKind};
 use serde::de::IgnoredAny;
 
 /// Members of a result that legacy clients do not know.
@@ -54,6 +55,10 @@ pub enum Incoming {
         /// The params.
         params: Range<usize>,
     },
+    /// The upstream begins a subscription.
+    Acknowledged,
+    /// A list has changed.
+    ListChanged(ListKind),
     /// Something else, which is dropped: another notification, or a request.
     Other,
 }
@@ -197,6 +202,12 @@ fn notification(
     id: u64,
 ) -> Result<Incoming, AnswerFault> {
     let method: String = serde_json::from_slice(&text[method]).map_err(|_| AnswerFault::Shape)?;
+    if let Some(list) = ListKind::by_notification(&method) {
+        return Ok(Incoming::ListChanged(list));
+    }
+    if method == subscription::ACKNOWLEDGED {
+        return Ok(Incoming::Acknowledged);
+    }
     let Some(params) = params.filter(|range| text[range.start] == b'{') else {
         return Ok(Incoming::Other);
     };
@@ -273,7 +284,9 @@ fn code_for(code: i64, era: Option<Era>) -> Option<i64> {
         (HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_REVISION, _) => {
             Some(error_code::INTERNAL_ERROR)
         }
-        (code, Some(Era::Modern)) if RESERVED_CODES.contains(&code) => Some(error_code::INTERNAL_ERROR),
+        (code, Some(Era::Modern)) if RESERVED_CODES.contains(&code) => {
+            Some(error_code::INTERNAL_ERROR)
+        }
         _ => None,
     }
 }

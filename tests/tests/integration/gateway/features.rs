@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::Gateway;
 
+/// A result of `resources/read`.
+const READ: &str = r#"{"contents":[],"resultType":"complete","ttlMs":5,"cacheScope":"public"}"#;
 const DIGITS: &str = "1234567890123456789012345678901234567890";
 
 /// A mock with one entry of each kind.
@@ -26,24 +28,40 @@ fn with_features(script: impl Fn(&Received) -> Act + Send + Sync + 'static) -> M
 }
 
 fn exchange(connection: &mut Connection, method: &str, params: Value) -> Value {
-    let request = Request::modern(1, method, params);
+    let uri = params["uri"].as_str().map(str::to_owned);
+    let mut request = Request::modern(1, method, params);
+    if let Some(uri) = uri {
+        request = request.field("Mcp-Name", &uri);
+    }
     connection.exchange(&request).answer()
 }
 
-/// The entries of a list, once the upstream was read.
-fn listed(gateway: &Gateway, method: &str, member: &str) -> Vec<Value> {
-    let mut connection = gateway.connect();
-    wait_until("the list has an entry", || {
-        let answer = exchange(&mut connection, method, json!({}));
-        let entries = answer["result"][member].as_array().cloned();
-        entries.filter(|entries| !entries.is_empty())
-    })
+/// The entries of upstreams in a list.
+fn listed(connection: &mut Connection, method: &str, member: &str) -> Vec<Value> {
+    let answer = exchange(connection, method, json!({}));
+    let entries = answer["result"][member].as_array().cloned();
+    let mut entries = entries.expect("a list");
+    // The others are of this server.
+    entries.retain(|entry| {
+        let key = ["uri", "uriTemplate", "name"].map(|key| entry[key].as_str());
+        let key = key.into_iter().flatten().next().unwrap_or_default();
+        key.starts_with("docs://") || key.starts_with("up_") || key.starts_with("two_")
+    });
+    entries
 }
 
 /// A gateway in front of the mock, which was read.
 fn before(mock: &MockUpstream) -> Gateway {
     let gateway = Gateway::start(&mock.section("up"));
-    listed(&gateway, "resources/templates/list", "resourceTemplates");
+    let mut connection = gateway.connect();
+    wait_until("the upstream is read", || {
+        let templates = listed(
+            &mut connection,
+            "resources/templates/list",
+            "resourceTemplates",
+        );
+        (!templates.is_empty()).then_some(())
+    });
     gateway
 }
 
@@ -55,9 +73,9 @@ fn prompts_are_listed_and_filled_in_by_their_upstream() {
     let sent = result.replace("\r\n", "  ");
     let mock = with_features(move |received| Act::Send(result_of(received, &result)));
     let gateway = before(&mock);
-    let prompts = listed(&gateway, "prompts/list", "prompts");
-    assert_eq!(prompts[0]["name"], "up_ask_it");
     let mut connection = gateway.connect();
+    let prompts = listed(&mut connection, "prompts/list", "prompts");
+    assert_eq!(prompts[0]["name"], "up_ask_it");
     let params = json!({ "name": "up_ask_it", "arguments": { "a": "x" } });
     let request = Request::modern(1, "prompts/get", params);
     let text = connection.exchange(&request).text();
@@ -73,15 +91,11 @@ fn prompts_are_listed_and_filled_in_by_their_upstream() {
 
 #[test]
 fn resources_keep_their_uris_and_each_read_is_for_its_client() {
-    let mock = with_features(|received| {
-        let result =
-            r#"{"contents":[],"resultType":"complete","ttlMs":5,"cacheScope":"public"}"#;
-        Act::Send(result_of(received, result))
-    });
+    let mock = with_features(|received| Act::Send(result_of(received, READ)));
     let gateway = before(&mock);
-    let resources = listed(&gateway, "resources/list", "resources");
-    assert_eq!(resources[0]["uri"], "docs://up/start");
     let mut connection = gateway.connect();
+    let resources = listed(&mut connection, "resources/list", "resources");
+    assert_eq!(resources[0]["uri"], "docs://up/start");
     // One of the list, one of the template, and one that only its authority leads to.
     let uris = ["docs://up/start", "docs://up/page/3", "docs://up/other?x=1"];
     for uri in uris {
@@ -89,7 +103,7 @@ fn resources_keep_their_uris_and_each_read_is_for_its_client() {
         let expected = json!({
             "contents": [], "resultType": "complete", "ttlMs": 5, "cacheScope": "private",
         });
-        assert_eq!(answer["result"], expected, "{uri}");
+        assert_eq!(answer["result"], expected, "{uri}: {answer}");
     }
     let reads = mock.received_of("resources/read");
     let sent: Vec<_> = reads.iter().map(|it| it.field("Mcp-Name")).collect();
@@ -162,36 +176,36 @@ fn a_legacy_client_gets_prompts_and_resources_of_a_modern_upstream() {
 fn the_first_upstream_of_the_file_keeps_a_uri_that_two_have() {
     let answer = |name: &'static str| {
         move |received: &Received| {
-            let result = json!({ "contents": [], "resultType": "complete", "from": name });
+            let mut result: Value = serde_json::from_str(READ).expect("JSON");
+            result["from"] = json!(name);
             Act::Send(result_of(received, &result.to_string()))
         }
     };
-    let (first, second) = (with_features(answer("first")), with_features(answer("second")));
-    let sections = first.section("one") + &second.section("two");
+    let (first, second) = (
+        with_features(answer("first")),
+        with_features(answer("second")),
+    );
+    let sections = first.section("up") + &second.section("two");
     let gateway = Gateway::start(&sections);
     let mut connection = gateway.connect();
     wait_until("both are read", || {
-        let prompts = exchange(&mut connection, "prompts/list", json!({}));
-        (prompts["result"]["prompts"].as_array()?.len() == 2).then_some(())
+        let prompts = listed(&mut connection, "prompts/list", "prompts");
+        (prompts.len() == 2).then_some(())
     });
     let read = json!({ "uri": "docs://up/start" });
     wait_until("the first one has it", || {
         let answer = exchange(&mut connection, "resources/read", read.clone());
         (answer["result"]["from"] == "first").then_some(())
     });
-    let listed = exchange(&mut connection, "resources/list", json!({}));
-    let resources = listed["result"]["resources"].as_array().map(Vec::len);
-    assert_eq!(resources, Some(1));
+    let resources = listed(&mut connection, "resources/list", "resources");
+    assert_eq!(resources.len(), 1);
 }
 
 #[test]
 fn a_read_whose_connection_ends_is_made_again() {
     let mock = with_features(|received| match received.connection {
         0 => Act::Reset,
-        _ => {
-            let result = r#"{"contents":[],"resultType":"complete"}"#;
-            Act::Send(result_of(received, result))
-        }
+        _ => Act::Send(result_of(received, READ)),
     });
     let gateway = before(&mock);
     let mut connection = gateway.connect();
