@@ -13,7 +13,6 @@ use super::context::invalid_params;
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use super::permissions::{Denied, Use};
-use super::relaying::Route;
 use super::start::{HandlerRequest, Starter};
 use crate::catalog::completer::ShardCompleters;
 use crate::catalog::prompt::PromptParts;
@@ -21,7 +20,7 @@ use crate::catalog::{Catalog, ShardPrompt, ShardTemplate};
 use crate::handler::outcome::Answer;
 use crate::handler::runner::ReadRunner;
 use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
-use crate::upstream::entry::RelayedEntry;
+use crate::upstream::entry::{RelayedEntry, Route};
 
 impl Starter<'_> {
     /// Runs the handler of a request.

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use corelane_gateway::relay::Replaced;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value};
 
@@ -14,40 +13,9 @@ use super::context::invalid_params;
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use super::start::{HandlerRequest, Starter};
-use crate::upstream::entry::RelayedEntry;
+use crate::upstream::entry::Route;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::Recipient;
-
-/// The way of a request to its upstream.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Route<'a> {
-    /// The number of the upstream.
-    upstream: u16,
-    /// The member by which the upstream finds its entry.
-    replaced: Replaced<'a>,
-    /// The tool, if it is one: its arguments are changed, and repeated in the head.
-    tool: Option<&'a RelayedEntry>,
-}
-
-impl<'a> Route<'a> {
-    /// The way of a request whose arguments go through as they are.
-    pub(super) fn to(upstream: u16, replaced: Replaced<'a>) -> Route<'a> {
-        Route {
-            upstream,
-            replaced,
-            tool: None,
-        }
-    }
-
-    /// The way of a call of a tool.
-    pub(super) fn to_tool(tool: &'a RelayedEntry) -> Route<'a> {
-        Route {
-            upstream: tool.upstream,
-            replaced: Replaced::Name(&tool.original),
-            tool: Some(tool),
-        }
-    }
-}
 
 impl Starter<'_> {
     /// Begins a call at an upstream. Everything about the client was checked but its limits.

@@ -24,7 +24,6 @@ use super::outbox::Outbox;
 use super::permissions::{Denied, Permissions, Use};
 use super::questions::Questions;
 use super::rate_limits::{Counted, RateLimits};
-use super::relaying::Route;
 use super::session_id::SessionId;
 use super::sessions::Sessions;
 use super::streams::Streams;
@@ -148,7 +147,7 @@ impl Starter<'_> {
             return self.context.refuse(Some(id), reason, out);
         }
         if let Some(relayed) = &tool.parts.relayed {
-            return self.relay(request, &Route::to_tool(relayed), out);
+            return self.relay(request, &relayed.route(), out);
         }
         let checked = request
             .inbound

@@ -15,9 +15,9 @@ use crate::profile::Profile;
 
 impl Server {
     /// Adds other MCP servers, whose entries become those of this one: tools and prompts under the
-    /// names that their configuration gives them, resources under their URIs. They are read in the background,
-    /// so the server starts without those that are down. `[[upstream]]` of the access file adds
-    /// others.
+    /// names that their configuration gives them, resources under their URIs. They are read in the
+    /// background, so the server starts without those that are down. `[[upstream]]` of the access
+    /// file adds others.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

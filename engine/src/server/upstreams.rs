@@ -64,8 +64,8 @@ pub(super) fn check_upstream(
     })
 }
 
-/// Declares what upstreams may have, and their schemes. A client sees the same capabilities before
-/// they are read, and while they are down.
+/// Declares the features that upstreams may have, and their schemes. A client sees the same
+/// capabilities before they are read, and while they are down.
 pub(super) fn declare(upstreams: &[ServedUpstream], entries: &mut Entries) {
     if upstreams.is_empty() {
         return;
@@ -104,7 +104,7 @@ pub(super) struct UpstreamThread {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Control {
     tracked: Vec<Tracked>,
     board: Arc<UpstreamBoard>,

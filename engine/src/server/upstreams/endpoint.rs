@@ -43,7 +43,7 @@ impl Place {
 /// Checks that an upstream can be served, and gives its place and the parts that shards need.
 ///
 /// # Errors
-/// [`UpstreamError`], which says what to change.
+/// [`UpstreamError`], with the remedy.
 pub(in crate::server) fn check(
     upstream: &Upstream,
 ) -> std::result::Result<(Place, Endpoint), UpstreamError> {

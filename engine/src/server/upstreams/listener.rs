@@ -58,7 +58,7 @@ impl Listener {
         Some(params)
     }
 
-    /// The upstream has accepted the subscription. What it lists may have changed before.
+    /// The upstream has accepted the subscription.
     pub(super) fn handle_acknowledged(&mut self) {
         self.wait = WAIT_MIN;
     }
@@ -91,7 +91,7 @@ mod tests {
         listener.set_lists(&[ListKind::Tools, ListKind::Resources], now);
         assert_eq!(listener.due(), Some(now));
         let params = listener.begin().expect("params");
-        let expected = r#"{"notifications":{"resourcesListChanged":true,"toolsListChanged":true}}"#;
+        let expected = r#"{"notifications":{"toolsListChanged":true,"resourcesListChanged":true}}"#;
         assert_eq!(params, expected);
         listener.set_lists(&[ListKind::Tools], now);
         assert_eq!(listener.due(), None, "one is on its way");

@@ -3,6 +3,7 @@
 use super::{AnswerFault, Incoming, RelayedPart, read_message, write_notification};
 use corelane_protocol::jsonrpc::{Id, MembersFault};
 use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::subscription::ListKind;
 
 fn part(text: &str, era: Era) -> RelayedPart {
     let message = read_message(text.as_bytes(), 7).expect(text);
@@ -55,9 +56,10 @@ fn a_result_is_for_its_client_alone() {
     let public = text(r#""public""#);
     let message = read_message(public.as_bytes(), 7).expect("a result");
     let own = RelayedPart::of(public.as_bytes(), &message, None);
-    assert!(
-        matches!(own, Some(RelayedPart::Result { json, .. }) if json.starts_with(b"{\"cacheScope\":\"public\""))
-    );
+    let Some(RelayedPart::Result { json, .. }) = own else {
+        panic!("a result");
+    };
+    assert!(json.starts_with(br#"{"cacheScope":"public""#));
 }
 
 #[test]
@@ -172,8 +174,14 @@ fn log_messages_go_through_and_other_messages_are_dropped() {
     let start = r#"{"jsonrpc":"2.0","method":"notifications/message","params":"#;
     let expected = format!(r#"{start}{{"level":"info", "data":[1e400]}}}}"#);
     assert_eq!(String::from_utf8_lossy(&out), expected);
+    let changed = read_message(br#"{"method":"notifications/tools/list_changed"}"#, 7);
+    assert_eq!(changed, Ok(Incoming::ListChanged(ListKind::Tools)));
+    let begun = read_message(
+        br#"{"method":"notifications/subscriptions/acknowledged"}"#,
+        7,
+    );
+    assert_eq!(begun, Ok(Incoming::Acknowledged));
     for text in [
-        r#"{"method":"notifications/tools/list_changed"}"#,
         r#"{"method":"x/y","params":{"a":1}}"#,
         r#"{"id":1,"method":"elicitation/create","params":{}}"#,
     ] {
