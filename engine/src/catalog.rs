@@ -5,10 +5,12 @@
 //! up and running a handler touches no shared memory that is written.
 
 pub(crate) mod breaker;
+mod checked;
 pub(crate) mod completer;
 mod defect;
 pub(crate) mod guarded;
 mod legible;
+mod listed;
 mod lists;
 mod ordered_registry;
 pub(crate) mod output;
@@ -18,6 +20,7 @@ pub(crate) mod pending_updates;
 pub(crate) mod pinned;
 pub(crate) mod plan;
 pub(crate) mod prompt;
+mod relayed;
 pub(crate) mod resource;
 mod rollout;
 mod rules;
@@ -43,7 +46,8 @@ use ordered_registry::OrderedRegistry;
 use page::Pages;
 pub(crate) use plan::{Entries, List, Plan};
 use prompt::PromptParts;
-use resource::TemplateParts;
+pub(crate) use relayed::RelayedList;
+use resource::{ResourceParts, TemplateParts};
 use tool::ToolParts;
 
 /// One shard's copy of the catalog.
@@ -76,6 +80,8 @@ pub(crate) struct ShardTool {
 
 /// A resource on one shard.
 pub(crate) struct ShardResource {
+    /// The part that all shards share.
+    pub(crate) parts: Arc<ResourceParts>,
     /// Reads it here.
     pub(crate) runner: Rc<ReadRunner>,
 }
@@ -165,6 +171,7 @@ impl Catalog {
                 &plan.lists.resources,
                 |it| &it.definition.uri,
                 |parts| ShardResource {
+                    parts: Arc::clone(parts),
                     runner: (parts.source)(),
                 },
             ),
