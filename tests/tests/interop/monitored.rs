@@ -194,10 +194,19 @@ impl Prometheus {
         });
         // The rest of the log is read, so that its pipe does not fill up.
         std::thread::spawn(move || lines.count());
-        Prometheus {
+        let prometheus = Prometheus {
             child,
             address: address.expect("it listens"),
-        }
+        };
+        // It listens before it has loaded its data, and refuses queries until then.
+        wait_until("Prometheus to be ready", || {
+            let url = format!("http://{}/-/ready", prometheus.address);
+            let mut curl = Command::new("curl");
+            let ready = curl.args(["--silent", "--fail", "--max-time", "5", &url]);
+            let output = ready.output().expect("perf-scripts/test.sh installs curl");
+            output.status.success().then_some(())
+        });
+        prometheus
     }
 
     /// The result of an expression.
