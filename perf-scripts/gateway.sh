@@ -32,9 +32,9 @@ every run as a line of JSON, and prints medians with their range and ratios to t
   W-GATE-N        W-GATE-64 through Corelane with 1, 10 and 100 upstreams, each of one address; the
                   calls go to the last one
 
-Relay and Corelane are alone on the core of the server; upstream and generator share the other, which
-has time left as long as the gateway is saturated (a saturated generator is reported). CPU is that of
-the relay or of Corelane alone. Not in the figures: a network, TLS, tools with work to do.
+Relay and Corelane are alone on the core of the server; upstream and generator share the other,
+which has time left as long as the gateway is saturated (a saturated generator is reported). CPU is
+that of the relay or of Corelane alone. Not in the figures: a network, TLS, tools with work to do.
 END
 }
 
@@ -187,7 +187,7 @@ for line in open(sys.argv[1]):
 
 
 def ratio(name, server, base, added_to=None):
-    """The median of the ratios of each round, with their range; of added times if a third is given."""
+    """The median of the ratios of each round, with their range; of added times with a third."""
     def of(runs, number):
         return runs[number][name] - (added_to[number][name] if added_to else 0)
     each = [of(server, number) / of(base, number) for number in server if of(base, number) > 0]
@@ -197,7 +197,8 @@ def ratio(name, server, base, added_to=None):
 for workload, servers in runs.items():
     print(workload)
     for server, rounds in servers.items():
-        figures = {name: [run[name] for run in rounds.values()] for name in next(iter(rounds.values()))}
+        names = next(iter(rounds.values()))
+        figures = {name: [run[name] for run in rounds.values()] for name in names}
         print(f"  {server:16}" + "".join(
             f"  {name} {median(each):,.1f} ({min(each):,.1f}-{max(each):,.1f})"
             for name, each in figures.items()))
