@@ -228,8 +228,8 @@ impl Server<'_> {
             if let (Step::Close, true, Some(fanout)) = (&step, is_stream, self.service.fanout) {
                 fanout.closed();
             }
-            // SAFETY: it sends bytes of the static batch of answers, or sealed bytes and own answers
-            // of the connection, which stay as they are until their send has completed
+            // SAFETY: it sends bytes of the static batch of answers, or sealed bytes and own
+            // answers of the connection, which stay as they are until their send has completed
             // (`Secured::seal`, `Outbox::next_send`).
             unsafe { self.ring.step(slot, generation, &step) }?;
         }
