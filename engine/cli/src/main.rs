@@ -12,6 +12,7 @@ mod memory;
 mod metrics;
 mod pins;
 mod policy;
+mod probe;
 mod profile;
 mod serve;
 mod token;
@@ -58,6 +59,9 @@ enum Command {
     /// Verify the files of an audit log, or print its head or its key.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Probe a server as a client. Exits with 0 if it answers, 1 if it fails, 3 if it cannot be
+    /// reached, 4 if it takes longer than --max.
+    Probe(probe::ProbeArguments),
     /// List the metrics of a server, with their types and labels.
     Metrics(metrics::MetricsArguments),
     /// Write the pins of a catalog, or check a catalog against them.
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Metrics(arguments) => metrics::run(arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Pins(command) => pins::run(&command),
         Command::Completions(arguments) => completions::run(&arguments, Cli::command()),
         Command::Admin(command) => admin::run(&command),
