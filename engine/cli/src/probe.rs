@@ -29,7 +29,7 @@ const LOCAL: &str = "http://127.0.0.1:8080";
 #[command(after_help = "Examples:\n  \
     corelane probe http://127.0.0.1:8080/mcp --max 500ms\n  \
     corelane probe --live http://127.0.0.1:8080\n  \
-    corelane probe https://mcp.example.com/mcp --watch 15s --textfile /var/lib/node_exporter/mcp.prom")]
+    corelane probe https://mcp.example.com/mcp --watch 15s --textfile /var/lib/mcp.prom")]
 pub(crate) struct ProbeArguments {
     /// The server: a URL, 'stdio:PROGRAM ARGUMENTS', unix:PATH, tcp:HOST:PORT or @NAME [default
     /// with --live: http://127.0.0.1:8080].
