@@ -14,11 +14,12 @@ mod values;
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use fault::{ConfigError, Fault, Finding, IssuerFault, UrlDefect};
 pub use values::{
-    CONFIG_BYTES_MAX, Config, ISSUERS_MAX, Introspection, IssuerConfig, KeySource, Limits,
+    CONFIG_BYTES_MAX, Catalog, Config, ISSUERS_MAX, Introspection, IssuerConfig, KeySource, Limits,
     ServerFacts,
 };
 
@@ -57,9 +58,18 @@ impl Config {
     }
 }
 
+/// Whether every user of this host can write a file, and so make itself anybody.
+fn is_writable_by_all(file: &File) -> bool {
+    let metadata = file.metadata();
+    metadata.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o002 != 0)
+}
+
 fn read_text(path: &Path) -> Result<String, Fault> {
     let mut text = Vec::new();
     let file = File::open(path).map_err(Fault::Unreadable)?;
+    if is_writable_by_all(&file) {
+        return Err(Fault::Writable(path.to_owned()));
+    }
     let read = file
         .take(CONFIG_BYTES_MAX as u64 + 1)
         .read_to_end(&mut text);

@@ -14,6 +14,7 @@ use toml::Spanned;
 
 use super::auth::URL_BYTES_MAX;
 use super::fault::{IssuerFault, UrlDefect};
+use super::is_writable_by_all;
 use super::reader::Reader;
 use super::text::{IssuerText, ProfileText};
 use super::values::{Introspection, IssuerConfig, KeySource};
@@ -224,7 +225,7 @@ impl Reader<'_> {
 
     fn key_set(&mut self, place: &Spanned<String>) -> Option<Arc<IssuerKeys>> {
         let path = self.base.join(place.get_ref());
-        let found = match self.file(&path, KEY_SET_BYTES_MAX) {
+        let found = match self.file(place, &path) {
             Err(error) => Err(IssuerFault::File { path, error }),
             Ok(text) => {
                 IssuerKeys::from_jwks(&text).map_err(|error| IssuerFault::KeySet { path, error })
@@ -236,12 +237,17 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn file(&mut self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    /// The bytes of a file that the configuration names at `place`.
+    fn file(&mut self, place: &Spanned<String>, path: &Path) -> io::Result<Vec<u8>> {
         self.files.push(path.to_owned());
+        let file = File::open(path)?;
+        if is_writable_by_all(&file) {
+            self.find_in(place, IssuerFault::Writable(path.to_owned()));
+        }
         let mut text = Vec::new();
         // One byte more, so that a longer file is refused for its length.
-        let mut file = File::open(path)?.take(bytes_max as u64 + 1);
-        file.read_to_end(&mut text)?;
+        file.take(KEY_SET_BYTES_MAX as u64 + 1)
+            .read_to_end(&mut text)?;
         Ok(text)
     }
 
@@ -289,7 +295,7 @@ impl Reader<'_> {
         let mut authorities = Vec::new();
         for place in places {
             let path = self.base.join(place.get_ref());
-            let found = self.certificates(&path);
+            let found = self.certificates(place, &path);
             match found {
                 Ok(text) => authorities.push(text.into()),
                 Err(reason) => self.find_in(place, IssuerFault::Certificates { path, reason }),
@@ -298,8 +304,8 @@ impl Reader<'_> {
         authorities
     }
 
-    fn certificates(&mut self, path: &Path) -> Result<Vec<u8>, String> {
-        let text = self.file(path, KEY_SET_BYTES_MAX);
+    fn certificates(&mut self, place: &Spanned<String>, path: &Path) -> Result<Vec<u8>, String> {
+        let text = self.file(place, path);
         let text = text.map_err(|error| error.to_string())?;
         match reqwest::Certificate::from_pem_bundle(&text) {
             Ok(all) if all.is_empty() => Err("no certificate is in it".to_owned()),
