@@ -119,6 +119,11 @@ build_baseline() {
     [[ -n $baseline_binary ]] || baseline_binary=$(peer_binary baseline baseline)
 }
 
+build_relay() {
+    relay_binary=${RELAY_BIN:-}
+    [[ -n $relay_binary ]] || relay_binary=$(peer_binary relay relay)
+}
+
 build_axum_static() {
     axum_static_binary=${AXUM_STATIC_BIN:-}
     [[ -n $axum_static_binary ]] || axum_static_binary=$(peer_binary axum-static axum-static)

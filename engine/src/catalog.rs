@@ -6,10 +6,12 @@
 
 pub(crate) mod arguments;
 pub(crate) mod breaker;
+mod checked;
 pub(crate) mod completer;
 mod defect;
 pub(crate) mod guarded;
 mod legible;
+mod listed;
 mod lists;
 mod ordered_registry;
 pub(crate) mod output;
@@ -19,6 +21,7 @@ pub(crate) mod pending_updates;
 pub(crate) mod pinned;
 pub(crate) mod plan;
 pub(crate) mod prompt;
+mod relayed;
 pub(crate) mod resource;
 mod rollout;
 mod rules;
@@ -45,7 +48,8 @@ use ordered_registry::OrderedRegistry;
 use page::Pages;
 pub(crate) use plan::{Entries, List, Plan};
 use prompt::PromptParts;
-use resource::TemplateParts;
+pub(crate) use relayed::RelayedList;
+use resource::{ResourceParts, TemplateParts};
 use tool::ToolParts;
 
 /// One shard's copy of the catalog.
@@ -78,6 +82,8 @@ pub(crate) struct ShardTool {
 
 /// A resource on one shard.
 pub(crate) struct ShardResource {
+    /// The part that all shards share.
+    pub(crate) parts: Arc<ResourceParts>,
     /// Reads it here.
     pub(crate) runner: Rc<ReadRunner>,
 }
@@ -167,6 +173,7 @@ impl Catalog {
                 &plan.lists.resources,
                 |it| &it.definition.uri,
                 |parts| ShardResource {
+                    parts: Arc::clone(parts),
                     runner: (parts.source)(),
                 },
             ),

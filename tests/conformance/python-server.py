@@ -6,6 +6,8 @@ python-server.py mcp-1|mcp-2|fastmcp stdio|http: over HTTP it prints its URL.
 import socket
 import sys
 
+import anyio
+
 library, transport = sys.argv[1:]
 if library == "mcp-1":
     from mcp.server.fastmcp import Context, FastMCP as Server
@@ -37,6 +39,24 @@ async def steps(context: Context) -> str:
 @server.tool()
 async def fail() -> str:
     raise ValueError("no")
+
+
+waits_ended = 0
+
+
+@server.tool()
+async def wait(context: Context) -> str:
+    global waits_ended
+    await context.report_progress(1, 2)
+    try:
+        await anyio.sleep_forever()
+    finally:
+        waits_ended += 1
+
+
+@server.tool()
+async def aborted() -> str:
+    return str(waits_ended)
 
 
 @server.resource("text://greeting")

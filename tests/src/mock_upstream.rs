@@ -100,7 +100,24 @@ impl MockUpstream {
         tools: &'static [&'static str],
         script: impl Fn(&Received) -> Act + Send + Sync + 'static,
     ) -> MockUpstream {
-        MockUpstream::start(move |received| match described(received, tools) {
+        let tools = tools.iter();
+        let tools = tools.map(|name| json!({"name": name, "inputSchema": {"type": "object"}}));
+        let tools: Vec<Value> = tools.collect();
+        MockUpstream::with_lists(&[("tools/list", "tools", json!(tools))], script)
+    }
+
+    /// A server with these lists: of each the method, the member of its result, and the entries. It
+    /// completes arguments. The answers to all other requests are those of `script`.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn with_lists(
+        lists: &[(&'static str, &'static str, Value)],
+        script: impl Fn(&Received) -> Act + Send + Sync + 'static,
+    ) -> MockUpstream {
+        let lists = lists.to_vec();
+        MockUpstream::start(move |received| match described(received, &lists) {
             Some(act) => act,
             None => script(received),
         })
@@ -212,24 +229,21 @@ pub fn result_of(received: &Received, result: &str) -> Vec<u8> {
     ))
 }
 
-fn described(received: &Received, tools: &[&str]) -> Option<Act> {
+fn described(received: &Received, lists: &[(&str, &str, Value)]) -> Option<Act> {
     let message = received.message();
-    let result = match message["method"].as_str()? {
-        "server/discover" => json!({
-            "supportedVersions": ["2026-07-28"],
-            "capabilities": { "tools": {} },
-            "resultType": "complete", "ttlMs": 1000, "cacheScope": "public",
-        }),
-        "tools/list" => {
-            let tools = tools.iter();
-            let tools = tools.map(|name| json!({"name": name, "inputSchema": {"type": "object"}}));
-            let tools: Vec<Value> = tools.collect();
-            json!({
-                "tools": tools, "resultType": "complete", "ttlMs": 1000, "cacheScope": "public",
-            })
+    let method = message["method"].as_str()?;
+    let mut result = json!({ "resultType": "complete", "ttlMs": 1000, "cacheScope": "public" });
+    if method == "server/discover" {
+        result["supportedVersions"] = json!(["2026-07-28"]);
+        result["capabilities"] = json!({ "completions": {} });
+        for (method, ..) in lists {
+            let (capability, _) = method.split_once('/')?;
+            result["capabilities"][capability] = json!({});
         }
-        _ => return None,
-    };
+    } else {
+        let (_, member, entries) = lists.iter().find(|(listed, ..)| *listed == method)?;
+        result[*member] = entries.clone();
+    }
     Some(Act::Send(result_of(received, &result.to_string())))
 }
 

@@ -6,5 +6,7 @@ mod catalog;
 mod conformance;
 #[path = "client/endings.rs"]
 mod endings;
+#[path = "client/gateway.rs"]
+mod gateway;
 #[path = "client/interop.rs"]
 mod interop;

@@ -12,6 +12,7 @@ mod kernel;
 mod limits;
 mod network;
 pub(crate) mod plan;
+mod upstreams;
 
 use std::fmt::Write;
 use std::fs;
@@ -49,9 +50,12 @@ pub(crate) struct CheckArguments {
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
     /// The access file of the server, such as corelane.toml [default: that of the profile]. Its
-    /// issuers are reached as the server reaches them.
+    /// issuers are reached as the server reaches them; its upstreams are not reached.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The file of a desktop client with the upstreams of the server.
+    #[arg(long, value_name = "FILE")]
+    mcp_servers: Option<PathBuf>,
     /// Connections that the server is to hold [default: as many as ring.descriptors of the profile
     /// allow, or else 10000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -102,7 +106,10 @@ fn check(arguments: &CheckArguments) -> Result<usize, CheckError> {
     let config = arguments.config.as_ref();
     if let Some(path) = config.or(plan.profile.server.access_file.as_ref()) {
         outcomes.extend(access::examine(path, &plan.profile));
+        outcomes.push(upstreams::examine(path));
     }
+    let desktop = arguments.mcp_servers.iter();
+    outcomes.extend(desktop.map(|path| upstreams::examine_desktop(path)));
     if let Some(path) = &arguments.fix {
         let written = fs::write(path, script(&outcomes));
         let path = path.clone();

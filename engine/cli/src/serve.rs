@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
 }
 
 /// The upstreams of a file of a desktop client.
-fn desktop_upstreams(path: &Path) -> Result<Vec<Upstream>> {
+pub(crate) fn desktop_upstreams(path: &Path) -> Result<Vec<Upstream>> {
     let fault = |fault: String| Error::Access(format!("{}: {fault}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
     desktop::parse(&text, |name| std::env::var(name).ok()).map_err(|error| fault(error.to_string()))

@@ -5,5 +5,5 @@ mod merge;
 mod walk;
 
 pub use entry::{Entry, EntryError};
-pub use merge::{Exposed, expose_tool};
+pub use merge::{Exposed, expose};
 pub use walk::{ListKind, PageError, UpstreamList, Walk, WalkBound, WalkLimits};

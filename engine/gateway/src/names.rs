@@ -22,28 +22,20 @@ pub struct Naming {
     pub upstream: Box<str>,
     /// The start of its exposed names.
     pub prefix: Box<str>,
-    /// Exposed names of single entries, by their original names.
+    /// Exposed names of single tools, by their original names.
     pub renamed: HashMap<Box<str>, Box<str>>,
 }
 
-/// The entry behind an exposed name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The number of the upstream, in the order of the configuration.
-    pub upstream: u16,
-    /// The name that the upstream has for it.
-    pub original: Box<str>,
-}
-
-/// All exposed names of one kind of entries.
-#[derive(Clone, Debug, Default)]
-pub struct NameTable {
-    routes: HashMap<Box<str>, Route, foldhash::fast::RandomState>,
-    /// Entries whose exposed names others have, in the order of the configuration.
-    hidden: Vec<(Box<str>, Route)>,
-}
-
 impl Naming {
+    /// The exposed name of a tool, which the configuration may have renamed; else as
+    /// [`Naming::prefixed`].
+    pub fn exposed(&self, original: &str, chars_max: usize) -> String {
+        match self.renamed.get(original) {
+            Some(name) => name.to_string(),
+            None => self.prefixed(original, chars_max),
+        }
+    }
+
     /// The exposed name of an entry, of at most `chars_max` characters, which is in
     /// [`NAME_CHARS_RANGE`]. A character that is no letter, digit, `_`, `.` or `-` of ASCII becomes
     /// `_`. A name that is too long is cut, and ends with a part of a digest of the whole name.
@@ -56,12 +48,9 @@ impl Naming {
     ///     prefix: "git_".into(),
     ///     ..Naming::default()
     /// };
-    /// assert_eq!(naming.exposed("log tail", 64), "git_log_tail");
+    /// assert_eq!(naming.prefixed("log tail", 64), "git_log_tail");
     /// ```
-    pub fn exposed(&self, original: &str, chars_max: usize) -> String {
-        if let Some(name) = self.renamed.get(original) {
-            return name.to_string();
-        }
+    pub fn prefixed(&self, original: &str, chars_max: usize) -> String {
         let whole = self.prefix.chars().chain(original.chars());
         let allowed = |it: char| match it {
             'A'..='Z' | 'a'..='z' | '0'..='9' | '_' | '.' | '-' => it,
@@ -90,57 +79,11 @@ fn digest(upstream: &str, original: &str) -> impl Iterator<Item = char> {
     (0..8).map(move |place| char::from(BASE32[(bits >> (35 - 5 * place)) as usize & 31]))
 }
 
-impl NameTable {
-    /// Adds an entry of an upstream. Upstreams are added in the order of the configuration: the
-    /// first entry with an exposed name keeps it, and a later one is hidden. Returns whether the
-    /// entry is exposed.
-    ///
-    /// ```
-    /// use corelane_gateway::names::{NameTable, Naming};
-    ///
-    /// let naming = |upstream: &str| Naming { upstream: upstream.into(), ..Naming::default() };
-    /// let mut table = NameTable::default();
-    /// assert!(table.add(&naming("first"), 0, "search", 64));
-    /// assert!(!table.add(&naming("second"), 1, "search", 64));
-    /// assert_eq!(table.route("search").map(|it| it.upstream), Some(0));
-    /// assert_eq!(table.hidden().len(), 1);
-    /// ```
-    pub fn add(
-        &mut self,
-        naming: &Naming,
-        upstream: u16,
-        original: &str,
-        chars_max: usize,
-    ) -> bool {
-        let exposed: Box<str> = naming.exposed(original, chars_max).into();
-        let route = Route {
-            upstream,
-            original: original.into(),
-        };
-        let is_free = !self.routes.contains_key(&exposed);
-        match is_free {
-            true => _ = self.routes.insert(exposed, route),
-            false => self.hidden.push((exposed, route)),
-        }
-        is_free
-    }
-
-    /// The entry behind an exposed name.
-    pub fn route(&self, exposed: &str) -> Option<&Route> {
-        self.routes.get(exposed)
-    }
-
-    /// The entries that clients do not see, because others have their names, with these names.
-    pub fn hidden(&self) -> &[(Box<str>, Route)] {
-        &self.hidden
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{NameTable, Naming};
+    use super::Naming;
     use corelane_io::rng::Rng;
 
     fn naming(upstream: &str, prefix: &str) -> Naming {
@@ -224,23 +167,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_first_upstream_of_the_configuration_keeps_a_name() {
-        let mut table = NameTable::default();
-        let chars_max = 64;
-        assert!(table.add(&naming("a", ""), 0, "x y", chars_max));
-        assert!(
-            !table.add(&naming("a", ""), 0, "x_y", chars_max),
-            "of one upstream too"
-        );
-        assert!(!table.add(&naming("b", ""), 1, "x_y", chars_max));
-        assert!(table.add(&naming("b", ""), 1, "z", chars_max));
-        let route = table.route("x_y").expect("it is exposed");
-        assert_eq!((route.upstream, &*route.original), (0, "x y"));
-        assert_eq!(table.route("x y"), None, "an original name is none");
-        let hidden: Vec<u16> = table.hidden().iter().map(|(_, it)| it.upstream).collect();
-        assert_eq!(hidden, [0, 1]);
     }
 }

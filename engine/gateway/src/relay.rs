@@ -9,4 +9,4 @@ mod request;
 
 pub use answer::{AnswerFault, Incoming, RelayedPart, read_message, write_notification};
 pub use failure::{Executed, Failure, Reason};
-pub use request::{Hop, RelayedRequest, RequestFault, write_body};
+pub use request::{Hop, RelayedRequest, Replaced, RequestFault, write_body};

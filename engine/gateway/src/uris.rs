@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use corelane_protocol::uri_template::UriTemplate;
-
 /// A URI as a scheme and the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Parts<'u> {
@@ -70,40 +68,27 @@ pub fn original(uri: &str, upstream: &str) -> Option<String> {
     Some(format!("{scheme}:{slashes}{rest}"))
 }
 
-/// The upstreams of URIs. Numbers of upstreams are in the order of the configuration.
-#[derive(Debug, Default)]
+/// The upstreams of URIs that no catalog has. Numbers of upstreams are in the order of the
+/// configuration.
+#[derive(Clone, Debug, Default)]
 pub struct UriRoutes {
-    exact: HashMap<Box<str>, u16, foldhash::fast::RandomState>,
-    templates: Vec<(UriTemplate, u16)>,
     /// The upstream that is configured for a scheme; none if several are.
     schemes: HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
     /// The only upstream whose catalog has a scheme and an authority; none if several have.
     authorities: HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
-    hidden: Vec<(Box<str>, u16)>,
 }
 
 impl UriRoutes {
-    /// Adds a resource. The first upstream of the configuration keeps a URI that several have.
-    /// Returns whether clients see this one.
-    pub fn add_resource(&mut self, upstream: u16, uri: &str) -> bool {
-        self.note_authority(upstream, uri);
-        if self.exact.contains_key(uri) {
-            self.hidden.push((uri.into(), upstream));
-            return false;
-        }
-        self.exact.insert(uri.into(), upstream);
-        true
-    }
-
-    /// Adds a template. Of two that fit a URI, the first one gets it.
-    pub fn add_template(&mut self, upstream: u16, template: UriTemplate, text: &str) {
+    /// Adds the URI or the template of an entry of a catalog.
+    pub fn add(&mut self, upstream: u16, uri: &str) {
         // Before the first expression, the text is that of every URI.
-        let literal = text.split('{').next().unwrap_or_default();
+        let literal = uri.split('{').next().unwrap_or_default();
         let has_whole = parts(literal).is_some_and(|it| it.has_authority && it.rest.contains('/'));
-        if has_whole {
-            self.note_authority(upstream, literal);
+        if (has_whole || literal.len() == uri.len())
+            && let Some(key) = authority_key(literal)
+        {
+            note(&mut self.authorities, key, upstream);
         }
-        self.templates.push((template, upstream));
     }
 
     /// Lets an upstream have all URIs of a scheme that no catalog has.
@@ -111,43 +96,24 @@ impl UriRoutes {
         note(&mut self.schemes, scheme.to_ascii_lowercase(), upstream);
     }
 
-    fn note_authority(&mut self, upstream: u16, uri: &str) {
-        if let Some(key) = authority_key(uri) {
-            note(&mut self.authorities, key, upstream);
-        }
-    }
-
-    /// The upstream of a URI: the one with this very resource, or else with a template that fits,
-    /// or else with its scheme, or else the only one with its scheme and authority.
+    /// The upstream of a URI that no catalog has: the one with its scheme, or else the only one
+    /// with its scheme and authority.
     ///
     /// ```
     /// use corelane_gateway::uris::UriRoutes;
     ///
     /// let mut routes = UriRoutes::default();
-    /// routes.add_resource(0, "docs://manual/start");
-    /// routes.add_resource(1, "docs://wiki/start");
-    /// assert_eq!(routes.route("docs://wiki/start"), Some(1));
-    /// assert_eq!(routes.route("docs://wiki/other"), Some(1), "its authority is one upstream's");
+    /// routes.add(0, "docs://manual/start");
+    /// routes.add(1, "docs://wiki/{page}");
+    /// assert_eq!(routes.route("docs://wiki/a/b"), Some(1), "its authority is one upstream's");
     /// assert_eq!(routes.route("docs://elsewhere/start"), None);
     /// ```
     pub fn route(&self, uri: &str) -> Option<u16> {
-        if let Some(upstream) = self.exact.get(uri) {
-            return Some(*upstream);
-        }
-        let mut templates = self.templates.iter();
-        if let Some((_, upstream)) = templates.find(|(it, _)| it.matches(uri).is_some()) {
-            return Some(*upstream);
-        }
         let scheme = parts(uri)?.scheme.to_ascii_lowercase();
         if let Some(upstream) = self.schemes.get(&*scheme) {
             return *upstream;
         }
         *self.authorities.get(&*authority_key(uri)?)?
-    }
-
-    /// The resources that clients do not see, because others have their URIs.
-    pub fn hidden(&self) -> &[(Box<str>, u16)] {
-        &self.hidden
     }
 }
 
@@ -179,8 +145,6 @@ fn authority_key(uri: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use corelane_protocol::uri_template::UriTemplate;
-
     use super::{UriRoutes, namespaced, original};
 
     #[test]
@@ -206,27 +170,30 @@ mod tests {
 
     #[test]
     fn a_uri_belongs_to_one_upstream_or_to_none() {
-        let template = |text: &str| UriTemplate::parse(text).expect("a template");
         let mut routes = UriRoutes::default();
-        assert!(routes.add_resource(0, "a://x/1"));
-        assert!(routes.add_resource(1, "a://y/1"));
-        assert!(!routes.add_resource(1, "a://x/1"), "the first one keeps it");
-        routes.add_template(2, template("t://{kind}/list"), "t://{kind}/list");
-        routes.add_template(3, template("t://books/{name}"), "t://books/{name}");
+        for (upstream, uri) in [
+            (0, "a://x/1"),
+            (1, "a://y/1"),
+            (1, "a://x/2"),
+            (2, "t://{kind}/list"),
+            (3, "t://books/{name}"),
+            (3, "part://bo{rest}"),
+            (7, "opaque:1"),
+        ] {
+            routes.add(upstream, uri);
+        }
         routes.add_scheme(4, "S");
         for upstream in [5, 6] {
             routes.add_scheme(upstream, "both");
         }
-        routes.add_resource(7, "opaque:1");
         for (uri, expected) in [
-            ("a://x/1", Some(0)),
-            ("a://X/2", None),
+            ("a://X/3", None),
             ("a://y/2", Some(1)),
             ("A://Y/2", Some(1)),
             ("a://z/1", None),
-            ("t://books/list", Some(2)),
             ("t://books/other", Some(3)),
             ("t://films/other", None),
+            ("part://bo/x", None),
             ("s:anything", Some(4)),
             ("both:x", None),
             ("opaque:2", Some(7)),
@@ -235,6 +202,5 @@ mod tests {
         ] {
             assert_eq!(routes.route(uri), expected, "{uri}");
         }
-        assert_eq!(routes.hidden(), [("a://x/1".into(), 1)]);
     }
 }

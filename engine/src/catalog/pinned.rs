@@ -6,6 +6,7 @@ use crate::guard::pins::{Difference, OnMismatch, Pins, PinsError};
 use crate::guard::policy::EntryKind;
 
 use super::defect::CatalogError;
+use super::listed::Listed as _;
 use super::lists::Lists;
 use corelane_protocol::mcp::revision::Revision;
 
@@ -100,17 +101,17 @@ pub(super) fn pins_of(lists: &Lists) -> Result<Pins, PinsError> {
     let mut text = Vec::new();
     for tool in lists.tools.iter() {
         text.clear();
-        tool.definition.write(&mut text, REVISION);
+        tool.write(&mut text, REVISION);
         pins.add(EntryKind::Tool, &tool.definition.name, &text)?;
     }
     for prompt in lists.prompts.iter() {
         text.clear();
-        prompt.definition.write(&mut text, REVISION);
+        prompt.write(&mut text, REVISION);
         pins.add(EntryKind::Prompt, &prompt.definition.name, &text)?;
     }
     for template in lists.templates.iter() {
         text.clear();
-        template.definition.write(&mut text, REVISION);
+        template.write(&mut text, REVISION);
         pins.add(
             EntryKind::Template,
             &template.definition.uri_template,

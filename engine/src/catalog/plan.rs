@@ -5,15 +5,20 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use corelane_gateway::catalog::ListKind as RelayedKind;
+use corelane_gateway::uris::UriRoutes;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
+use super::checked::{checked, checked_prompt, checked_resource, checked_template, checked_tool};
 use super::defect::CatalogError;
+use super::listed::Listed as _;
 use super::lists::Lists;
 use super::page::Pages;
 #[cfg(feature = "auth")]
 use super::pinned::{self, PinnedEntries};
 use super::prompt::{Prompt, PromptParts};
+use super::relayed::{OWN, RelayedList};
 use super::resource::{Resource, ResourceParts, ResourceTemplate};
 use super::rules::Rules;
 use super::tool::{Tool, ToolParts};
@@ -34,6 +39,8 @@ pub(crate) struct Entries {
     pub(crate) prompts: Vec<Prompt>,
     /// Features that are offered without an entry.
     pub(crate) offer: Offer,
+    /// Schemes of the resources of upstreams, with the numbers of those.
+    pub(crate) schemes: Vec<(u16, Box<str>)>,
     /// Texts may have hidden characters.
     pub(crate) allows_hidden: bool,
     /// The pins that entries are compared with.
@@ -57,6 +64,7 @@ pub(crate) struct Plan {
     pub(super) pages: [[Arc<Pages>; Revision::ALL.len()]; 4],
     offer: Offer,
     rules: Rules,
+    routes: UriRoutes,
 }
 
 /// A list of the catalog.
@@ -79,15 +87,17 @@ impl Plan {
             checked_resource,
         )?;
         let uri_template = ResourceTemplate::uri_template;
-        let templates = checked(entries.templates, "template", uri_template, |template| {
-            let uri = template.uri_template().to_owned();
-            let wrong = |reason| CatalogError::Resource { uri, reason };
-            template.into_parts().map(Arc::new).map_err(wrong)
-        })?;
+        let templates = checked(
+            entries.templates,
+            "template",
+            uri_template,
+            checked_template,
+        )?;
         let prompts = checked(entries.prompts, "prompt", Prompt::name, checked_prompt)?;
         let rules = Rules {
             page_entries_max,
             allows_hidden: entries.allows_hidden,
+            schemes: entries.schemes.into(),
             #[cfg(feature = "auth")]
             pinned: entries.pinned.map(Arc::new),
         };
@@ -129,22 +139,23 @@ impl Plan {
             }),
             in_all_revisions(|revision| {
                 Pages::new("resources", max, &lists.resources, |it, out| {
-                    it.definition.write(out, revision);
+                    it.write(out, revision);
                 })
             }),
             in_all_revisions(|revision| {
                 Pages::new("resourceTemplates", max, &lists.templates, |it, out| {
-                    it.definition.write(out, revision);
+                    it.write(out, revision);
                 })
             }),
             in_all_revisions(|revision| {
                 Pages::new("prompts", max, &lists.prompts, |it, out| {
-                    it.definition.write(out, revision);
+                    it.write(out, revision);
                 })
             }),
         ];
         Plan {
             offer: declared.union(lists.offer()),
+            routes: lists.routes(&rules.schemes),
             lists,
             pages,
             rules,
@@ -153,7 +164,13 @@ impl Plan {
 
     /// Whether an upstream has entries of the catalog.
     pub(crate) fn has_relayed(&self) -> bool {
-        self.lists.tools.iter().any(|it| it.relayed.is_some())
+        self.lists.has_relayed()
+    }
+
+    /// The upstream that a resource belongs to which no list has, if that is certain.
+    pub(crate) fn upstream_of(&self, uri: &str) -> Option<u16> {
+        let upstream = self.routes.route(uri);
+        upstream.filter(|upstream| *upstream != OWN)
     }
 
     /// The tool called `name`: searched for, as a shard's own catalog has an index.
@@ -178,8 +195,9 @@ impl Plan {
 
     /// The same catalog with `tool`, which replaces a tool of its name.
     pub(crate) fn with_tool(&self, tool: Tool) -> Result<Option<Plan>, CatalogError> {
-        let part = checked_tool(tool)?;
-        self.rules.check_tool(&part, &self.lists)?;
+        let part = self
+            .rules
+            .checked_in(checked_tool(tool)?, &self.lists.tools)?;
         let is_it = |it: &ToolParts| it.definition.name == part.definition.name;
         Ok(self.edited(|lists| {
             lists.tools.put(is_it, Arc::clone(&part));
@@ -187,48 +205,19 @@ impl Plan {
         }))
     }
 
-    /// The same catalog with `tools` instead of all tools of upstreams, and the faults of those
-    /// that are left out; nothing if nothing changes. A tool of this server keeps its name.
-    pub(crate) fn with_relayed(&self, tools: Vec<Tool>) -> (Option<Plan>, Vec<CatalogError>) {
-        let is_own = |it: &&Arc<ToolParts>| it.relayed.is_none();
-        let mut lists = self.lists.clone();
-        let own: Vec<_> = lists.tools.iter().filter(is_own).map(Arc::clone).collect();
-        lists
-            .tools
-            .replace(|it| it.relayed.is_some(), |it| &it.definition.name, &[]);
-        let (mut parts, mut faults) = (Vec::new(), Vec::new());
-        for tool in tools {
-            let name = tool.name().to_owned();
-            let is_taken = own
-                .iter()
-                .chain(&parts)
-                .any(|it| it.definition.name == name);
-            let checked = match is_taken {
-                true => Err(CatalogError::Duplicate { kind: "tool", name }),
-                false => checked_tool(tool),
-            };
-            let checked = checked.and_then(|part| {
-                self.rules.check_tool(&part, &lists)?;
-                Ok(part)
-            });
-            match checked {
-                Ok(part) => {
-                    lists.tools.put(|_| false, Arc::clone(&part));
-                    parts.push(part);
-                }
-                Err(fault) => faults.push(fault),
-            }
-        }
-        let before = self.lists.tools.iter().filter(|it| it.relayed.is_some());
-        let is_same = before
-            .map(|it| &it.relayed)
-            .eq(parts.iter().map(|it| &it.relayed));
+    /// The same catalog with `entries` instead of all of their kind that upstreams have, and the
+    /// faults of those that are left out; nothing if nothing changes. An entry of this server keeps
+    /// its name.
+    pub(crate) fn with_relayed(
+        &self,
+        kind: RelayedKind,
+        entries: RelayedList,
+    ) -> (Option<Plan>, Vec<CatalogError>) {
+        let mut faults = Vec::new();
         let plan = self.edited(|lists| {
-            let is_relayed = |it: &ToolParts| it.relayed.is_some();
-            lists
-                .tools
-                .replace(is_relayed, |it| &it.definition.name, &parts);
-            !is_same
+            let (is_changed, left_out) = lists.put_relayed(kind, entries, &self.rules);
+            faults = left_out;
+            is_changed
         });
         (plan, faults)
     }
@@ -281,8 +270,9 @@ impl Plan {
 
     /// The same catalog with `prompt`, which replaces a prompt of its name.
     pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
-        let part = checked_prompt(prompt)?;
-        self.rules.check_prompt(&part, &self.lists)?;
+        let part = self
+            .rules
+            .checked_in(checked_prompt(prompt)?, &self.lists.prompts)?;
         let is_it = |it: &PromptParts| it.definition.name == part.definition.name;
         Ok(self.edited(|lists| {
             lists.prompts.put(is_it, Arc::clone(&part));
@@ -321,41 +311,4 @@ fn in_all_revisions(encode: impl Fn(Revision) -> Pages) -> [Arc<Pages>; Revision
         older = Some(Arc::clone(&pages));
         pages
     })
-}
-
-fn checked_tool(tool: Tool) -> Result<Arc<ToolParts>, CatalogError> {
-    let name = tool.name().to_owned();
-    let wrong = |reason| CatalogError::Tool { name, reason };
-    tool.into_parts().map(Arc::new).map_err(wrong)
-}
-
-fn checked_resource(resource: Resource) -> Result<Arc<ResourceParts>, CatalogError> {
-    let uri = resource.uri().to_owned();
-    let wrong = |reason| CatalogError::Resource { uri, reason };
-    resource.into_parts().map(Arc::new).map_err(wrong)
-}
-
-fn checked_prompt(prompt: Prompt) -> Result<Arc<PromptParts>, CatalogError> {
-    let name = prompt.name().to_owned();
-    let wrong = |reason| CatalogError::Prompt { name, reason };
-    prompt.into_parts().map(Arc::new).map_err(wrong)
-}
-
-/// Checks the entries of one kind; each has a name of its own.
-fn checked<T, P>(
-    entries: Vec<T>,
-    kind: &'static str,
-    name_of: impl Fn(&T) -> &str,
-    check: impl Fn(T) -> Result<Arc<P>, CatalogError>,
-) -> Result<Vec<Arc<P>>, CatalogError> {
-    let mut seen = HashSet::with_capacity(entries.len());
-    let mut parts = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let name = name_of(&entry).to_owned();
-        if !seen.insert(name.clone()) {
-            return Err(CatalogError::Duplicate { kind, name });
-        }
-        parts.push(check(entry)?);
-    }
-    Ok(parts)
 }

@@ -14,12 +14,14 @@ use crate::handler::outcome::Answer;
 use crate::handler::runner::{self, ArgumentsHandler};
 use crate::handler::type_schema;
 use crate::handler::{Call, CallError, CompleteRequest, IntoPromptResult, Suggestions};
+use crate::upstream::entry::RelayedEntry;
 
 /// A prompt to be offered by a [`Server`](crate::Server).
 pub struct Prompt {
     definition: PromptDefinition,
     handler: ArgumentsHandler,
     completers: Vec<Completer>,
+    relayed: Option<Arc<RelayedEntry>>,
 }
 
 /// Why a prompt is unusable.
@@ -80,6 +82,16 @@ impl Prompt {
             definition,
             handler,
             completers: Vec::new(),
+            relayed: None,
+        }
+    }
+
+    /// A prompt of an upstream, whose definition goes to clients as it was listed.
+    pub(super) fn relayed(name: String, entry: RelayedEntry) -> Prompt {
+        let run = async |_: &Call, _: serde::de::IgnoredAny| Ok("");
+        Prompt {
+            relayed: Some(Arc::new(entry)),
+            ..Prompt::from_arguments(name, "", Vec::new(), run)
         }
     }
 
@@ -142,6 +154,7 @@ impl Prompt {
             definition: self.definition,
             handler: self.handler,
             completers: Arc::new(self.completers),
+            relayed: self.relayed,
         })
     }
 }
@@ -173,6 +186,8 @@ pub(crate) struct PromptParts {
     /// Handles requests.
     pub(crate) handler: ArgumentsHandler,
     pub(crate) completers: Completers,
+    /// Its upstream, if it has one: that checks arguments and handles requests.
+    pub(crate) relayed: Option<Arc<RelayedEntry>>,
 }
 
 impl PromptParts {

@@ -10,11 +10,13 @@ use serde_json::value::RawValue;
 use super::completer::{Completer, Completers};
 use crate::handler::runner::{self, ReadRunner, Source};
 use crate::handler::{Call, CallError, CompleteRequest, IntoContents, ReadRequest, Suggestions};
+use crate::upstream::entry::RelayedEntry;
 
 /// A resource to be offered by a [`Server`](crate::Server).
 pub struct Resource {
     definition: ResourceDefinition,
     source: Source<ReadRunner>,
+    relayed: Option<Arc<RelayedEntry>>,
 }
 
 /// A family of resources whose URIs follow a template (RFC 6570, levels 1 to 3).
@@ -22,6 +24,7 @@ pub struct ResourceTemplate {
     definition: TemplateDefinition,
     source: Source<ReadRunner>,
     completers: Vec<Completer>,
+    relayed: Option<Arc<RelayedEntry>>,
 }
 
 /// Why a resource or a template is unusable.
@@ -104,6 +107,16 @@ impl Resource {
                 ..ResourceDefinition::default()
             },
             source: runner::of_read(&log_name, function, Some(mime_type)),
+            relayed: None,
+        }
+    }
+
+    /// A resource of an upstream, whose definition goes to clients as it was listed.
+    pub(super) fn relayed(uri: String, entry: RelayedEntry) -> Resource {
+        let run = async |_: &Call, _: ReadRequest| Ok("");
+        Resource {
+            relayed: Some(Arc::new(entry)),
+            ..Resource::new(uri, "", "", run)
         }
     }
 
@@ -141,6 +154,7 @@ impl Resource {
         Ok(ResourceParts {
             definition: self.definition,
             source: self.source,
+            relayed: self.relayed,
         })
     }
 }
@@ -170,6 +184,16 @@ impl ResourceTemplate {
             },
             source: runner::of_read(&log_name, function, Some(mime_type)),
             completers: Vec::new(),
+            relayed: None,
+        }
+    }
+
+    /// A template of an upstream, whose definition goes to clients as it was listed.
+    pub(super) fn relayed(uri_template: String, entry: RelayedEntry) -> ResourceTemplate {
+        let run = async |_: &Call, _: ReadRequest| Ok("");
+        ResourceTemplate {
+            relayed: Some(Arc::new(entry)),
+            ..ResourceTemplate::new(uri_template, "", "", run)
         }
     }
 
@@ -211,6 +235,7 @@ impl ResourceTemplate {
             template,
             source: self.source,
             completers: Arc::new(self.completers),
+            relayed: self.relayed,
         })
     }
 }
@@ -230,6 +255,8 @@ pub(crate) fn has_scheme(uri: &str) -> bool {
 pub(crate) struct ResourceParts {
     pub(crate) definition: ResourceDefinition,
     pub(crate) source: Source<ReadRunner>,
+    /// Its upstream, if it has one: that handles reads.
+    pub(crate) relayed: Option<Arc<RelayedEntry>>,
 }
 
 /// A checked template.
@@ -238,6 +265,8 @@ pub(crate) struct TemplateParts {
     pub(crate) template: UriTemplate,
     pub(crate) source: Source<ReadRunner>,
     pub(crate) completers: Completers,
+    /// Its upstream, if it has one: that handles reads and completion.
+    pub(crate) relayed: Option<Arc<RelayedEntry>>,
 }
 
 #[cfg(test)]

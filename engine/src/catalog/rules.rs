@@ -1,18 +1,17 @@
 //! The rules that the entries of a catalog keep besides their own: their names differ for readers,
 //! their texts are visible, and they are as they were pinned.
 
-#[cfg(feature = "auth")]
 use std::sync::Arc;
 
 use corelane_protocol::mcp::revision::Revision;
 
 use super::defect::CatalogError;
 use super::legible;
+use super::listed::Listed;
 use super::lists::Lists;
+use super::ordered_registry::OrderedRegistry;
 #[cfg(feature = "auth")]
 use super::pinned::PinnedEntries;
-use super::prompt::PromptParts;
-use super::tool::ToolParts;
 use crate::guard::policy::EntryKind;
 
 /// The parts of a plan that the next one has, too.
@@ -20,6 +19,8 @@ use crate::guard::policy::EntryKind;
 pub(super) struct Rules {
     pub(super) page_entries_max: usize,
     pub(super) allows_hidden: bool,
+    /// Schemes of the resources of upstreams, with the numbers of those.
+    pub(super) schemes: Arc<[(u16, Box<str>)]>,
     #[cfg(feature = "auth")]
     pub(super) pinned: Option<Arc<PinnedEntries>>,
 }
@@ -32,56 +33,45 @@ impl Rules {
         legible::check_names("tool", tools)?;
         let prompts = lists.prompts.iter().map(|it| &*it.definition.name);
         legible::check_names("prompt", prompts)?;
-        let mut tools = lists.tools.iter();
-        tools
-            .try_for_each(|it| self.check_text("tool", &it.definition.name, &definition_of(it)))?;
-        let mut prompts = lists.prompts.iter().map(|it| &it.definition);
-        prompts.try_for_each(|it| {
-            let text = text_of(|out| it.write(out, Revision::V2026_07_28));
-            self.check_text("prompt", &it.name, &text)
-        })?;
-        let mut templates = lists.templates.iter().map(|it| &it.definition);
-        templates.try_for_each(|it| {
-            let text = text_of(|out| it.write(out, Revision::V2026_07_28));
-            self.check_text("template", &it.uri_template, &text)
-        })
+        lists
+            .tools
+            .iter()
+            .try_for_each(|it| self.check_text(&**it))?;
+        lists
+            .prompts
+            .iter()
+            .try_for_each(|it| self.check_text(&**it))?;
+        lists
+            .templates
+            .iter()
+            .try_for_each(|it| self.check_text(&**it))
     }
 
-    fn check_text(
-        &self,
-        kind: &'static str,
-        name: &str,
-        definition: &[u8],
-    ) -> Result<(), CatalogError> {
+    fn check_text<P: Listed>(&self, entry: &P) -> Result<(), CatalogError> {
         match self.allows_hidden {
             true => Ok(()),
-            false => legible::check(kind, name, definition),
+            false => legible::check(P::WORD, entry.key(), &definition_of(entry)),
         }
     }
 
-    /// The rules for a tool that is added to `lists`, or replaces the one of its name.
-    pub(super) fn check_tool(&self, tool: &ToolParts, lists: &Lists) -> Result<(), CatalogError> {
-        let (name, text) = (&tool.definition.name, definition_of(tool));
-        let others = lists.tools.iter().map(|it| &*it.definition.name);
-        let others = others.filter(|other| other != name);
-        legible::check_names("tool", others.chain([&**name]))?;
-        self.check_text("tool", name, &text)?;
-        self.check_pin(EntryKind::Tool, name, &text)
+    /// The entry, if its text is visible and as it was pinned.
+    pub(super) fn checked<P: Listed>(&self, entry: Arc<P>) -> Result<Arc<P>, CatalogError> {
+        self.check_text(&*entry)?;
+        self.check_pin(P::KIND, entry.key(), &definition_of(&*entry))?;
+        Ok(entry)
     }
 
-    /// The same for a prompt.
-    pub(super) fn check_prompt(
+    /// The entry, which is added to `list`, or replaces the one of its name: it has a name of its
+    /// own for readers, too.
+    pub(super) fn checked_in<P: Listed>(
         &self,
-        prompt: &PromptParts,
-        lists: &Lists,
-    ) -> Result<(), CatalogError> {
-        let name = &prompt.definition.name;
-        let text = text_of(|out| prompt.definition.write(out, Revision::V2026_07_28));
-        let others = lists.prompts.iter().map(|it| &*it.definition.name);
-        let others = others.filter(|other| other != name);
-        legible::check_names("prompt", others.chain([&**name]))?;
-        self.check_text("prompt", name, &text)?;
-        self.check_pin(EntryKind::Prompt, name, &text)
+        entry: Arc<P>,
+        list: &OrderedRegistry<P>,
+    ) -> Result<Arc<P>, CatalogError> {
+        let others = list.iter().map(|it| it.key());
+        let others = others.filter(|other| *other != entry.key());
+        legible::check_names(P::WORD, others.chain([entry.key()]))?;
+        self.checked(entry)
     }
 
     #[cfg(feature = "auth")]
@@ -97,14 +87,10 @@ impl Rules {
     }
 }
 
-/// The definition of a tool, as lists show it.
-fn definition_of(tool: &ToolParts) -> Vec<u8> {
-    text_of(|out| tool.write(out, Revision::V2026_07_28))
-}
-
-fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+/// The definition of an entry, as lists show it.
+fn definition_of<P: Listed>(entry: &P) -> Vec<u8> {
     let mut text = Vec::new();
-    write(&mut text);
+    entry.write(&mut text, Revision::V2026_07_28);
     text
 }
 

@@ -8,7 +8,6 @@ use corelane_protocol::jsonrpc::Value;
 use corelane_protocol::mcp::about::{About, Icon};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::output_schema::{OutputSchema, OutputSchemaError};
-use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::TaskSupport;
 use corelane_protocol::mcp::tools::{ToolAnnotations, ToolDefinition, is_tool_name};
 use schemars::JsonSchema;
@@ -224,7 +223,7 @@ impl Tool {
     }
 
     /// A tool of an upstream, whose definition goes to clients as it was listed.
-    pub(crate) fn relayed(name: impl Into<String>, entry: RelayedEntry) -> Tool {
+    pub(super) fn relayed(name: String, entry: RelayedEntry) -> Tool {
         let run = async |_: &Call, _: serde::de::IgnoredAny| Ok(());
         Tool {
             relayed: Some(Arc::new(entry)),
@@ -331,14 +330,6 @@ pub(crate) struct ToolParts {
 }
 
 impl ToolParts {
-    /// Appends the definition, as clients of `revision` see it.
-    pub(super) fn write(&self, out: &mut Vec<u8>, revision: Revision) {
-        match &self.relayed {
-            Some(relayed) => out.extend_from_slice(relayed.listed.as_bytes()),
-            None => self.definition.write(out, revision),
-        }
-    }
-
     /// Whether calls are recorded among those of marked tools.
     pub(crate) fn is_audited(&self) -> bool {
         self.is_audited || self.definition.annotations.destructive == Some(true)

@@ -96,6 +96,7 @@ impl Ahead {
         } else if method == Method::PromptsGet.name()
             && let Ok(params) = PromptParams::read(params)
             && let (Some(prompt), Some(given)) = (plan.prompt(params.name), params.arguments)
+            && prompt.relayed.is_none()
         {
             self.add_checked(given, prompt.clone(), |given| {
                 prompt

@@ -1,7 +1,9 @@
 //! Resources, prompts and completion: parameters in, handlers started.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
+use corelane_gateway::relay::Replaced;
 use corelane_protocol::jsonrpc::{Object, Value};
 use corelane_protocol::mcp::completion::{CompletionParams, CompletionTarget};
 use corelane_protocol::mcp::prompts::PromptParams;
@@ -12,12 +14,13 @@ use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use super::permissions::{Denied, Use};
 use super::start::{HandlerRequest, Starter};
-use crate::catalog::Catalog;
 use crate::catalog::completer::ShardCompleters;
 use crate::catalog::prompt::PromptParts;
+use crate::catalog::{Catalog, ShardPrompt, ShardTemplate};
 use crate::handler::outcome::Answer;
-use crate::handler::runner::{CompleteRunner, ReadRunner};
+use crate::handler::runner::ReadRunner;
 use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
+use crate::upstream::entry::{RelayedEntry, Route};
 
 impl Starter<'_> {
     /// Runs the handler of a request.
@@ -39,7 +42,7 @@ impl Starter<'_> {
         };
         let found = find_resource(self.catalog, uri);
         let permitted = self.permit(&request, Use::Resource(uri));
-        let (runner, read) = match (found, permitted) {
+        let found = match (found, permitted) {
             (Some(found), Ok(())) => found,
             (None, _) | (_, Err(Denied::Hidden)) => {
                 resources::write_not_found(out, era, id, uri);
@@ -50,7 +53,13 @@ impl Starter<'_> {
         if let Err(refused) = self.limit(&request, None, out) {
             return refused;
         }
-        self.run(request, |call| runner.start(call, read), out)
+        match found {
+            Found::Here(runner, read) => self.run(request, |call| runner.start(call, read), out),
+            Found::Upstream(upstream) => {
+                let route = Route::to(upstream, Replaced::Uri(uri));
+                self.relay(request, &route, out)
+            }
+        }
     }
 
     /// `prompts/get`.
@@ -72,6 +81,10 @@ impl Starter<'_> {
         if let Err(refused) = self.limit(&request, None, out) {
             return refused;
         }
+        if let Some(relayed) = &prompt.parts.relayed {
+            let route = Route::to(relayed.upstream, Replaced::Name(&relayed.original));
+            return self.relay(request, &route, out);
+        }
         let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let checked = request
             .inbound
@@ -91,27 +104,34 @@ impl Starter<'_> {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let found: Option<(Use<'_>, &ShardCompleters)> = match params.target {
+        let found: Option<(Use<'_>, Completes<'_>)> = match params.target {
             CompletionTarget::Prompt(name) => {
                 let found = self.catalog.find_prompt(name);
-                found.map(|(place, it)| (Use::Prompt(place), &it.completers))
+                found.map(|(place, it)| (Use::Prompt(place), Completes::of_prompt(it)))
             }
             CompletionTarget::Template(text) => {
                 let mut templates = self.catalog.templates().iter().enumerate();
                 let found = templates.find(|(_, it)| it.parts.definition.uri_template == text);
-                found.map(|(place, it)| (Use::Template(place), &it.completers))
+                found.map(|(place, it)| (Use::Template(place), Completes::of_template(it)))
             }
         };
-        let completers = match found.map(|(entry, it)| (self.permit(&request, entry), it)) {
-            Some((Ok(()), completers)) => Some(completers),
-            None | Some((Err(Denied::Hidden), _)) => None,
+        let completes = match found.map(|(entry, it)| (self.permit(&request, entry), it)) {
+            Some((Ok(()), completes)) => completes,
+            None | Some((Err(Denied::Hidden), _)) => {
+                let (CompletionTarget::Prompt(name) | CompletionTarget::Template(name)) =
+                    params.target;
+                return self.context.unknown(id, "prompt or template", name, out);
+            }
             Some((Err(denied), _)) => return self.permissions.refuse(denied, id, out),
         };
-        let Some(completers) = completers else {
-            let (CompletionTarget::Prompt(name) | CompletionTarget::Template(name)) = params.target;
-            return self.context.unknown(id, "prompt or template", name, out);
+        let runner = match completes {
+            Completes::Here(completers) => completers.of(params.argument),
+            Completes::Upstream(entry, replaced) if entry.has_completions => {
+                return self.relay(request, &Route::to(entry.upstream, replaced), out);
+            }
+            Completes::Upstream(..) => None,
         };
-        let Some(runner): Option<Rc<CompleteRunner>> = completers.of(params.argument) else {
+        let Some(runner) = runner else {
             // The argument has no completer: there are no suggestions.
             let nothing = Answer::Completion(Suggestions::default().0);
             self.context
@@ -124,18 +144,57 @@ impl Starter<'_> {
     }
 }
 
-fn find_resource(catalog: &Catalog, uri: &str) -> Option<(Rc<ReadRunner>, ReadRequest)> {
+/// The reader of a resource.
+enum Found {
+    /// A handler.
+    Here(Rc<ReadRunner>, ReadRequest),
+    /// The upstream with this number.
+    Upstream(u16),
+}
+
+fn find_resource(catalog: &Catalog, uri: &str) -> Option<Found> {
+    let found =
+        |relayed: &Option<Arc<RelayedEntry>>, runner: &Rc<ReadRunner>, variables| match relayed {
+            Some(entry) => Found::Upstream(entry.upstream),
+            None => Found::Here(
+                Rc::clone(runner),
+                ReadRequest::new(uri.to_owned(), variables),
+            ),
+        };
     if let Some(resource) = catalog.resource(uri) {
-        let request = ReadRequest::new(uri.to_owned(), Vec::new());
-        return Some((Rc::clone(&resource.runner), request));
+        return Some(found(&resource.parts.relayed, &resource.runner, Vec::new()));
     }
-    catalog.templates().iter().find_map(|template| {
+    let of_template = catalog.templates().iter().find_map(|template| {
         let values = template.parts.template.matches(uri)?;
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let variables = values.iter().map(owned).collect();
-        let request = ReadRequest::new(uri.to_owned(), variables);
-        Some((Rc::clone(&template.runner), request))
-    })
+        Some(found(&template.parts.relayed, &template.runner, variables))
+    });
+    of_template.or_else(|| catalog.plan().upstream_of(uri).map(Found::Upstream))
+}
+
+/// The source of suggestions for the arguments of an entry.
+enum Completes<'a> {
+    /// Handlers.
+    Here(&'a ShardCompleters),
+    /// The upstream of the entry, which has this reference to it.
+    Upstream(&'a RelayedEntry, Replaced<'a>),
+}
+
+impl Completes<'_> {
+    fn of_prompt(prompt: &ShardPrompt) -> Completes<'_> {
+        match &prompt.parts.relayed {
+            Some(entry) => Completes::Upstream(entry, Replaced::PromptRef(&entry.original)),
+            None => Completes::Here(&prompt.completers),
+        }
+    }
+
+    fn of_template(template: &ShardTemplate) -> Completes<'_> {
+        match &template.parts.relayed {
+            Some(entry) => Completes::Upstream(entry, Replaced::TemplateRef(&entry.original)),
+            None => Completes::Here(&template.completers),
+        }
+    }
 }
 
 /// The members of an object of strings.

@@ -1,4 +1,4 @@
-//! Calls of entries that upstreams have: from a permitted request to one on its way.
+//! Requests for entries that upstreams have: from a permitted request to one on its way.
 //!
 //! The upstream checks the arguments. The text of the params goes on as the client sent it; only in
 //! a batch, whose messages have no text of their own, it is written anew.
@@ -11,8 +11,9 @@ use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value};
 use super::calls::Rest;
 use super::context::invalid_params;
 use super::disposition::Disposition;
+use super::handler_kind::HandlerKind;
 use super::start::{HandlerRequest, Starter};
-use crate::upstream::entry::RelayedEntry;
+use crate::upstream::entry::Route;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::Recipient;
 
@@ -21,7 +22,7 @@ impl Starter<'_> {
     pub(super) fn relay(
         &mut self,
         mut request: HandlerRequest<'_>,
-        entry: &RelayedEntry,
+        route: &Route<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
@@ -47,16 +48,16 @@ impl Starter<'_> {
         let call = self.calls.begin(options);
         call.set_holder(holder);
         let new = NewRelay {
-            upstream: entry.upstream,
+            upstream: route.upstream,
             method: request.kind.method(),
-            original: Some(&entry.original),
+            replaced: Some(route.replaced),
             params: &params,
-            fixed: Some(&entry.fixed),
-            header_params: &entry.header_params,
+            fixed: route.tool.map(|it| &it.fixed),
+            header_params: route.tool.map_or(&[], |it| &it.header_params),
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
-            // An annotation would have to be trusted.
-            is_repeatable: false,
+            // What a tool does, only annotations say, which would have to be trusted.
+            is_repeatable: request.kind != HandlerKind::Tool,
         };
         // The entry gets this very key: nothing is kept in between.
         let recipient = Recipient::Call(call.clone(), call.key(), era);

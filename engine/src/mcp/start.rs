@@ -147,7 +147,7 @@ impl Starter<'_> {
             return self.context.refuse(Some(id), reason, out);
         }
         if let Some(relayed) = &tool.parts.relayed {
-            return self.relay(request, relayed, out);
+            return self.relay(request, &relayed.route(), out);
         }
         let checked = request
             .inbound

@@ -27,8 +27,11 @@ knobs! {
         list_ms: u64 = 10_000, within(10..=DAY_MS);
         /// Bytes of one message of an upstream: as of a client. Past it the call fails.
         message_bytes_max: usize = 16 << 20, within(1024..=1 << 30);
-        /// Milliseconds between two reads of the lists of an upstream.
+        /// Milliseconds between two reads of the lists of an upstream, less up to a tenth.
+        /// They are read before when it reports a change, and when a client uses an expired list.
         refresh_ms: u64 = 300_000, within(1000..=DAY_MS);
+        /// Milliseconds that the entries of an upstream that fails stay listed.
+        stale_ms: u64 = 3_600_000, within(0..=DAY_MS);
         /// Characters of an exposed name: some clients take 64.
         name_chars_max: usize = 64, within(16..=128);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use corelane_gateway::config::Upstream;
 
 use super::error::Result;
-use super::upstreams::{ServedUpstream, board_of, check_upstream};
+use super::upstreams::{ServedUpstream, board_of, check_upstream, declare};
 use super::{AuditThread, Server, log_of, state_keys};
 use crate::catalog::{CatalogError, Plan};
 use crate::handler::caller_info::ExposedHeaders;
@@ -14,10 +14,10 @@ use crate::mcp::ServerParts;
 use crate::profile::Profile;
 
 impl Server {
-    /// Adds other MCP servers, whose tools become tools of this one: under the names that their
-    /// configuration gives them, and as the upstreams list them. They are read in the background,
-    /// so the server starts without those that are down. `[[upstream]]` of the access file adds
-    /// others.
+    /// Adds other MCP servers, whose entries become those of this one: tools and prompts under the
+    /// names that their configuration gives them, resources under their URIs. They are read in the
+    /// background, so the server starts without those that are down. `[[upstream]]` of the access
+    /// file adds others.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -74,6 +74,7 @@ impl Server {
         if let Some(pinned) = &mut self.entries.pinned {
             pinned.log.clone_from(&audit);
         }
+        declare(&self.upstreams, &mut self.entries);
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
         let mut parts = ServerParts {
             quotas: None,

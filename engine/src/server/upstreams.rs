@@ -4,7 +4,9 @@
 //! upstream touches its own entries only, and neither the start of the server nor a call of another
 //! upstream waits for it. The shards never wait for this thread.
 
+mod answers;
 mod endpoint;
+mod listener;
 mod tracked;
 
 use std::sync::Arc;
@@ -12,17 +14,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config::Upstream;
+use corelane_protocol::mcp::lifecycle::Feature;
 use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::mcp::subscription::ListKind;
+use corelane_protocol::mcp::subscription;
 
 use endpoint::{Place, check};
-use tracked::{Step, Tracked};
+use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::upstream_error::UpstreamError;
-use crate::catalog::tool::Tool;
+use crate::catalog::{Entries, RelayedList};
 use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
@@ -60,6 +64,22 @@ pub(super) fn check_upstream(
     })
 }
 
+/// Declares the features that upstreams may have, and their schemes. A client sees the same
+/// capabilities before they are read, and while they are down.
+pub(super) fn declare(upstreams: &[ServedUpstream], entries: &mut Entries) {
+    if upstreams.is_empty() {
+        return;
+    }
+    for feature in [Feature::Prompts, Feature::Resources, Feature::Completions] {
+        entries.offer.insert(feature);
+    }
+    for (number, served) in (0..).zip(upstreams) {
+        let schemes = served.upstream.schemes.iter();
+        let schemes = schemes.map(|scheme| (number, scheme.clone()));
+        entries.schemes.extend(schemes);
+    }
+}
+
 /// The board of a server with these upstreams, if there are any.
 pub(super) fn board_of(
     upstreams: &[ServedUpstream],
@@ -84,7 +104,7 @@ pub(super) struct UpstreamThread {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Control {
     tracked: Vec<Tracked>,
     board: Arc<UpstreamBoard>,
@@ -106,6 +126,7 @@ impl UpstreamThread {
         settings: Gateway,
     ) -> Result<UpstreamThread> {
         let (events, received) = channel();
+        board.set_control(events.clone());
         let now = Instant::now();
         let tracked = (0..).zip(upstreams);
         let tracked = tracked.map(|(number, it)| Tracked::new(number, it.upstream, it.place, now));
@@ -141,8 +162,8 @@ impl Control {
         loop {
             let now = Instant::now();
             for upstream in 0..self.tracked.len() {
-                if self.tracked[upstream].due() <= now {
-                    let step = self.tracked[upstream].handle_due(now, &self.settings);
+                while self.tracked[upstream].due() <= now {
+                    let step = self.with(upstream, Tracked::handle_due);
                     self.take(upstream, step);
                 }
             }
@@ -151,24 +172,51 @@ impl Control {
             match received.recv_timeout(wait) {
                 Ok(ControlEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(ControlEvent::Answer(upstream, part)) => {
-                    let upstream = usize::from(upstream);
-                    let tracked = &mut self.tracked[upstream];
-                    let step = tracked.handle_answer(&part, Instant::now(), &self.settings);
-                    self.take(upstream, step);
-                }
-                Ok(ControlEvent::Resolved(upstream, address)) => {
-                    let upstream = usize::from(upstream);
-                    let tracked = &mut self.tracked[upstream];
-                    let now = Instant::now();
-                    let (step, is_new) = tracked.handle_address(address, now, &self.settings);
-                    if is_new {
-                        self.publish_addresses();
-                    }
-                    self.take(upstream, step);
-                }
+                Ok(event) => self.handle(event),
             }
         }
+    }
+
+    fn handle(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Answer(upstream, part) => {
+                let upstream = usize::from(upstream);
+                let step = self.with(upstream, |it, turn| it.handle_answer(&part, turn));
+                self.take(upstream, step);
+            }
+            ControlEvent::Resolved(upstream, address) => {
+                let upstream = usize::from(upstream);
+                let (step, is_new) =
+                    self.with(upstream, |it, turn| it.handle_address(address, turn));
+                if is_new {
+                    self.publish_addresses();
+                }
+                self.take(upstream, step);
+            }
+            ControlEvent::Subscription(upstream, event) => {
+                self.with(usize::from(upstream), |it, turn| {
+                    it.handle_subscription(event, turn);
+                });
+            }
+            ControlEvent::ExpiredListUsed => {
+                let now = Instant::now();
+                for tracked in &mut self.tracked {
+                    tracked.handle_expired_use(now);
+                }
+            }
+            ControlEvent::Stop => {}
+        }
+    }
+
+    /// Lets an upstream handle something now.
+    fn with<T>(&mut self, upstream: usize, handle: impl FnOnce(&mut Tracked, Turn<'_>) -> T) -> T {
+        let turn = Turn {
+            now: Instant::now(),
+            // Without random numbers times are not spread.
+            random: getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX)),
+            settings: &self.settings,
+        };
+        handle(&mut self.tracked[upstream], turn)
     }
 
     /// Does the next step for an upstream.
@@ -176,17 +224,30 @@ impl Control {
         match step {
             Step::Wait => {}
             Step::Resolve => self.resolve(upstream),
-            Step::Request(method, params) => {
-                let shard = self.board.request(ControlRequest {
-                    upstream: upstream as u16,
-                    method,
-                    params,
-                    reply: self.events.clone(),
-                });
-                self.shards[shard].wake();
+            Step::Request(method, params) => self.request(upstream, (method, params), false),
+            Step::Subscribe(params) => {
+                self.request(upstream, ("subscriptions/listen", params), true);
             }
-            Step::Changed => self.publish_tools(),
+            Step::Expire => self.board.expire_lists(),
+            Step::Changed(kinds) => kinds.into_iter().for_each(|kind| self.publish(kind)),
         }
+    }
+
+    /// Has a shard send a request.
+    fn request(
+        &self,
+        upstream: usize,
+        (method, params): (&'static str, String),
+        is_subscription: bool,
+    ) {
+        let shard = self.board.request(ControlRequest {
+            upstream: upstream as u16,
+            method,
+            params,
+            is_subscription,
+            reply: self.events.clone(),
+        });
+        self.shards[shard].wake();
     }
 
     /// Looks the address of an upstream up on a thread of its own: that may take long.
@@ -221,21 +282,28 @@ impl Control {
         }
     }
 
-    /// Puts the tools of all upstreams into the catalog.
-    fn publish_tools(&self) {
+    /// Puts the entries of all upstreams of one kind into the catalog.
+    fn publish(&self, kind: ListKind) {
         let tracked = self.tracked.iter();
-        let tools: Vec<Tool> = tracked.flat_map(Tracked::tools).collect();
+        let entries = tracked.flat_map(|it| it.entries(kind).iter().cloned());
+        let entries: RelayedList = entries.collect();
         let mut faults = Vec::new();
-        let changed = self.handle.updates().change(ListKind::Tools, |plan| {
-            let (plan, left_out) = plan.with_relayed(tools);
+        let list = match kind {
+            ListKind::Tools => subscription::ListKind::Tools,
+            ListKind::Prompts => subscription::ListKind::Prompts,
+            ListKind::Resources | ListKind::Templates => subscription::ListKind::Resources,
+        };
+        let changed = self.handle.updates().change(list, |plan| {
+            let (plan, left_out) = plan.with_relayed(kind, entries);
             faults = left_out;
             Ok(plan)
         });
         for fault in faults {
-            tracing::warn!(%fault, "a tool of an upstream is hidden");
+            tracing::warn!(%fault, "an entry of an upstream is hidden");
         }
         if let Err(error) = changed {
-            tracing::error!(%error, "the tools of upstreams are not in the catalog");
+            let list = kind.method();
+            tracing::error!(%error, list, "entries of upstreams are not in the catalog");
         }
     }
 }

@@ -22,7 +22,7 @@ impl Handling {
     ) -> Option<Box<Links>> {
         let board = parts.upstreams.as_ref()?;
         let queue = Rc::clone(&self.event_queue);
-        let port = UpstreamPort::new(board.present(), settings.message_bytes_max, queue);
+        let port = UpstreamPort::new(Arc::clone(board), settings.message_bytes_max, queue);
         let port = Rc::new(port);
         self.endpoint.set_port(Rc::clone(&port));
         let links = Links::new(port, Arc::clone(board), (self.shard, settings), indexes);

@@ -5,9 +5,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use corelane_gateway::relay::RelayedPart;
 use crossbeam::queue::SegQueue;
@@ -43,8 +43,49 @@ pub(crate) struct ControlRequest {
     pub(crate) method: &'static str,
     /// The params, as a JSON object.
     pub(crate) params: String,
+    /// Whether it stays open for notifications.
+    pub(crate) is_subscription: bool,
     /// Where the answer goes.
     pub(crate) reply: Sender<ControlEvent>,
+}
+
+/// A subscription on its way to an upstream. The control side hears of its end in every case.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// Where its events go.
+    pub(crate) reply: Sender<ControlEvent>,
+    /// Why it ends, as far as that is known.
+    pub(crate) fault: Option<String>,
+}
+
+impl Subscription {
+    /// Passes an event on.
+    pub(crate) fn send(&self, event: SubscriptionEvent) {
+        // The control side may have ended.
+        let _ = self
+            .reply
+            .send(ControlEvent::Subscription(self.upstream, event));
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let fault = self.fault.take();
+        self.send(SubscriptionEvent::Ended(fault));
+    }
+}
+
+/// An event of the subscription at an upstream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SubscriptionEvent {
+    /// The upstream has accepted it.
+    Acknowledged,
+    /// A list has changed.
+    ListChanged,
+    /// It has ended, with the error of the upstream if there is one.
+    Ended(Option<String>),
 }
 
 /// Something that the control side waits for.
@@ -54,6 +95,10 @@ pub(crate) enum ControlEvent {
     Answer(u16, RelayedPart),
     /// The address of the upstream with this number is known, or is not.
     Resolved(u16, io::Result<SockAddr>),
+    /// Something about the subscription at the upstream with this number.
+    Subscription(u16, SubscriptionEvent),
+    /// A client reads lists that have expired.
+    ExpiredListUsed,
     /// The server ends.
     Stop,
 }
@@ -64,6 +109,9 @@ pub(crate) struct UpstreamBoard {
     table: Mutex<Arc<UpstreamTable>>,
     /// By shard. The control side has one request of each upstream at a time.
     requests: Vec<SegQueue<ControlRequest>>,
+    /// Whether lists have expired, which are read again once a client uses them.
+    has_expired: AtomicBool,
+    control: OnceLock<Sender<ControlEvent>>,
 }
 
 impl fmt::Debug for UpstreamBoard {
@@ -81,6 +129,29 @@ impl UpstreamBoard {
             generation: AtomicU64::new(1),
             table: Mutex::new(Arc::new(table)),
             requests: (0..shards).map(|_| SegQueue::new()).collect(),
+            has_expired: AtomicBool::new(false),
+            control: OnceLock::new(),
+        }
+    }
+
+    /// Sets where the uses of expired lists are reported.
+    pub(crate) fn set_control(&self, control: Sender<ControlEvent>) {
+        let _ = self.control.set(control);
+    }
+
+    /// From now on the next use of a list is reported.
+    pub(crate) fn expire_lists(&self) {
+        self.has_expired.store(true, Ordering::Relaxed);
+    }
+
+    /// A client reads a list.
+    pub(crate) fn use_list(&self) {
+        if self.has_expired.load(Ordering::Relaxed)
+            && self.has_expired.swap(false, Ordering::Relaxed)
+            && let Some(control) = self.control.get()
+        {
+            // The control side may have ended.
+            let _ = control.send(ControlEvent::ExpiredListUsed);
         }
     }
 

@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_gateway::relay::{Hop, RelayedRequest, RequestFault, write_body};
+use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, RequestFault, write_body};
 use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
-use corelane_protocol::binding::http_client::{OutgoingMessage, name_member};
+use corelane_protocol::binding::http_client::OutgoingMessage;
 use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
 use corelane_protocol::jsonrpc::find_members;
 use corelane_protocol::mcp::logging::LogLevel;
@@ -20,7 +20,7 @@ use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
-use super::board::UpstreamTable;
+use super::board::{UpstreamBoard, UpstreamTable};
 use super::relay::{Recipient, Relay, RelayKey};
 use crate::handler::event_queue::EventQueue;
 
@@ -38,6 +38,7 @@ pub(crate) struct UpstreamPort {
     body: RefCell<Vec<u8>>,
     spare: RefCell<Vec<Chunk>>,
     event_queue: Rc<EventQueue>,
+    board: Arc<UpstreamBoard>,
 }
 
 /// Something for the shard to do.
@@ -56,8 +57,8 @@ pub(crate) struct NewRelay<'a> {
     pub(crate) upstream: u16,
     /// The method.
     pub(crate) method: &'a str,
-    /// The name or the URI that the upstream has for the entry.
-    pub(crate) original: Option<&'a str>,
+    /// The member by which the upstream finds its entry.
+    pub(crate) replaced: Option<Replaced<'a>>,
     /// The params as the client sent them, a JSON object.
     pub(crate) params: &'a [u8],
     /// Arguments that clients do not choose.
@@ -93,12 +94,13 @@ pub(crate) struct RelayTicket {
 impl UpstreamPort {
     /// A port without calls. The messages of answers have at most `message_bytes_max` bytes.
     pub(crate) fn new(
-        table: Arc<UpstreamTable>,
+        board: Arc<UpstreamBoard>,
         message_bytes_max: usize,
         event_queue: Rc<EventQueue>,
     ) -> UpstreamPort {
         UpstreamPort {
-            table: RefCell::new(table),
+            table: RefCell::new(board.present()),
+            board,
             message_bytes_max,
             relays: RefCell::default(),
             commands: RefCell::default(),
@@ -148,14 +150,13 @@ impl UpstreamPort {
     /// Writes a request: the head of the upstream, the fields of the message, and the body.
     fn write(&self, id: u64, new: &NewRelay<'_>) -> Result<Chunk, BeginError> {
         let table = self.table.borrow();
-        let member = name_member(new.method);
         let mut body = self.body.borrow_mut();
         body.clear();
         let request = RelayedRequest {
             id,
             method: new.method,
             params: new.params,
-            replaced: member.zip(new.original),
+            replaced: new.replaced,
             fixed: new.fixed,
             hop: Hop {
                 client_info: &table.client_info,
@@ -173,7 +174,7 @@ impl UpstreamPort {
         let message = OutgoingMessage {
             revision: Revision::V2026_07_28,
             method: Some(new.method),
-            name: new.original,
+            name: new.replaced.and_then(Replaced::in_head),
             session: None,
         };
         for (name, value) in message.fields() {
@@ -187,6 +188,11 @@ impl UpstreamPort {
         end_request_head(&mut out, Some(body.len()));
         out.extend_from_slice(&body);
         Ok(out)
+    }
+
+    /// A client reads a list.
+    pub(crate) fn use_list(&self) {
+        self.board.use_list();
     }
 
     /// Takes the next command.

@@ -12,7 +12,7 @@ use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::framing::http1::HeadCache;
 use corelane_protocol::mcp::era::Era;
 
-use super::board::ControlEvent;
+use super::board::{ControlEvent, Subscription, SubscriptionEvent};
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
@@ -33,6 +33,8 @@ pub(crate) enum Recipient {
     Call(Call, CallKey, Era),
     /// The control side.
     Control(u16, Sender<ControlEvent>),
+    /// The control side, for as long as the request is open.
+    Subscription(Subscription),
     /// It has its answer; the rest of the answer of HTTP is passed over.
     Nobody,
 }
@@ -65,6 +67,8 @@ struct Reception {
     recipient: Recipient,
     status: u16,
     outcome: HeadOutcome,
+    /// Whether the upstream has accepted it as a subscription.
+    is_open: bool,
     /// Of the last message that could not be used.
     fault: Option<String>,
 }
@@ -105,6 +109,7 @@ impl Relay {
                 recipient,
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
+                is_open: false,
                 fault: None,
             },
         }
@@ -121,6 +126,10 @@ impl Relay {
         let read = self.reader.read(heads, bytes, &mut |step| {
             reception.take(step, queue);
         });
+        if self.reception.is_open {
+            // It lasts until one of both sides ends it.
+            self.due_ms = Some(u64::MAX);
+        }
         match read {
             Ok(Some(end)) => Heard::Ended(end),
             Ok(None) => Heard::More {
@@ -179,8 +188,8 @@ impl Reception {
 
     fn take_message(&mut self, text: &[u8], queue: &EventQueue) {
         let era = match &self.recipient {
-            Recipient::Call(_, _, era) => *era,
-            Recipient::Control(..) => Era::Modern,
+            Recipient::Call(_, _, era) => Some(*era),
+            Recipient::Control(..) | Recipient::Subscription(_) => None,
             Recipient::Nobody => return,
         };
         let incoming = match read_message(text, self.id) {
@@ -217,7 +226,18 @@ impl Reception {
                     call.relay_message(message);
                 }
             }
+            Incoming::Acknowledged => {
+                self.is_open = true;
+                self.pass_on(SubscriptionEvent::Acknowledged);
+            }
+            Incoming::ListChanged(_) => self.pass_on(SubscriptionEvent::ListChanged),
             Incoming::Other => {}
+        }
+    }
+
+    fn pass_on(&self, event: SubscriptionEvent) {
+        if let Recipient::Subscription(subscription) = &self.recipient {
+            subscription.send(event);
         }
     }
 
@@ -230,6 +250,12 @@ impl Reception {
                 // The control side may have ended.
                 let _ = reply.send(ControlEvent::Answer(upstream, part));
             }
+            Recipient::Subscription(mut subscription) => {
+                if let RelayedPart::Error(error) = &part {
+                    let error = String::from_utf8_lossy(error).into_owned();
+                    subscription.fault = Some(error);
+                }
+            }
             Recipient::Nobody => {}
         }
     }
@@ -237,7 +263,7 @@ impl Reception {
     fn is_full(&self) -> bool {
         match &self.recipient {
             Recipient::Call(call, ..) => !call.has_room(),
-            Recipient::Control(..) | Recipient::Nobody => false,
+            Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Nobody => false,
         }
     }
 

@@ -8,10 +8,12 @@
 //! A message with a body of the caller's is written in three steps: a `begin_` function, the value,
 //! then [`end`].
 
+mod object;
 mod scalar;
 
 use super::id::Id;
 
+pub use object::{ObjectWriter, write_json_line};
 pub use scalar::{write_float, write_integer, write_string, write_unsigned};
 
 /// Appends `{"jsonrpc":"2.0","id":..,"result":`. The result follows, then [`end`].

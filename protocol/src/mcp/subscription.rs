@@ -9,6 +9,9 @@ use super::resources::URI_BYTES_MAX;
 use super::result::ResultTrailer;
 use crate::jsonrpc::{Id, Object, Value, encode};
 
+/// The method of the first message of a subscription.
+pub const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+
 /// A list that can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListKind {
@@ -24,6 +27,12 @@ impl ListKind {
     /// All of them.
     pub const ALL: [ListKind; 3] = [ListKind::Tools, ListKind::Prompts, ListKind::Resources];
 
+    /// The list that a notification of this method is about.
+    pub fn by_notification(method: &str) -> Option<ListKind> {
+        let mut kinds = ListKind::ALL.into_iter();
+        kinds.find(|kind| kind.notification() == method)
+    }
+
     fn notification(self) -> &'static str {
         match self {
             ListKind::Tools => "notifications/tools/list_changed",
@@ -33,7 +42,7 @@ impl ListKind {
     }
 
     /// The member of a filter that requests changes of this list.
-    fn filter(self) -> &'static str {
+    pub fn filter(self) -> &'static str {
         match self {
             ListKind::Tools => "toolsListChanged",
             ListKind::Prompts => "promptsListChanged",
@@ -208,7 +217,7 @@ fn read_names(
 
 /// Writes the first message of a subscription: the accepted part of its filter.
 pub fn write_acknowledged(out: &mut Vec<u8>, subscription: Id<'_>, filter: &Filter) {
-    encode::begin_notification(out, "notifications/subscriptions/acknowledged");
+    encode::begin_notification(out, ACKNOWLEDGED);
     out.extend_from_slice(br#"{"notifications":"#);
     filter.write(out);
     out.push(b',');

@@ -1,7 +1,11 @@
 //! A server in front of other MCP servers: what clients see of them, and what they see of clients.
 
+#[path = "gateway/changes.rs"]
+mod changes;
 #[path = "gateway/faults.rs"]
 mod faults;
+#[path = "gateway/features.rs"]
+mod features;
 #[path = "gateway/links.rs"]
 mod links;
 #[path = "gateway/real.rs"]

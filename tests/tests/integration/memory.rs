@@ -38,7 +38,7 @@ fn the_memory_of_large_bodies_goes_back_to_the_system_with_their_connections() {
         (held > before + CONNECTIONS * BODY_BYTES / 2).then_some(held)
     });
     drop(connections);
-    // A fifth may stay: the chunks and receive buffers of a shard that the burst has touched, 12 MiB,
+    // A fifth may stay: the chunks and receive buffers of a shard that the burst touched, 12 MiB,
     // and pages that the allocator keeps for small blocks.
     const KEPT_BYTES: usize = CONNECTIONS * BODY_BYTES / 5;
     let mut seen = 0;

@@ -16,12 +16,12 @@ const BUFFER_BYTES: usize = 2048;
 /// Buffers in the ring, a power of two. Running out costs a re-arm, not a connection.
 const BUFFERS: u16 = 512;
 /// The group that receives name; there is only one.
-pub(crate) const GROUP: u16 = 0;
+pub const GROUP: u16 = 0;
 
 const _: () = assert!(BUFFERS.is_power_of_two());
 
 /// The buffers and the ring of entries through which the kernel is given them.
-pub(crate) struct Buffers {
+pub struct Buffers {
     entries: Mapping,
     bytes: Mapping,
     tail: u16,
@@ -32,7 +32,7 @@ impl Buffers {
     ///
     /// # Errors
     /// The kernel has no memory for them.
-    pub(crate) fn map() -> io::Result<Self> {
+    pub fn map() -> io::Result<Self> {
         Ok(Self {
             entries: Mapping::new(usize::from(BUFFERS) * size_of::<BufRingEntry>())?,
             bytes: Mapping::new(usize::from(BUFFERS) * BUFFER_BYTES)?,
@@ -44,7 +44,7 @@ impl Buffers {
     ///
     /// # Errors
     /// The kernel refuses the registration.
-    pub(crate) fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
+    pub fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
         let address = self.entries.start.as_ptr() as u64;
         // SAFETY: `entries` is page-aligned, holds BUFFERS entries, and is unmapped only when
         // `self` is dropped, which the caller of `map` does after the ring is gone.
@@ -57,7 +57,7 @@ impl Buffers {
     }
 
     /// The bytes that the kernel wrote into buffer `id`, which is ours until it is handed back.
-    pub(crate) fn received(&mut self, id: u16, bytes: usize) -> &mut [u8] {
+    pub fn received(&mut self, id: u16, bytes: usize) -> &mut [u8] {
         assert!(id < BUFFERS && bytes <= BUFFER_BYTES);
         let start = usize::from(id) * BUFFER_BYTES;
         // SAFETY: in bounds by the assert; the kernel does not write to a buffer it has completed
@@ -67,7 +67,7 @@ impl Buffers {
 
     /// Puts buffer `id` at the end of the ring; the kernel sees it at the next
     /// [`Buffers::publish`].
-    pub(crate) fn hand_back(&mut self, id: u16) {
+    pub fn hand_back(&mut self, id: u16) {
         assert!(id < BUFFERS);
         let at = usize::from(self.tail & (BUFFERS - 1));
         // SAFETY: `at` is below BUFFERS, the number of entries mapped; the kernel reads an entry
@@ -87,7 +87,7 @@ impl Buffers {
     }
 
     /// Shows the kernel every buffer handed back so far.
-    pub(crate) fn publish(&mut self) {
+    pub fn publish(&mut self) {
         let first = self.entries.start.cast::<BufRingEntry>().as_ptr();
         // SAFETY: `first` points to the first of the mapped entries, and in its reserved field the
         // shared tail lies.

@@ -4,8 +4,10 @@
 //! submission, so a descriptor is closed exactly once, and only when nothing in flight names it.
 
 use crate::answer::{ANSWER_BYTES, BATCH, CHANGE_BYTES, LINE_BYTES, LINES, OPENING_BYTES, STREAM};
-use crate::request::{Framed, frame, frame_line};
+use crate::mcp;
 use crate::secured::Secured;
+use baseline::outbox::Outbox;
+use baseline::request::{Framed, frame, frame_line};
 
 /// A connection in its slot. The default is a vacant slot, which remembers its generation.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub(crate) struct Connection {
     is_lines: bool,
     /// Its records, with TLS.
     secured: Option<Box<Secured>>,
+    /// The answers of an upstream, each with an id of its own.
+    own: Option<Outbox>,
     /// It gets the bytes of a stream instead of answers.
     pub(crate) is_stream: bool,
     /// Bytes of answers or of the stream not yet sent. A peer that does not read costs this
@@ -34,6 +38,18 @@ pub(crate) struct Connection {
     answer_offset: usize,
     /// The beginning of a request; empty and without memory while nothing is half received.
     partial: Vec<u8>,
+}
+
+/// The requests and answers of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// HTTP with the fixed answer.
+    #[default]
+    Http,
+    /// A line each.
+    Lines,
+    /// HTTP with the answers of [`mcp`].
+    Upstream,
 }
 
 /// The next submission for a connection.
@@ -51,13 +67,14 @@ pub(crate) enum Step<'a> {
 
 impl Connection {
     /// Makes the slot a fresh connection of the next generation.
-    pub(crate) fn open(&mut self, generation: u32, is_lines: bool, secured: Option<Secured>) {
+    pub(crate) fn open(&mut self, generation: u32, kind: Kind, secured: Option<Secured>) {
         let is_queued = self.is_queued;
         *self = Self {
             generation,
             is_queued,
             is_open: true,
-            is_lines,
+            is_lines: kind == Kind::Lines,
+            own: (kind == Kind::Upstream).then(Outbox::default),
             secured: secured.map(Box::new),
             ..Self::default()
         };
@@ -97,6 +114,10 @@ impl Connection {
 
     /// Owes so many answers more.
     pub(crate) fn answer(&mut self, requests: usize) {
+        if self.own.is_some() {
+            // They were written when the requests were read.
+            return;
+        }
         self.owed_bytes += (requests * self.answer_bytes()) as u64;
     }
 
@@ -125,14 +146,15 @@ impl Connection {
     pub(crate) fn sent(&mut self, bytes: Option<usize>) {
         self.is_sending = false;
         match bytes {
-            Some(bytes) => match &mut self.secured {
+            Some(bytes) => match (&mut self.secured, &mut self.own) {
                 // Its answers were paid when they were sealed.
-                Some(secured) => secured.sent(bytes),
-                None => self.pay(bytes),
+                (Some(secured), _) => secured.sent(bytes),
+                (None, Some(own)) => own.sent(bytes),
+                (None, None) => self.pay(bytes),
             },
             None => {
                 self.owed_bytes = 0;
-                self.secured = None;
+                (self.secured, self.own) = (None, None);
                 self.is_ending = true;
             }
         }
@@ -183,6 +205,10 @@ impl Connection {
             self.is_sending = true;
             return Step::Send(secured.unsent());
         }
+        if let Some(own) = self.own.as_mut().filter(|it| !it.is_empty()) {
+            self.is_sending = true;
+            return Step::Send(own.next_send());
+        }
         if !self.is_ending {
             return Step::Wait;
         }
@@ -214,6 +240,9 @@ impl Connection {
             };
             match framed {
                 Framed::Whole(bytes) => {
+                    if let Some(own) = &mut self.own {
+                        mcp::answer(&input[used..used + bytes], own.waiting());
+                    }
                     used += bytes;
                     requests += 1;
                 }
@@ -230,14 +259,14 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use super::{Connection, Step};
+    use super::{Connection, Kind, Step};
     use crate::answer::{ANSWER_BYTES, BATCH, CHANGE_BYTES, OPENING_BYTES, STREAM};
 
     const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
 
     fn opened() -> Connection {
         let mut connection = Connection::default();
-        connection.open(1, false, None);
+        connection.open(1, Kind::Http, None);
         connection
     }
 

@@ -5,7 +5,8 @@
 //! answer of 200 constant bytes. The cost of a real server above it is the cost of MCP. With
 //! `--streams` it is the denominator of a broadcast instead: `fanout` says how. With `tcp://` it
 //! answers each line, and with `https://` or `tcps://` it speaks TLS 1.3 by rustls: the difference
-//! to the same without TLS is what TLS costs at least.
+//! to the same without TLS is what TLS costs at least. With `--answers mcp` it is the upstream of a
+//! gateway: it answers with the id of each request, and lists its one tool.
 //!
 //! It handles, because every server must and a server that does not would be measured doing less
 //! work: partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not
@@ -19,25 +20,24 @@
 //! it beyond loopback: it refuses to listen elsewhere.
 
 mod answer;
-mod buffers;
 mod connection;
 mod fanout;
-mod request;
+mod mcp;
 mod secured;
 mod server;
-mod token;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use connection::Kind;
 use fanout::Fanout;
 use server::Service;
 use socket2::{Domain, Protocol, Socket, Type};
 
 const USAGE: &str = "usage: baseline [--listen [http|https|tcp|tcps://]127.0.0.1:PORT] [--core N] \
-                     [--streams N] [--certificate FILE --key FILE]";
+                     [--streams N] [--certificate FILE --key FILE] [--answers fixed|mcp]";
 /// Connections the kernel holds for us between their handshake and our accept.
 const BACKLOG: i32 = 4096;
 /// A cap on the descriptor table, in connections; its memory is 16 bytes an entry in the kernel.
@@ -80,6 +80,8 @@ struct Options {
     core: Option<usize>,
     /// Streams to broadcast to; 0 for none.
     streams: u32,
+    /// Answers with the ids of requests, those of a gateway too.
+    is_upstream: bool,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +105,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         key: PathBuf::new(),
         core: None,
         streams: 0,
+        is_upstream: false,
     };
     while let Some(name) = words.next() {
         let value = words
@@ -122,6 +125,13 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--key" => options.key = value.into(),
             "--core" => options.core = Some(value.parse().map_err(|_| malformed())?),
             "--streams" => options.streams = value.parse().map_err(|_| malformed())?,
+            "--answers" => {
+                options.is_upstream = match value.as_str() {
+                    "fixed" => false,
+                    "mcp" => true,
+                    _ => return Err(malformed()),
+                }
+            }
             _ => return Err(format!("unknown option {name:?}")),
         }
     }
@@ -130,6 +140,9 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     }
     if options.streams > 0 && options.scheme != Scheme::Http {
         return Err("--streams needs an address of http://".to_owned());
+    }
+    if options.is_upstream && (options.scheme != Scheme::Http || options.streams > 0) {
+        return Err("--answers mcp needs an address of http:// and no --streams".to_owned());
     }
     Ok(options)
 }
@@ -155,7 +168,11 @@ fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
     let has_tls = options.scheme.has_tls();
     let tls = has_tls.then(|| secured::read_config(&options.certificate, &options.key));
     let service = Service {
-        is_lines: options.scheme.is_lines(),
+        kind: match options.is_upstream {
+            true => Kind::Upstream,
+            false if options.scheme.is_lines() => Kind::Lines,
+            false => Kind::Http,
+        },
         tls: tls.transpose().map_err(std::io::Error::other)?,
         fanout: fanout.as_ref(),
     };
@@ -261,6 +278,11 @@ mod tests {
         check(
             "--listen tcp://127.0.0.1:1 --streams 1",
             "--streams needs an address of http://",
+        );
+        check("--answers x", "--answers does not take \"x\"");
+        check(
+            "--listen tcp://127.0.0.1:1 --answers mcp",
+            "--answers mcp needs an address of http:// and no --streams",
         );
     }
 }

@@ -7,11 +7,11 @@
 /// Header lines a request may have.
 const HEADERS_MAX: usize = 32;
 /// Bytes a request may have, head and body; bounds the memory of a partial one.
-pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
 /// The start of the received bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Framed {
+pub enum Framed {
     /// A whole request of this many bytes.
     Whole(usize),
     /// The beginning of one.
@@ -21,7 +21,7 @@ pub(crate) enum Framed {
 }
 
 /// Finds the end of the line that `input` begins with.
-pub(crate) fn frame_line(input: &[u8]) -> Framed {
+pub fn frame_line(input: &[u8]) -> Framed {
     match memchr::memchr(b'\n', input) {
         Some(end) if end < REQUEST_BYTES_MAX => Framed::Whole(end + 1),
         None if input.len() < REQUEST_BYTES_MAX => Framed::Partial,
@@ -30,7 +30,7 @@ pub(crate) fn frame_line(input: &[u8]) -> Framed {
 }
 
 /// Finds the end of the request that `input` begins with.
-pub(crate) fn frame(input: &[u8]) -> Framed {
+pub fn frame(input: &[u8]) -> Framed {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let head_bytes = match request.parse(input) {
@@ -38,8 +38,24 @@ pub(crate) fn frame(input: &[u8]) -> Framed {
         Ok(httparse::Status::Partial) if input.len() < REQUEST_BYTES_MAX => return Framed::Partial,
         Ok(httparse::Status::Partial) | Err(_) => return Framed::Refused,
     };
+    end(head_bytes, request.headers, input.len())
+}
+
+/// Finds the end of the answer that `input` begins with. One without a length has no certain end.
+pub fn frame_answer(input: &[u8]) -> Framed {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut answer = httparse::Response::new(&mut headers);
+    match answer.parse(input) {
+        Ok(httparse::Status::Complete(bytes)) => end(bytes, answer.headers, input.len()),
+        Ok(httparse::Status::Partial) if input.len() < REQUEST_BYTES_MAX => Framed::Partial,
+        Ok(httparse::Status::Partial) | Err(_) => Framed::Refused,
+    }
+}
+
+/// Finds the end of the message with this head, of which there are `available` bytes.
+fn end(head_bytes: usize, headers: &[httparse::Header<'_>], available: usize) -> Framed {
     let mut body_bytes = None;
-    for header in request.headers.iter() {
+    for header in headers {
         if header.name.eq_ignore_ascii_case("content-length") {
             match (body_bytes, decimal(header.value)) {
                 (None, Some(bytes)) => body_bytes = Some(bytes),
@@ -51,7 +67,7 @@ pub(crate) fn frame(input: &[u8]) -> Framed {
     }
     match head_bytes + body_bytes.unwrap_or(0) {
         bytes if bytes > REQUEST_BYTES_MAX => Framed::Refused,
-        bytes if bytes > input.len() => Framed::Partial,
+        bytes if bytes > available => Framed::Partial,
         bytes => Framed::Whole(bytes),
     }
 }
@@ -71,7 +87,7 @@ fn decimal(digits: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Framed, REQUEST_BYTES_MAX, frame, frame_line};
+    use super::{Framed, REQUEST_BYTES_MAX, frame, frame_answer, frame_line};
 
     fn check(input: &str, expected: Framed) {
         assert_eq!(frame(input.as_bytes()), expected, "{input:?}");
@@ -94,6 +110,27 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}POST",
             Framed::Whole(40),
         );
+    }
+
+    #[test]
+    fn finds_the_end_of_an_answer() {
+        let check = |input: &str, expected: Framed| {
+            assert_eq!(frame_answer(input.as_bytes()), expected, "{input:?}");
+        };
+        check("HTTP/1.1 200 OK\r\n", Framed::Partial);
+        check(
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}H",
+            Framed::Whole(40),
+        );
+        check(
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{",
+            Framed::Partial,
+        );
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Framed::Refused,
+        );
+        check("POST / HTTP/1.1\r\n\r\n", Framed::Refused);
     }
 
     #[test]

@@ -13,24 +13,21 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
+use baseline::buffers::{Buffers, GROUP};
+use baseline::ring::{self, Ring};
+use baseline::token::{Operation, Token};
 use io_uring::types::{Fd, Fixed};
-use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use io_uring::{cqueue, opcode, squeue};
 use rustls::ServerConfig;
 
-use crate::buffers::{Buffers, GROUP};
-use crate::connection::{Connection, Step};
+use crate::connection::{Connection, Kind, Step};
 use crate::fanout::Fanout;
 use crate::secured::Secured;
-use crate::token::{Operation, Token};
-
-const SUBMISSION_ENTRIES: u32 = 2048;
-const COMPLETION_ENTRIES: u32 = 16_384;
 
 /// The work of a server.
 #[derive(Clone, Default)]
 pub(crate) struct Service<'r> {
-    /// Requests are lines, not HTTP.
-    pub(crate) is_lines: bool,
+    pub(crate) kind: Kind,
     /// That of TLS, if connections have it.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// A broadcast to take part in.
@@ -51,12 +48,7 @@ pub(crate) fn serve(
 ) -> io::Result<Infallible> {
     // Declared before the ring, so dropped after it.
     let mut buffers = Buffers::map()?;
-    let mut ring = IoUring::builder()
-        .setup_single_issuer()
-        .setup_defer_taskrun()
-        .setup_coop_taskrun()
-        .setup_cqsize(COMPLETION_ENTRIES)
-        .build(SUBMISSION_ENTRIES)?;
+    let mut ring = ring::build()?;
     ring.submitter().register_files_sparse(connections_max)?;
     buffers.register(&ring.submitter())?;
     let ring_fd = ring.as_raw_fd();
@@ -68,10 +60,7 @@ pub(crate) fn serve(
     // Saves looking the ring's own descriptor up at each `enter` (io_uring_register(2)).
     submitter.register_ring_fd()?;
     let mut server = Server {
-        ring: Ring {
-            submitter,
-            submissions,
-        },
+        ring: Ring::new(submitter, submissions),
         buffers: &mut buffers,
         connections: Vec::with_capacity(connections_max as usize),
         queued: Vec::with_capacity(connections_max as usize),
@@ -156,7 +145,7 @@ impl Server<'_> {
         let secured = self.service.tls.as_ref().map(Secured::new).transpose();
         let secured = secured.map_err(io::Error::other)?;
         let generation = (connection.generation + 1) % Token::GENERATIONS;
-        connection.open(generation, self.service.is_lines, secured);
+        connection.open(generation, self.service.kind, secured);
         self.arm_receive(slot)?;
         match is_last {
             true => self.arm_accept(),
@@ -220,7 +209,7 @@ impl Server<'_> {
             };
             let change = token(Operation::Change).pack();
             let message = opcode::MsgRingData::new(Fd(ring), 0, change, None);
-            self.ring.push(&message.build(), token(Operation::Notify))?;
+            push(&mut self.ring, &message.build(), token(Operation::Notify))?;
         }
         Ok(())
     }
@@ -252,18 +241,18 @@ impl Server<'_> {
                 Step::Wait => {}
                 Step::Send(bytes) => {
                     let send = opcode::Send::new(Fixed(slot), bytes.as_ptr(), bytes.len() as u32);
-                    self.ring.push(&send.build(), token(Operation::Send))?;
+                    push(&mut self.ring, &send.build(), token(Operation::Send))?;
                 }
                 Step::Cancel => {
                     let cancel = opcode::AsyncCancel::new(token(Operation::Receive).pack());
-                    self.ring.push(&cancel.build(), token(Operation::Cancel))?;
+                    push(&mut self.ring, &cancel.build(), token(Operation::Cancel))?;
                 }
                 Step::Close => {
                     if let Some(fanout) = self.service.fanout.filter(|_| connection.is_stream) {
                         fanout.closed();
                     }
                     let close = opcode::Close::new(Fixed(slot));
-                    self.ring.push(&close.build(), token(Operation::Close))?;
+                    push(&mut self.ring, &close.build(), token(Operation::Close))?;
                 }
             }
         }
@@ -278,7 +267,7 @@ impl Server<'_> {
             generation: 0,
             slot: 0,
         };
-        self.ring.push(&accept.build(), token)
+        push(&mut self.ring, &accept.build(), token)
     }
 
     fn arm_receive(&mut self, slot: u32) -> io::Result<()> {
@@ -290,7 +279,7 @@ impl Server<'_> {
             slot,
         };
         let receive = opcode::RecvMulti::new(Fixed(slot), GROUP);
-        self.ring.push(&receive.build(), token)
+        push(&mut self.ring, &receive.build(), token)
     }
 
     /// The connection a completion belongs to.
@@ -311,36 +300,12 @@ impl Server<'_> {
     }
 }
 
-/// The submitting half of the ring.
-struct Ring<'r> {
-    submitter: Submitter<'r>,
-    submissions: SubmissionQueue<'r>,
-}
-
-impl Ring<'_> {
-    fn push(&mut self, entry: &squeue::Entry, token: Token) -> io::Result<()> {
-        let entry = entry.clone().user_data(token.pack());
-        // SAFETY: the only memory an entry here points to is the static batch of answers, the
-        // registered buffers, which outlive the ring, and the sealed bytes of a connection, which
-        // stay as they are until their send has completed (`Secured::seal`).
-        while unsafe { self.submissions.push(&entry) }.is_err() {
-            self.submit(0)?;
-        }
-        Ok(())
-    }
-
-    /// Submits everything queued and waits for `wait_for` completions.
-    fn submit(&mut self, wait_for: usize) -> io::Result<()> {
-        self.submissions.sync();
-        let result = self.submitter.submit_and_wait(wait_for);
-        self.submissions.sync();
-        match result {
-            Ok(_) => Ok(()),
-            // A signal, or completions that must be taken in before more is submitted.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
+/// Queues a submission.
+fn push(ring: &mut Ring<'_>, entry: &squeue::Entry, token: Token) -> io::Result<()> {
+    // SAFETY: the only memory an entry here points to is the static batch of answers, the
+    // registered buffers, which outlive the ring, and the sealed bytes and own answers of a
+    // connection, which stay as they are until their send has completed (`Secured::seal`).
+    unsafe { ring.push(entry, token) }
 }
 
 #[cfg(test)]

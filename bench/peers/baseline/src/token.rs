@@ -6,11 +6,16 @@
 
 /// The submitted operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub enum Operation {
+    /// Of connections.
     Accept,
+    /// Of bytes.
     Receive,
+    /// Of bytes.
     Send,
+    /// Of a receive.
     Cancel,
+    /// Of a descriptor.
     Close,
     /// A message to another ring was sent.
     Notify,
@@ -30,17 +35,21 @@ const OPERATIONS: [Operation; 7] = [
 
 /// The 64 bits of a completion's `user_data`: operation 8, generation 24, slot 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) operation: Operation,
+pub struct Token {
+    /// What was submitted.
+    pub operation: Operation,
     /// Below [`Token::GENERATIONS`]; wraps.
-    pub(crate) generation: u32,
-    pub(crate) slot: u32,
+    pub generation: u32,
+    /// The direct descriptor.
+    pub slot: u32,
 }
 
 impl Token {
-    pub(crate) const GENERATIONS: u32 = 1 << 24;
+    /// How many generations there are.
+    pub const GENERATIONS: u32 = 1 << 24;
 
-    pub(crate) fn pack(self) -> u64 {
+    /// The bits for a submission.
+    pub fn pack(self) -> u64 {
         debug_assert!(self.generation < Self::GENERATIONS);
         u64::from(self.operation as u8) << 56
             | u64::from(self.generation) << 32
@@ -49,7 +58,7 @@ impl Token {
 
     /// # Panics
     /// If `bits` did not come from [`Token::pack`]: the kernel returns user data unchanged.
-    pub(crate) fn unpack(bits: u64) -> Self {
+    pub fn unpack(bits: u64) -> Self {
         Self {
             operation: OPERATIONS[(bits >> 56) as usize],
             generation: (bits >> 32) as u32 % Self::GENERATIONS,

@@ -3,25 +3,26 @@
 use serde_json::Value;
 
 use super::entry::{Entry, EntryError};
+use super::walk::ListKind;
 use crate::config::Upstream;
 
 /// An entry that clients see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposed {
-    /// Its name.
-    pub name: Box<str>,
-    /// The name that the upstream has for it.
+    /// Its name, its URI or its template.
+    pub key: Box<str>,
+    /// The one that the upstream has for it.
     pub original: Box<str>,
-    /// The whole entry.
+    /// The whole entry, on one line.
     pub json: String,
 }
 
-/// The tool of an upstream as clients see it: under its exposed name, with the changes of the
-/// configuration, and without the arguments that the configuration fixes. Everything else is as the
-/// upstream wrote it. None if the configuration hides it.
+/// An entry of an upstream as clients see it. A tool or a prompt has its exposed name; a tool also
+/// has the changes of the configuration, and lacks the arguments that the configuration fixes.
+/// URIs, and everything else, are as the upstream wrote them. None if the configuration hides it.
 ///
 /// ```
-/// use corelane_gateway::catalog::{ListKind, Walk, WalkLimits, expose_tool};
+/// use corelane_gateway::catalog::{ListKind, Walk, WalkLimits, expose};
 /// use corelane_gateway::config;
 ///
 /// let text = "[[upstream]]\nname = \"git\"\ncommand = [\"mcp-server-git\"]\n";
@@ -29,51 +30,70 @@ pub struct Exposed {
 /// let mut walk = Walk::new(ListKind::Tools, WalkLimits::default());
 /// walk.handle_page(r#"{"tools": [{"name": "log", "inputSchema": {"type": "object"}}]}"#)?;
 /// let tool = walk.finish().entries.remove(0);
-/// let exposed = expose_tool(&upstreams[0], tool, 64)?.expect("it is not hidden");
+/// let exposed = expose(&upstreams[0], ListKind::Tools, tool, 64)?.expect("it is not hidden");
 /// assert_eq!(exposed.json, r#"{"name":"git_log","inputSchema":{"type": "object"}}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
-/// It has no name, or its schema is no object where a part of it is to be removed.
-pub fn expose_tool(
+/// It has no name or URI, or its schema is no object where a part of it is to be removed.
+pub fn expose(
     upstream: &Upstream,
-    mut tool: Entry,
+    kind: ListKind,
+    mut entry: Entry,
     name_chars_max: usize,
 ) -> Result<Option<Exposed>, EntryError> {
-    let original = tool.text("name").ok_or(EntryError::NoKey("name"))?;
-    if !upstream.tools.admits(&original) {
-        return Ok(None);
-    }
-    let name = upstream.naming.exposed(&original, name_chars_max);
-    tool.set("name", &Value::from(name.as_str()));
-    let changes = upstream.overrides.get(&*original);
-    let title = changes.and_then(|it| it.title.as_deref().map(str::to_owned));
-    let own_title = tool.text("title").map(|title| without_controls(&title));
-    if let Some(title) = title.or(own_title) {
-        tool.set("title", &Value::from(title));
-    }
-    if let Some(changes) = changes {
-        if let Some(description) = &changes.description {
-            tool.set("description", &Value::from(&**description));
+    let member = kind.key();
+    let original = entry.text(member).ok_or(EntryError::NoKey(member))?;
+    let naming = &upstream.naming;
+    let key = match kind {
+        ListKind::Tools if !upstream.tools.admits(&original) => return Ok(None),
+        ListKind::Tools => naming.exposed(&original, name_chars_max),
+        ListKind::Prompts => naming.prefixed(&original, name_chars_max),
+        ListKind::Resources | ListKind::Templates => original.clone(),
+    };
+    // Names and titles are shown to people.
+    for shown in ["name", "title"] {
+        if let Some(text) = entry.text(shown).filter(|it| it.contains(is_control)) {
+            entry.set(shown, &Value::from(text.replace(is_control, "")));
         }
-        if !changes.fixed.is_empty() {
-            let without = schema_without(&tool, changes.fixed.keys());
-            let schema = without.ok_or_else(|| EntryError::Schema(original.as_str().into()))?;
-            tool.set("inputSchema", &schema);
-        }
+    }
+    if matches!(kind, ListKind::Tools | ListKind::Prompts) {
+        entry.set(member, &Value::from(key.as_str()));
+    }
+    if kind == ListKind::Tools {
+        change_tool(upstream, &original, &mut entry)?;
     }
     Ok(Some(Exposed {
-        name: name.into(),
+        key: key.into(),
         original: original.into(),
-        json: tool.to_json(),
+        // In valid JSON they stand between tokens only.
+        json: entry.to_json().replace(['\r', '\n'], " "),
     }))
 }
 
-/// A title is shown to people: it has no control characters but newlines and tabs.
-fn without_controls(text: &str) -> String {
-    let is_shown = |it: &char| !it.is_control() || matches!(it, '\n' | '\t');
-    text.chars().filter(is_shown).collect()
+/// Makes the changes of the configuration to a tool.
+fn change_tool(upstream: &Upstream, original: &str, tool: &mut Entry) -> Result<(), EntryError> {
+    let Some(changes) = upstream.overrides.get(original) else {
+        return Ok(());
+    };
+    if let Some(title) = &changes.title {
+        tool.set("title", &Value::from(&**title));
+    }
+    if let Some(description) = &changes.description {
+        tool.set("description", &Value::from(&**description));
+    }
+    if !changes.fixed.is_empty() {
+        let without = schema_without(tool, changes.fixed.keys());
+        let schema = without.ok_or_else(|| EntryError::Schema(original.into()))?;
+        tool.set("inputSchema", &schema);
+    }
+    Ok(())
+}
+
+/// Whether a text for people must not have this character.
+fn is_control(character: char) -> bool {
+    character.is_control() && !matches!(character, '\n' | '\t')
 }
 
 /// The schema of a tool without some arguments; none if it is no object.
@@ -95,7 +115,7 @@ fn schema_without<'f>(tool: &Entry, fixed: impl Iterator<Item = &'f String>) -> 
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{EntryError, Exposed, expose_tool};
+    use super::{EntryError, Exposed, ListKind};
     use crate::catalog::Entry;
     use crate::config;
 
@@ -103,7 +123,7 @@ mod tests {
         let text = format!("[[upstream]]\nname = \"up\"\nurl = \"https://h/\"\n{lines}");
         let upstreams = config::parse(&text).expect("valid");
         let tool: Entry = serde_json::from_str(tool).expect("an entry");
-        expose_tool(&upstreams[0], tool, 64)
+        super::expose(&upstreams[0], ListKind::Tools, tool, 64)
     }
 
     fn exposed(lines: &str, tool: &str) -> Exposed {
@@ -119,7 +139,7 @@ mod tests {
         assert!(exposed.json.starts_with(expected), "{}", exposed.json);
         let rest = r#""inputSchema":{ "type" : "object", "$defs":{"a":{}} },"s":"\u00e4\/"}"#;
         assert!(exposed.json.ends_with(rest), "{}", exposed.json);
-        assert_eq!((&*exposed.name, &*exposed.original), ("up_log", "log"));
+        assert_eq!((&*exposed.key, &*exposed.original), ("up_log", "log"));
     }
 
     #[test]
@@ -166,5 +186,38 @@ mod tests {
         let json: Value = serde_json::from_str(&seen.json).expect("JSON");
         assert_eq!(json["title"], "x[31m\ny");
         assert_eq!(expose("", r#"{"name": 1}"#), Err(EntryError::NoKey("name")));
+    }
+
+    #[test]
+    fn prompts_have_names_of_this_server_and_resources_their_uris() {
+        let lines = "tools = { exclude = [\"*\"] }\n[[upstream.tool]]\nmatch = \"log\"\n\
+                     name = \"history\"\nfixed = { a = 1 }\n";
+        let text = format!("[[upstream]]\nname = \"up\"\nurl = \"https://h/\"\n{lines}");
+        let upstreams = config::parse(&text).expect("valid");
+        for (kind, entry, key, json) in [
+            (
+                ListKind::Prompts,
+                "{\"name\":\"log\",\r\n\"x\":1e400}",
+                "up_log",
+                "{\"name\":\"up_log\",\"x\":1e400}",
+            ),
+            (
+                ListKind::Resources,
+                r#"{"uri":"a:\/\/b","name":"x\u001by","t":1}"#,
+                "a://b",
+                r#"{"uri":"a:\/\/b","name":"xy","t":1}"#,
+            ),
+            (
+                ListKind::Templates,
+                r#"{"uriTemplate":"a://{b}","name":"n"}"#,
+                "a://{b}",
+                r#"{"uriTemplate":"a://{b}","name":"n"}"#,
+            ),
+        ] {
+            let entry: Entry = serde_json::from_str(entry).expect("an entry");
+            let exposed = super::expose(&upstreams[0], kind, entry, 64);
+            let exposed = exposed.expect("an entry").expect("it is seen");
+            assert_eq!((&*exposed.key, exposed.json.as_str()), (key, json));
+        }
     }
 }

@@ -42,6 +42,14 @@ pub enum ListKind {
 }
 
 impl ListKind {
+    /// All kinds, in their order.
+    pub const ALL: [ListKind; 4] = [
+        ListKind::Tools,
+        ListKind::Prompts,
+        ListKind::Resources,
+        ListKind::Templates,
+    ];
+
     /// The method.
     pub fn method(self) -> &'static str {
         match self {
@@ -216,13 +224,7 @@ impl Walk {
         let missing = || error(format!("{:?} is missing", self.kind.member()));
         let entries = entries.ok_or_else(missing)?;
         // No other list is taken for this one.
-        let others = [
-            ListKind::Tools,
-            ListKind::Prompts,
-            ListKind::Resources,
-            ListKind::Templates,
-        ];
-        let mut others = others.iter().filter(|kind| **kind != self.kind);
+        let mut others = ListKind::ALL.iter().filter(|kind| **kind != self.kind);
         if let Some(other) = others.find(|kind| page.raw(kind.member()).is_some()) {
             return Err(error(format!("{:?} does not belong to it", other.member())));
         }

@@ -5,14 +5,18 @@
 
 use std::ops::Range;
 
-use corelane_protocol::jsonrpc::{Id, is_name, visit_members};
-use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, encode, find_members};
+use corelane_protocol::jsonrpc::encode::{self, ObjectWriter, write_json_line};
+use corelane_protocol::jsonrpc::{Id, MembersFault, MessageMembers};
+use corelane_protocol::jsonrpc::{find_members, is_name, visit_members};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::subscription::{self, ListKind};
 use serde::de::IgnoredAny;
 
 /// Members of a result that legacy clients do not know.
-const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", CACHE_SCOPE];
+/// The clients that may share a result.
+const CACHE_SCOPE: &str = "cacheScope";
 /// Codes that the protocol reserves, in which modern servers send defined ones only.
 const RESERVED_CODES: std::ops::RangeInclusive<i64> = -32099..=-32020;
 /// The codes of the modern era: header mismatch, missing capability, unsupported revision.
@@ -29,6 +33,8 @@ pub enum Incoming {
         range: Range<usize>,
         /// Whether a tool says that it failed.
         is_error: bool,
+        /// Whether it may be shared by several clients, as the upstream says.
+        is_public: bool,
     },
     /// The error.
     Error {
@@ -49,6 +55,10 @@ pub enum Incoming {
         /// The params.
         params: Range<usize>,
     },
+    /// The upstream begins a subscription.
+    Acknowledged,
+    /// A list has changed.
+    ListChanged(ListKind),
     /// Something else, which is dropped: another notification, or a request.
     Other,
 }
@@ -93,7 +103,7 @@ pub enum RelayedPart {
 /// use corelane_gateway::relay::{Incoming, read_message};
 /// let text = br#"{"jsonrpc":"2.0","id":7,"result":{"isError":true}}"#;
 /// let message = read_message(text, 7)?;
-/// assert_eq!(message, Incoming::Result { range: 33..49, is_error: true });
+/// assert!(matches!(message, Incoming::Result { range, is_error: true, .. } if range == (33..49)));
 /// # Ok::<(), corelane_gateway::relay::AnswerFault>(())
 /// ```
 ///
@@ -152,7 +162,8 @@ fn read_result(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault
     if text[range.start] != b'{' {
         return Err(AnswerFault::Shape);
     }
-    let [kind, is_error] = find_members(text, range.clone(), ["resultType", "isError"])?;
+    let names = ["resultType", "isError", CACHE_SCOPE];
+    let [kind, is_error, scope] = find_members(text, range.clone(), names)?;
     if let Some(kind) = kind {
         let kind: String = serde_json::from_slice(&text[kind]).map_err(|_| AnswerFault::Shape)?;
         match kind.as_str() {
@@ -163,7 +174,12 @@ fn read_result(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault
         }
     }
     let is_error = is_error.is_some_and(|it| &text[it] == b"true");
-    Ok(Incoming::Result { range, is_error })
+    let is_public = scope.is_some_and(|it| &text[it] != br#""private""#);
+    Ok(Incoming::Result {
+        range,
+        is_error,
+        is_public,
+    })
 }
 
 fn read_error(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault> {
@@ -186,6 +202,12 @@ fn notification(
     id: u64,
 ) -> Result<Incoming, AnswerFault> {
     let method: String = serde_json::from_slice(&text[method]).map_err(|_| AnswerFault::Shape)?;
+    if let Some(list) = ListKind::by_notification(&method) {
+        return Ok(Incoming::ListChanged(list));
+    }
+    if method == subscription::ACKNOWLEDGED {
+        return Ok(Incoming::Acknowledged);
+    }
     let Some(params) = params.filter(|range| text[range.start] == b'{') else {
         return Ok(Incoming::Other);
     };
@@ -208,14 +230,30 @@ fn notification(
 }
 
 impl RelayedPart {
-    /// The part of a message at `incoming` for a client of this era; none if it is no answer.
-    pub fn of(text: &[u8], incoming: &Incoming, era: Era) -> Option<RelayedPart> {
+    /// The part of a message at `incoming` for a client of this era, or as it came for this server
+    /// itself. None if it is no answer.
+    pub fn of(text: &[u8], incoming: &Incoming, era: Option<Era>) -> Option<RelayedPart> {
         match incoming {
-            Incoming::Result { range, is_error } => {
+            Incoming::Result {
+                range,
+                is_error,
+                is_public,
+            } => {
                 let mut json = Vec::with_capacity(range.len());
                 match era {
-                    Era::Modern => append_line(&mut json, &text[range.clone()]),
-                    Era::Legacy => append_without(&mut json, text, range, &MODERN_MEMBERS),
+                    Some(Era::Modern) if *is_public => {
+                        // Another client may lack the permission for it.
+                        let mut object = ObjectWriter::begin(&mut json);
+                        copy_members(&mut object, text, range, &[CACHE_SCOPE]);
+                        encode::write_string(object.name(CACHE_SCOPE), "private");
+                        object.end();
+                    }
+                    Some(Era::Legacy) => {
+                        let mut object = ObjectWriter::begin(&mut json);
+                        copy_members(&mut object, text, range, &MODERN_MEMBERS);
+                        object.end();
+                    }
+                    _ => write_json_line(&mut json, &text[range.clone()]),
                 }
                 Some(RelayedPart::Result {
                     json,
@@ -225,7 +263,7 @@ impl RelayedPart {
             Incoming::Error { range, code } => {
                 let mut json = Vec::with_capacity(range.len());
                 match code_for(*code, era) {
-                    None => append_line(&mut json, &text[range.clone()]),
+                    None => write_json_line(&mut json, &text[range.clone()]),
                     Some(replaced) => {
                         append_with_code(&mut json, (text, range), (*code, replaced));
                     }
@@ -238,14 +276,17 @@ impl RelayedPart {
 }
 
 /// The code that a client gets instead of one of an upstream; none if it gets that.
-fn code_for(code: i64, era: Era) -> Option<i64> {
+fn code_for(code: i64, era: Option<Era>) -> Option<i64> {
     match (code, era) {
+        (_, None) => None,
         // They are about the request of this server, not about that of the client: its revision,
         // its fields, and its capabilities, which are none.
         (HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_REVISION, _) => {
             Some(error_code::INTERNAL_ERROR)
         }
-        (code, Era::Modern) if RESERVED_CODES.contains(&code) => Some(error_code::INTERNAL_ERROR),
+        (code, Some(Era::Modern)) if RESERVED_CODES.contains(&code) => {
+            Some(error_code::INTERNAL_ERROR)
+        }
         _ => None,
     }
 }
@@ -259,12 +300,17 @@ fn append_with_code(
 ) {
     let found = find_members(text, range.clone(), ["message"]);
     let message = found.ok().and_then(|[message]| message);
-    out.extend_from_slice(format!("{{\"code\":{replaced},\"message\":").as_bytes());
+    let mut object = ObjectWriter::begin(out);
+    encode::write_integer(object.name("code"), replaced);
+    let out = object.name("message");
     match message {
-        Some(message) => append_line(out, &text[message]),
+        Some(message) => write_json_line(out, &text[message]),
         None => encode::write_string(out, "the upstream refused the request"),
     }
-    out.extend_from_slice(format!(",\"data\":{{\"upstreamCode\":{code}}}}}").as_bytes());
+    let mut data = ObjectWriter::begin(object.name("data"));
+    encode::write_integer(data.name("upstreamCode"), code);
+    data.end();
+    object.end();
 }
 
 /// Appends a notification of an upstream for its client, whose token of progress this is.
@@ -289,63 +335,29 @@ pub fn write_notification(
     match (incoming, token) {
         (Incoming::Progress { params, .. }, Some(token)) => {
             encode::begin_notification(out, "notifications/progress");
-            out.extend_from_slice(br#"{"progressToken":"#);
-            encode::write_id(out, token);
-            append_members(out, text, params, &["progressToken"], true);
-            out.push(b'}');
+            let mut object = ObjectWriter::begin(out);
+            encode::write_id(object.name("progressToken"), token);
+            copy_members(&mut object, text, params, &["progressToken"]);
+            object.end();
             encode::end(out);
         }
         (Incoming::Log { params }, _) => {
             encode::begin_notification(out, "notifications/message");
-            append_line(out, &text[params.clone()]);
+            write_json_line(out, &text[params.clone()]);
             encode::end(out);
         }
         _ => {}
     }
 }
 
-/// Appends the object at `range` without some members.
-fn append_without(out: &mut Vec<u8>, text: &[u8], range: &Range<usize>, names: &[&str]) {
-    out.push(b'{');
-    append_members(out, text, range, names, false);
-    out.push(b'}');
-}
-
-/// Appends the members of the object at `range` but for some, the first one behind a comma if
-/// another member is before it.
-fn append_members(
-    out: &mut Vec<u8>,
-    text: &[u8],
-    range: &Range<usize>,
-    without: &[&str],
-    mut follows: bool,
-) {
+/// Copies the members of the object at `range` but for some.
+fn copy_members(object: &mut ObjectWriter<'_>, text: &[u8], range: &Range<usize>, but: &[&str]) {
     // The text was read before, so it is an object.
     let _ = visit_members(text, range.clone(), |name, value| {
-        if without.iter().any(|left_out| is_name(name, left_out)) {
-            return;
+        if !but.iter().any(|left_out| is_name(name, left_out)) {
+            object.copy(name, &text[value]);
         }
-        if std::mem::replace(&mut follows, true) {
-            out.push(b',');
-        }
-        out.push(b'"');
-        out.extend_from_slice(name);
-        out.extend_from_slice(b"\":");
-        append_line(out, &text[value]);
     });
-}
-
-/// Appends JSON with spaces instead of line ends.
-fn append_line(out: &mut Vec<u8>, json: &[u8]) {
-    let start = out.len();
-    out.extend_from_slice(json);
-    if memchr::memchr2(b'\r', b'\n', json).is_some() {
-        for byte in &mut out[start..] {
-            if matches!(byte, b'\r' | b'\n') {
-                *byte = b' ';
-            }
-        }
-    }
 }
 
 #[cfg(test)]

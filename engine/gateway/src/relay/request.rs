@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use corelane_protocol::jsonrpc::{MembersFault, encode, find_members, is_name, visit_members};
+use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
+use corelane_protocol::jsonrpc::{Id, MembersFault, find_members, is_name, visit_members};
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::revision::Revision;
@@ -36,6 +37,19 @@ pub struct Hop<'a> {
     pub has_progress: bool,
 }
 
+/// The member of `params` by which a request is routed, with its text for the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced<'a> {
+    /// The name of a tool or a prompt.
+    Name(&'a str),
+    /// The URI of a resource.
+    Uri(&'a str),
+    /// A reference to the prompt with this name.
+    PromptRef(&'a str),
+    /// A reference to the template with this text.
+    TemplateRef(&'a str),
+}
+
 /// A request for an upstream.
 #[derive(Clone, Copy, Debug)]
 pub struct RelayedRequest<'a> {
@@ -45,8 +59,8 @@ pub struct RelayedRequest<'a> {
     pub method: &'a str,
     /// The params as the client sent them: the text of a JSON object that was decoded before.
     pub params: &'a [u8],
-    /// A member of `params` and its text for the upstream.
-    pub replaced: Option<(&'static str, &'a str)>,
+    /// The member of `params` that is written for the upstream.
+    pub replaced: Option<Replaced<'a>>,
     /// Arguments that clients do not choose.
     pub fixed: Option<&'a serde_json::Map<String, serde_json::Value>>,
     /// The members of `_meta` for this hop.
@@ -67,13 +81,13 @@ pub enum RequestFault {
 /// Appends the body of the request.
 ///
 /// ```
-/// use corelane_gateway::relay::{Hop, RelayedRequest, write_body};
+/// use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, write_body};
 ///
 /// let request = RelayedRequest {
 ///     id: 7,
 ///     method: "tools/call",
 ///     params: br#"{"name":"git_log","arguments":{"n":1e400}}"#,
-///     replaced: Some(("name", "log")),
+///     replaced: Some(Replaced::Name("log")),
 ///     fixed: None,
 ///     hop: Hop { client_info: "{}", log_level: None, has_progress: false },
 /// };
@@ -91,49 +105,62 @@ pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(),
     // Refuses duplicates: the check of permissions and the upstream could read different ones.
     let found = find_members(params, 0..params.len(), ROUTED)?;
     let [_, _, _, arguments, sent_meta, ..] = found;
-    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    out.extend_from_slice(request.id.to_string().as_bytes());
-    out.extend_from_slice(br#","method":"#);
-    encode::write_string(out, request.method);
-    out.extend_from_slice(br#","params":{"#);
+    encode::begin_request(out, Id::Unsigned(request.id), request.method);
+    let mut object = ObjectWriter::begin(out);
     let fixed = request.fixed.filter(|fixed| !fixed.is_empty());
     let is_replaced = |name: &[u8]| {
         let replaced = request.replaced;
         is_name(name, "_meta")
             || LEFT_OUT.iter().any(|left_out| is_name(name, left_out))
-            || replaced.is_some_and(|(member, _)| is_name(name, member))
+            || replaced.is_some_and(|it| is_name(name, it.member()))
             || fixed.is_some() && is_name(name, "arguments")
     };
-    if let Some((member, text)) = request.replaced {
-        write_name(out, member);
-        encode::write_string(out, text);
-        out.push(b',');
+    if let Some(replaced) = request.replaced {
+        replaced.write(object.name(replaced.member()));
     }
     visit_members(params, 0..params.len(), |name, value| {
         if !is_replaced(name) {
-            write_member(out, name, &params[value]);
+            object.copy(name, &params[value]);
         }
     })?;
     if let Some(fixed) = fixed {
-        write_arguments(out, (params, arguments), fixed)?;
+        write_arguments(object.name("arguments"), (params, arguments), fixed)?;
     }
-    write_meta(out, (params, sent_meta), request)?;
-    out.extend_from_slice(b"}}");
+    write_meta(object.name("_meta"), (params, sent_meta), request)?;
+    object.end();
+    encode::end(out);
     Ok(())
 }
 
-/// Copies a member as the client wrote it, with a comma behind it.
-fn write_member(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.push(b'"');
-    out.extend_from_slice(name);
-    out.extend_from_slice(b"\":");
-    out.extend_from_slice(value);
-    out.push(b',');
-}
+impl<'a> Replaced<'a> {
+    /// The text that `Mcp-Name` repeats, if it does (MCP 2026-07-28 basic/transports).
+    pub fn in_head(self) -> Option<&'a str> {
+        match self {
+            Replaced::Name(text) | Replaced::Uri(text) => Some(text),
+            Replaced::PromptRef(_) | Replaced::TemplateRef(_) => None,
+        }
+    }
 
-fn write_name(out: &mut Vec<u8>, name: &str) {
-    encode::write_string(out, name);
-    out.push(b':');
+    /// The member of `params`.
+    fn member(self) -> &'static str {
+        match self {
+            Replaced::Name(_) => "name",
+            Replaced::Uri(_) => "uri",
+            Replaced::PromptRef(_) | Replaced::TemplateRef(_) => "ref",
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        let (kind, member, text) = match self {
+            Replaced::Name(text) | Replaced::Uri(text) => return encode::write_string(out, text),
+            Replaced::PromptRef(name) => ("ref/prompt", "name", name),
+            Replaced::TemplateRef(uri) => ("ref/resource", "uri", uri),
+        };
+        let mut object = ObjectWriter::begin(out);
+        encode::write_string(object.name("type"), kind);
+        encode::write_string(object.name(member), text);
+        object.end();
+    }
 }
 
 /// The arguments of the client and those that are fixed.
@@ -142,12 +169,10 @@ fn write_arguments(
     (params, arguments): (&[u8], Option<Range<usize>>),
     fixed: &serde_json::Map<String, serde_json::Value>,
 ) -> Result<(), RequestFault> {
-    write_name(out, "arguments");
-    out.push(b'{');
+    let mut object = ObjectWriter::begin(out);
     for (name, value) in fixed {
-        write_name(out, name);
-        out.extend_from_slice(value.to_string().as_bytes());
-        out.push(b',');
+        let text = value.to_string();
+        object.name(name).extend_from_slice(text.as_bytes());
     }
     let mut chosen = None;
     if let Some(arguments) = arguments {
@@ -155,16 +180,14 @@ fn write_arguments(
             if let Some(known) = fixed.keys().find(|known| is_name(name, known)) {
                 chosen = Some(known.clone());
             }
-            write_member(out, name, &params[value]);
+            object.copy(name, &params[value]);
         })?;
     }
-    if let Some(name) = chosen {
-        return Err(RequestFault::Fixed(name));
+    object.end();
+    match chosen {
+        Some(name) => Err(RequestFault::Fixed(name)),
+        None => Ok(()),
     }
-    // There is a comma behind each member, and one member at least.
-    out.pop();
-    out.extend_from_slice(b"},");
-    Ok(())
 }
 
 /// `_meta`: reserved members of this hop, and all others as the client sent them.
@@ -174,39 +197,30 @@ fn write_meta(
     request: &RelayedRequest<'_>,
 ) -> Result<(), RequestFault> {
     let hop = request.hop;
-    write_name(out, "_meta");
-    out.push(b'{');
-    write_name(out, meta::PROTOCOL_VERSION);
-    encode::write_string(out, Revision::V2026_07_28.as_str());
-    out.push(b',');
-    write_name(out, meta::CLIENT_INFO);
-    out.extend_from_slice(hop.client_info.as_bytes());
-    out.push(b',');
-    write_name(out, meta::CLIENT_CAPABILITIES);
+    let mut object = ObjectWriter::begin(out);
+    let revision = Revision::V2026_07_28.as_str();
+    encode::write_string(object.name(meta::PROTOCOL_VERSION), revision);
+    let client_info = object.name(meta::CLIENT_INFO);
+    client_info.extend_from_slice(hop.client_info.as_bytes());
     // No question is relayed, so no upstream may have one (MCP 2026-07-28 basic/patterns/mrtr).
-    out.extend_from_slice(b"{}");
+    object
+        .name(meta::CLIENT_CAPABILITIES)
+        .extend_from_slice(b"{}");
     if let Some(level) = hop.log_level {
-        out.push(b',');
-        write_name(out, meta::LOG_LEVEL);
-        encode::write_string(out, level.as_str());
+        encode::write_string(object.name(meta::LOG_LEVEL), level.as_str());
     }
     if hop.has_progress {
-        out.push(b',');
-        write_name(out, meta::PROGRESS_TOKEN);
-        out.extend_from_slice(request.id.to_string().as_bytes());
+        encode::write_unsigned(object.name(meta::PROGRESS_TOKEN), request.id);
     }
     let sent = sent.filter(|range| params[range.clone()].starts_with(b"{"));
     if let Some(sent) = sent {
         visit_members(params, sent, |name, value| {
             if !is_of_hop(name) {
-                out.extend_from_slice(b",\"");
-                out.extend_from_slice(name);
-                out.extend_from_slice(b"\":");
-                out.extend_from_slice(&params[value]);
+                object.copy(name, &params[value]);
             }
         })?;
     }
-    out.push(b'}');
+    object.end();
     Ok(())
 }
 
@@ -222,7 +236,7 @@ fn is_of_hop(raw: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hop, MembersFault, RelayedRequest, RequestFault, write_body};
+    use super::{Hop, MembersFault, RelayedRequest, Replaced, RequestFault, write_body};
     use corelane_protocol::mcp::logging::LogLevel;
     use serde_json::{Value, json};
 
@@ -237,7 +251,7 @@ mod tests {
             id: 9,
             method: "tools/call",
             params: params.as_bytes(),
-            replaced: Some(("name", "log")),
+            replaced: Some(Replaced::Name("log")),
             fixed: None,
             hop: HOP,
         }
@@ -310,6 +324,30 @@ mod tests {
         };
         let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
         assert_eq!(body["params"], json!({"_meta": own_meta()}));
+    }
+
+    #[test]
+    fn a_reference_leads_to_the_entry_of_the_upstream() {
+        let params = r#"{"ref":{"type":"ref/prompt","name":"up_p"},"argument":{"name":"a"}}"#;
+        for (replaced, expected) in [
+            (
+                Replaced::PromptRef("p"),
+                json!({"type": "ref/prompt", "name": "p"}),
+            ),
+            (
+                Replaced::TemplateRef("a://{b}"),
+                json!({"type": "ref/resource", "uri": "a://{b}"}),
+            ),
+        ] {
+            let sent = RelayedRequest {
+                method: "completion/complete",
+                replaced: Some(replaced),
+                ..request(params)
+            };
+            let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
+            assert_eq!(body["params"]["ref"], expected);
+            assert_eq!(body["params"]["argument"], json!({"name": "a"}));
+        }
     }
 
     #[test]

@@ -45,6 +45,9 @@ impl Services {
             Method::PromptsList => (List::Prompts, EntryKind::Prompt),
             _ => (List::Tools, EntryKind::Tool),
         };
+        if let Some(port) = self.calls.port() {
+            port.use_list();
+        }
         let pages = self.catalog.pages(list, revision);
         let cursor = match cursor_of(params) {
             Ok(cursor) => cursor,

@@ -43,7 +43,7 @@ impl Place {
 /// Checks that an upstream can be served, and gives its place and the parts that shards need.
 ///
 /// # Errors
-/// [`UpstreamError`], which says what to change.
+/// [`UpstreamError`], with the remedy.
 pub(in crate::server) fn check(
     upstream: &Upstream,
 ) -> std::result::Result<(Place, Endpoint), UpstreamError> {
@@ -90,7 +90,6 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
         upstream
             .has_namespaced_uris
             .then_some(("uris = \"namespaced\"", "leave it out")),
-        (!upstream.schemes.is_empty()).then_some(("schemes", "leave it out")),
         (!upstream.forwarded_headers.is_empty()).then_some(("forward_headers", "leave it out")),
         upstream
             .trusts_annotations
@@ -253,10 +252,6 @@ mod tests {
             (
                 "url = \"http://127.0.0.1/\"\nuris = \"namespaced\"",
                 "uris = \"namespaced\"",
-            ),
-            (
-                "url = \"http://127.0.0.1/\"\nschemes = [\"repo\"]",
-                "schemes",
             ),
             (
                 "url = \"http://127.0.0.1/\"\nforward_headers = [\"x-a\"]",

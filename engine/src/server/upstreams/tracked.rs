@@ -1,21 +1,22 @@
-//! One upstream, as the control side sees it: from its name to its tools, again and again.
+//! One upstream, as the control side sees it: from its name to its lists, again and again.
 //!
 //! The clock and all effects are the caller's.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use corelane_gateway::catalog::{Entry, ListKind, Walk, WalkLimits, expose_tool};
+use corelane_gateway::catalog::{Entry, ListKind, Walk, WalkLimits, expose};
 use corelane_gateway::config::Upstream;
 use corelane_gateway::relay::RelayedPart;
-use corelane_protocol::binding::header_param;
-use corelane_protocol::mcp::revision::Revision;
-use serde::Deserialize;
 use socket2::SockAddr;
 
+use super::answers::{answered, discovered, header_params_of, lacks_method};
 use super::endpoint::Place;
-use crate::catalog::tool::Tool;
+use super::listener::Listener;
+use crate::catalog::RelayedList;
 use crate::profile::Gateway;
+use crate::upstream::board::SubscriptionEvent;
 use crate::upstream::entry::RelayedEntry;
 
 /// The first and the longest wait after a failure.
@@ -23,8 +24,19 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// The time after which nothing more is expected of a step: a shard that ended took it along.
 const STEP_SLACK: Duration = Duration::from_secs(5);
-/// How long the tools of an upstream that fails stay listed.
-const STALE_MAX: Duration = Duration::from_secs(3600);
+/// The longest time that lists are fresh, in milliseconds.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// The least time between two reads of the lists.
+const READ_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// The time and the settings of one step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn<'a> {
+    pub(super) now: Instant,
+    /// From 0 to 1, at random: it spreads times.
+    pub(super) random: f64,
+    pub(super) settings: &'a Gateway,
+}
 
 /// The next thing to do for an upstream.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,8 +47,12 @@ pub(super) enum Step {
     Resolve,
     /// This method is requested with these params.
     Request(&'static str, String),
-    /// Its tools have changed.
-    Changed,
+    /// Its changes are subscribed to with these params.
+    Subscribe(String),
+    /// Its lists have expired: their next use is to be reported.
+    Expire,
+    /// Its entries of these kinds have changed.
+    Changed(Vec<ListKind>),
 }
 
 #[derive(Debug)]
@@ -45,8 +61,25 @@ enum Phase {
     Idle,
     Resolving,
     Discovering,
-    Listing(Walk),
+    Listing(Box<Listing>),
 }
+
+/// The reading of all lists, one after the other.
+#[derive(Debug)]
+struct Listing {
+    walk: Walk,
+    kind: ListKind,
+    /// The kinds of the lists that follow.
+    rest: VecDeque<ListKind>,
+    /// Whether the upstream suggests values for arguments.
+    has_completions: bool,
+    lists: Lists,
+    /// The least time that one of them is fresh.
+    ttl_ms: Option<u64>,
+}
+
+/// The entries of one upstream, by [`ListKind`].
+type Lists = [RelayedList; ListKind::ALL.len()];
 
 /// One upstream.
 #[derive(Debug)]
@@ -58,19 +91,27 @@ pub(super) struct Tracked {
     phase: Phase,
     due: Instant,
     backoff: Duration,
-    tools: Vec<(Box<str>, RelayedEntry)>,
+    lists: Lists,
     /// When the lists were read last.
     read_at: Option<Instant>,
     has_failed: bool,
+    /// When the last read of the lists began.
+    begun_at: Instant,
+    /// Whether a list has changed since then.
+    is_outdated: bool,
+    expiry: Expiry,
+    listener: Listener,
 }
 
-/// The parts of the result of `server/discover` that decide.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Discovered {
-    supported_versions: Vec<String>,
-    #[serde(default)]
-    capabilities: serde_json::Map<String, serde_json::Value>,
+/// How long the lists that were read are fresh, as the upstream says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    /// It says nothing, or is not read yet.
+    Unknown,
+    /// Until this time.
+    At(Instant),
+    /// They are not any more.
+    Over,
 }
 
 impl Tracked {
@@ -84,9 +125,13 @@ impl Tracked {
             phase: Phase::Idle,
             due: now,
             backoff: BACKOFF_MIN,
-            tools: Vec::new(),
+            lists: Lists::default(),
             read_at: None,
             has_failed: false,
+            begun_at: now,
+            is_outdated: false,
+            expiry: Expiry::Unknown,
+            listener: Listener::new(),
         }
     }
 
@@ -102,23 +147,77 @@ impl Tracked {
 
     /// When something is to be done without an event.
     pub(super) fn due(&self) -> Instant {
-        self.due
+        let expiry = match self.expiry {
+            Expiry::At(at) => Some(at),
+            Expiry::Unknown | Expiry::Over => None,
+        };
+        let others = expiry.into_iter().chain(self.listener.due());
+        others.fold(self.due, Instant::min)
     }
 
-    /// Its tools, for the catalog.
-    pub(super) fn tools(&self) -> impl Iterator<Item = Tool> {
-        let tools = self.tools.iter();
-        tools.map(|(name, entry)| Tool::relayed(&**name, entry.clone()))
+    /// Its entries of one kind, for the catalog.
+    pub(super) fn entries(&self, kind: ListKind) -> &RelayedList {
+        &self.lists[kind as usize]
     }
 
     /// The time of [`Tracked::due`] has come.
-    pub(super) fn handle_due(&mut self, now: Instant, settings: &Gateway) -> Step {
+    pub(super) fn handle_due(&mut self, turn: Turn<'_>) -> Step {
+        if matches!(self.expiry, Expiry::At(at) if at <= turn.now) {
+            self.expiry = Expiry::Over;
+            return Step::Expire;
+        }
+        if self.listener.due().is_some_and(|due| due <= turn.now)
+            && let Some(params) = self.listener.begin()
+        {
+            return Step::Subscribe(params);
+        }
         match self.phase {
+            _ if self.due > turn.now => Step::Wait,
             Phase::Idle => {
-                self.begin(Phase::Resolving, now, settings);
+                (self.begun_at, self.is_outdated) = (turn.now, false);
+                self.begin(Phase::Resolving, turn);
                 Step::Resolve
             }
-            _ => self.fail("it did not answer in time", now),
+            _ => self.fail("it did not answer in time", turn),
+        }
+    }
+
+    /// A client uses lists of upstreams that have expired.
+    pub(super) fn handle_expired_use(&mut self, now: Instant) {
+        if self.expiry == Expiry::Over {
+            self.read_soon(now);
+        }
+    }
+
+    /// Something has happened to its subscription.
+    pub(super) fn handle_subscription(&mut self, event: SubscriptionEvent, turn: Turn<'_>) {
+        match event {
+            SubscriptionEvent::Acknowledged => {
+                self.listener.handle_acknowledged();
+                // A list may have changed before.
+                self.read_soon(turn.now);
+            }
+            SubscriptionEvent::ListChanged => self.read_soon(turn.now),
+            SubscriptionEvent::Ended(fault) => {
+                if let Some(fault) = fault {
+                    let name = &*self.upstream.name;
+                    tracing::info!(
+                        upstream = name,
+                        fault,
+                        "its changes are subscribed to again"
+                    );
+                }
+                self.listener.handle_ended(turn.now, turn.random);
+            }
+        }
+    }
+
+    /// Its lists are read soon: at most one read begins in a second.
+    fn read_soon(&mut self, now: Instant) {
+        self.is_outdated = true;
+        if matches!(self.phase, Phase::Idle) && !self.has_failed {
+            let earliest = self.begun_at + READ_INTERVAL_MIN;
+            self.due = self.due.min(now.max(earliest));
         }
     }
 
@@ -126,8 +225,7 @@ impl Tracked {
     pub(super) fn handle_address(
         &mut self,
         address: io::Result<SockAddr>,
-        now: Instant,
-        settings: &Gateway,
+        turn: Turn<'_>,
     ) -> (Step, bool) {
         if !matches!(self.phase, Phase::Resolving) {
             return (Step::Wait, false);
@@ -136,41 +234,53 @@ impl Tracked {
             Ok(address) => {
                 let is_new = self.address.as_ref() != Some(&address);
                 self.address = Some(address);
-                self.begin(Phase::Discovering, now, settings);
+                self.begin(Phase::Discovering, turn);
                 let step = Step::Request("server/discover", "{}".to_owned());
                 (step, is_new)
             }
-            Err(error) => (self.fail(&error.to_string(), now), false),
+            Err(error) => (self.fail(&error.to_string(), turn), false),
         }
     }
 
     /// It has answered.
-    pub(super) fn handle_answer(
-        &mut self,
-        part: &RelayedPart,
-        now: Instant,
-        settings: &Gateway,
-    ) -> Step {
-        let json = match part {
-            RelayedPart::Result { json, .. } => str::from_utf8(json).unwrap_or_default(),
-            RelayedPart::Error(json) => {
-                let error = String::from_utf8_lossy(json).into_owned();
-                return self.fail(&error, now);
-            }
-        };
+    pub(super) fn handle_answer(&mut self, part: &RelayedPart, turn: Turn<'_>) -> Step {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Discovering => match discovered(json) {
-                Ok(true) => {
-                    let walk = Walk::new(ListKind::Tools, WalkLimits::default());
-                    self.go_on(walk, now, settings)
+            Phase::Discovering => match answered(part).and_then(discovered) {
+                Ok(capabilities) => {
+                    let reported = capabilities.reported();
+                    self.listener.set_lists(&reported, turn.now);
+                    let mut kinds = capabilities.lists();
+                    let listing = kinds.next().map(|kind| Listing {
+                        walk: Walk::new(kind, WalkLimits::default()),
+                        kind,
+                        rest: kinds.collect(),
+                        has_completions: capabilities.completions.is_some(),
+                        lists: Lists::default(),
+                        ttl_ms: None,
+                    });
+                    match listing {
+                        Some(listing) => self.go_on(Box::new(listing), turn),
+                        None => self.finish(Lists::default(), None, turn),
+                    }
                 }
-                Ok(false) => self.finish(Vec::new(), now, settings),
-                Err(fault) => self.fail(&fault, now),
+                Err(fault) => self.fail(&fault, turn),
             },
-            Phase::Listing(mut walk) => match walk.handle_page(json) {
-                Ok(()) => self.go_on(walk, now, settings),
-                Err(error) => self.fail(&error.to_string(), now),
-            },
+            Phase::Listing(mut listing) => {
+                let read = match part {
+                    RelayedPart::Error(error) if lacks_method(error) => {
+                        listing.walk = Walk::new(listing.kind, WalkLimits::default());
+                        return self.finish_list(listing, turn);
+                    }
+                    part => answered(part).and_then(|json| {
+                        let read = listing.walk.handle_page(json);
+                        read.map_err(|error| error.to_string())
+                    }),
+                };
+                match read {
+                    Ok(()) => self.go_on(listing, turn),
+                    Err(fault) => self.fail(&fault, turn),
+                }
+            }
             phase @ (Phase::Idle | Phase::Resolving) => {
                 self.phase = phase;
                 Step::Wait
@@ -179,92 +289,120 @@ impl Tracked {
     }
 
     /// Requests the next page of a list, or takes the whole list.
-    fn go_on(&mut self, walk: Walk, now: Instant, settings: &Gateway) -> Step {
-        let params = match walk.next_cursor() {
-            None => {
-                let list = walk.finish();
-                if let Some(bound) = list.bound {
-                    let name = &*self.upstream.name;
-                    tracing::warn!(upstream = name, ?bound, "its list of tools is cut");
-                }
-                return self.finish(list.entries, now, settings);
-            }
+    fn go_on(&mut self, listing: Box<Listing>, turn: Turn<'_>) -> Step {
+        let params = match listing.walk.next_cursor() {
+            None => return self.finish_list(listing, turn),
             Some(None) => "{}".to_owned(),
             Some(Some(cursor)) => serde_json::json!({ "cursor": cursor }).to_string(),
         };
-        let method = ListKind::Tools.method();
-        self.begin(Phase::Listing(walk), now, settings);
+        let method = listing.kind.method();
+        self.begin(Phase::Listing(listing), turn);
         Step::Request(method, params)
     }
 
-    fn finish(&mut self, entries: Vec<Entry>, now: Instant, settings: &Gateway) -> Step {
+    /// Takes a whole list, and begins the next one.
+    fn finish_list(&mut self, mut listing: Box<Listing>, turn: Turn<'_>) -> Step {
+        let kind = listing.kind;
         let name = self.upstream.name.clone();
-        let mut tools = Vec::new();
-        for entry in entries {
-            match self.relayed(entry, settings.name_chars_max) {
-                Ok(Some(tool)) => tools.push(tool),
+        let next = listing.rest.pop_front().unwrap_or(kind);
+        let walk = std::mem::replace(&mut listing.walk, Walk::new(next, WalkLimits::default()));
+        let list = walk.finish();
+        if let Some(bound) = list.bound {
+            tracing::warn!(upstream = &*name, list = kind.method(), ?bound, "it is cut");
+        }
+        listing.ttl_ms = listing.ttl_ms.into_iter().chain(list.ttl_ms).min();
+        for entry in list.entries {
+            match self.relayed(&listing, entry, turn.settings.name_chars_max) {
+                Ok(Some(entry)) => listing.lists[kind as usize].push(entry),
                 Ok(None) => {}
                 Err(fault) => {
-                    tracing::warn!(upstream = &*name, fault, "one of its tools is hidden");
+                    let list = kind.method();
+                    tracing::warn!(
+                        upstream = &*name,
+                        list,
+                        fault,
+                        "one of its entries is hidden"
+                    );
                 }
             }
         }
-        let is_first = self.read_at.is_none();
-        if is_first || self.has_failed || tools != self.tools {
+        if next == kind {
+            return self.finish(listing.lists, listing.ttl_ms, turn);
+        }
+        listing.kind = next;
+        self.go_on(listing, turn)
+    }
+
+    fn finish(&mut self, lists: Lists, ttl_ms: Option<u64>, turn: Turn<'_>) -> Step {
+        let (now, settings) = (turn.now, turn.settings);
+        let changed = changed(&self.lists, &lists);
+        if self.read_at.is_none() || self.has_failed || !changed.is_empty() {
+            let [tools, prompts, resources, templates] = lists.each_ref().map(Vec::len);
             tracing::info!(
-                upstream = &*name,
-                tools = tools.len(),
-                "its tools are listed"
+                upstream = &*self.upstream.name,
+                tools,
+                prompts,
+                resources,
+                templates,
+                "its lists are read"
             );
         }
-        let is_changed = tools != self.tools;
-        self.tools = tools;
+        self.lists = lists;
         (self.read_at, self.has_failed) = (Some(now), false);
         self.backoff = BACKOFF_MIN;
         self.phase = Phase::Idle;
-        self.due = now + Duration::from_millis(settings.refresh_ms);
-        if is_changed {
-            Step::Changed
-        } else {
-            Step::Wait
+        let refresh = Duration::from_millis(settings.refresh_ms);
+        self.due = now + refresh.mul_f64(1.0 - turn.random / 10.0);
+        self.expiry = match ttl_ms {
+            Some(ttl_ms) => Expiry::At(now + Duration::from_millis(ttl_ms.min(DAY_MS))),
+            None => Expiry::Unknown,
+        };
+        if self.is_outdated {
+            self.read_soon(now);
+        }
+        match changed.is_empty() {
+            true => Step::Wait,
+            false => Step::Changed(changed),
         }
     }
 
-    /// The entry of a tool for the catalog; none if the configuration hides it.
+    /// The entry for the catalog; none if the configuration hides it.
     fn relayed(
         &self,
+        listing: &Listing,
         entry: Entry,
         chars_max: usize,
     ) -> Result<Option<(Box<str>, RelayedEntry)>, String> {
-        let schema = entry.raw("inputSchema").map(|raw| raw.get().to_owned());
-        let schema = schema.ok_or("it has no inputSchema")?;
-        let schema = serde_json::from_str(&schema).map_err(|error| error.to_string())?;
-        // Requests with wrong fields would be refused (MCP 2026-07-28 basic/transports).
-        let header_params = header_param::collect(&schema).map_err(|error| error.to_string())?;
-        let exposed = expose_tool(&self.upstream, entry, chars_max);
+        let is_tool = listing.kind == ListKind::Tools;
+        let header_params = match is_tool {
+            true => header_params_of(&entry)?,
+            false => Vec::new(),
+        };
+        let exposed = expose(&self.upstream, listing.kind, entry, chars_max);
         let Some(exposed) = exposed.map_err(|error| error.to_string())? else {
             return Ok(None);
         };
         let changes = self.upstream.overrides.get(&exposed.original);
+        let changes = changes.filter(|_| is_tool);
         let entry = RelayedEntry {
             upstream: self.number,
+            has_completions: listing.has_completions,
             fixed: changes.map(|it| it.fixed.clone()).unwrap_or_default(),
             header_params,
-            // In valid JSON they stand between tokens only.
-            listed: exposed.json.replace(['\r', '\n'], " ").into(),
+            listed: exposed.json.into(),
             original: exposed.original,
         };
-        Ok(Some((exposed.name, entry)))
+        Ok(Some((exposed.key, entry)))
     }
 
-    fn begin(&mut self, phase: Phase, now: Instant, settings: &Gateway) {
+    fn begin(&mut self, phase: Phase, turn: Turn<'_>) {
         self.phase = phase;
-        let times_ms = settings.list_ms + settings.connect_ms;
-        self.due = now + Duration::from_millis(times_ms) + STEP_SLACK;
+        let times_ms = turn.settings.list_ms + turn.settings.connect_ms;
+        self.due = turn.now + Duration::from_millis(times_ms) + STEP_SLACK;
     }
 
     /// A step failed: the next try comes later. The tools stay, for a time.
-    fn fail(&mut self, fault: &str, now: Instant) -> Step {
+    fn fail(&mut self, fault: &str, turn: Turn<'_>) -> Step {
         if !std::mem::replace(&mut self.has_failed, true) {
             let name = &*self.upstream.name;
             tracing::warn!(
@@ -274,31 +412,27 @@ impl Tracked {
             );
         }
         self.phase = Phase::Idle;
-        self.due = now + self.backoff;
+        self.due = turn.now + self.backoff;
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        let stale = Duration::from_millis(turn.settings.stale_ms);
         let is_stale = self
             .read_at
-            .is_some_and(|at| now.duration_since(at) > STALE_MAX);
-        if is_stale && !self.tools.is_empty() {
-            self.tools.clear();
-            return Step::Changed;
+            .is_some_and(|at| turn.now.duration_since(at) > stale);
+        if !is_stale {
+            return Step::Wait;
         }
-        Step::Wait
+        let stale = std::mem::take(&mut self.lists);
+        match changed(&stale, &self.lists) {
+            changed if changed.is_empty() => Step::Wait,
+            changed => Step::Changed(changed),
+        }
     }
 }
 
-/// Whether a server that describes itself like this has tools.
-///
-/// # Errors
-/// It speaks no revision of the modern era.
-fn discovered(json: &str) -> Result<bool, String> {
-    let found: Discovered = serde_json::from_str(json)
-        .map_err(|error| format!("the result of server/discover: {error}"))?;
-    let revision = Revision::V2026_07_28.as_str();
-    match found.supported_versions.iter().any(|it| it == revision) {
-        true => Ok(found.capabilities.contains_key("tools")),
-        false => Err(format!("it does not speak the revision {revision}")),
-    }
+/// The kinds of lists that differ.
+fn changed(before: &Lists, after: &Lists) -> Vec<ListKind> {
+    let is_changed = |kind: &ListKind| before[*kind as usize] != after[*kind as usize];
+    ListKind::ALL.into_iter().filter(is_changed).collect()
 }
 
 #[cfg(test)]

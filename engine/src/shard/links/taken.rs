@@ -5,6 +5,7 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 
 use super::{LinkState, Links};
+use crate::upstream::board::Subscription;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::{Recipient, RelayKey};
 
@@ -31,7 +32,7 @@ impl Links {
             let new = NewRelay {
                 upstream: request.upstream,
                 method: request.method,
-                original: None,
+                replaced: None,
                 params: request.params.as_bytes(),
                 fixed: None,
                 header_params: &[],
@@ -39,7 +40,14 @@ impl Links {
                 has_progress: false,
                 is_repeatable: true,
             };
-            let recipient = Recipient::Control(request.upstream, request.reply);
+            let recipient = match request.is_subscription {
+                true => Recipient::Subscription(Subscription {
+                    upstream: request.upstream,
+                    reply: request.reply,
+                    fault: None,
+                }),
+                false => Recipient::Control(request.upstream, request.reply),
+            };
             let due_ms = self.now_ms + self.settings.list_ms;
             // A request that cannot be written drops its sender.
             if let Ok(key) = self.port.add(&new, recipient, Some(due_ms)) {

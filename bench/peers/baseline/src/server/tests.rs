@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
-use super::{Service, serve};
+use super::{Kind, Service, serve};
 use crate::answer::{ANSWER_BYTES, BATCH, LINE_BYTES, LINES, OPENING_BYTES, STREAM};
 use crate::fanout::Fanout;
 
@@ -72,9 +72,35 @@ fn answers_whole_partial_and_pipelined_requests() {
 const LINE: &[u8] = b"{}\n";
 
 #[test]
+fn answers_with_the_ids_of_requests() {
+    let service = Service {
+        kind: Kind::Upstream,
+        ..Service::default()
+    };
+    let mut stream = connect(start_with(4, service));
+    let message = "a".repeat(100);
+    let request = |id: u32| {
+        let body = format!(r#"{{"id":{id},"arguments":{{"message":"{message}"}}}}"#);
+        let head = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+        head + &body
+    };
+    let requests: String = (10..60).map(request).collect();
+    for piece in requests.as_bytes().chunks(700) {
+        stream.write_all(piece).unwrap();
+    }
+    // A digit more than the fixed answer.
+    let mut answer = vec![0; ANSWER_BYTES + 1];
+    for id in 10..60 {
+        stream.read_exact(&mut answer).unwrap();
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.contains(&format!(r#""id":{id},"#)), "{text}");
+    }
+}
+
+#[test]
 fn answers_whole_partial_and_pipelined_lines() {
     let service = Service {
-        is_lines: true,
+        kind: Kind::Lines,
         ..Service::default()
     };
     let mut stream = connect(start_with(4, service));

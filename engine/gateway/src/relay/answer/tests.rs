@@ -3,10 +3,11 @@
 use super::{AnswerFault, Incoming, RelayedPart, read_message, write_notification};
 use corelane_protocol::jsonrpc::{Id, MembersFault};
 use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::subscription::ListKind;
 
 fn part(text: &str, era: Era) -> RelayedPart {
     let message = read_message(text.as_bytes(), 7).expect(text);
-    RelayedPart::of(text.as_bytes(), &message, era).expect("an answer")
+    RelayedPart::of(text.as_bytes(), &message, Some(era)).expect("an answer")
 }
 
 /// The result or error that a client gets.
@@ -37,6 +38,28 @@ fn a_legacy_client_gets_no_member_of_the_modern_era() {
         panic!("a result");
     };
     assert!(is_error);
+}
+
+#[test]
+fn a_result_is_for_its_client_alone() {
+    let text = |scope: &str| {
+        format!(r#"{{"id":7,"result":{{"cacheScope":{scope},"ttlMs":5.0,"m":[ ]}}}}"#)
+    };
+    for scope in [r#""public""#, "1", r#""pr\u0069vate""#] {
+        let expected = r#"{"ttlMs":5.0,"m":[ ],"cacheScope":"private"}"#;
+        assert_eq!(relayed(&text(scope), Era::Modern), expected);
+        assert_eq!(relayed(&text(scope), Era::Legacy), r#"{"m":[ ]}"#);
+    }
+    let private = text(r#""private""#);
+    let expected = r#"{"cacheScope":"private","ttlMs":5.0,"m":[ ]}"#;
+    assert_eq!(relayed(&private, Era::Modern), expected);
+    let public = text(r#""public""#);
+    let message = read_message(public.as_bytes(), 7).expect("a result");
+    let own = RelayedPart::of(public.as_bytes(), &message, None);
+    let Some(RelayedPart::Result { json, .. }) = own else {
+        panic!("a result");
+    };
+    assert!(json.starts_with(br#"{"cacheScope":"public""#));
 }
 
 #[test]
@@ -151,8 +174,14 @@ fn log_messages_go_through_and_other_messages_are_dropped() {
     let start = r#"{"jsonrpc":"2.0","method":"notifications/message","params":"#;
     let expected = format!(r#"{start}{{"level":"info", "data":[1e400]}}}}"#);
     assert_eq!(String::from_utf8_lossy(&out), expected);
+    let changed = read_message(br#"{"method":"notifications/tools/list_changed"}"#, 7);
+    assert_eq!(changed, Ok(Incoming::ListChanged(ListKind::Tools)));
+    let begun = read_message(
+        br#"{"method":"notifications/subscriptions/acknowledged"}"#,
+        7,
+    );
+    assert_eq!(begun, Ok(Incoming::Acknowledged));
     for text in [
-        r#"{"method":"notifications/tools/list_changed"}"#,
         r#"{"method":"x/y","params":{"a":1}}"#,
         r#"{"id":1,"method":"elicitation/create","params":{}}"#,
     ] {

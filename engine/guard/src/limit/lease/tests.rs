@@ -357,7 +357,7 @@ fn a_request_that_another_limit_refuses_is_given_back() {
 }
 
 #[test]
-fn all_of_the_burst_of_a_low_rate_is_admitted_while_a_shard_asks_for_it() {
+fn all_of_the_burst_of_a_low_rate_is_admitted_while_a_shard_queries_for_it() {
     let rate = Rate::new(1, 3600, 40).unwrap();
     for seed in 0..100 {
         let mut rng = Rng::seeded(seed);

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config;
 use corelane_gateway::relay::RelayedPart;
 use serde_json::{Value, json};
 use socket2::SockAddr;
 
-use super::{BACKOFF_MAX, Place, STALE_MAX, Step, Tracked};
+use super::{BACKOFF_MAX, Place, Step, Tracked, Turn};
 use crate::profile::Gateway;
+use crate::upstream::board::SubscriptionEvent;
 
 struct Run {
     tracked: Tracked,
@@ -33,14 +35,22 @@ impl Run {
     /// Goes to the time at which something is due.
     fn wait(&mut self) -> Step {
         self.now = self.tracked.due();
-        self.tracked.handle_due(self.now, &self.settings)
+        self.with(Tracked::handle_due)
+    }
+
+    fn with<T>(&mut self, handle: impl FnOnce(&mut Tracked, Turn<'_>) -> T) -> T {
+        let turn = Turn {
+            now: self.now,
+            random: 0.0,
+            settings: &self.settings,
+        };
+        handle(&mut self.tracked, turn)
     }
 
     fn address(&mut self) -> (Step, bool) {
         let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
         let address = Ok(SockAddr::from(address));
-        self.tracked
-            .handle_address(address, self.now, &self.settings)
+        self.with(|it, turn| it.handle_address(address, turn))
     }
 
     fn answer(&mut self, result: &Value) -> Step {
@@ -48,14 +58,16 @@ impl Run {
             json: result.to_string().into_bytes(),
             is_error: false,
         };
-        self.tracked.handle_answer(&part, self.now, &self.settings)
+        self.with(|it, turn| it.handle_answer(&part, turn))
     }
 
     fn names(&self) -> Vec<String> {
-        self.tracked
-            .tools()
-            .map(|tool| tool.name().to_owned())
-            .collect()
+        self.keys(ListKind::Tools)
+    }
+
+    fn keys(&self, kind: ListKind) -> Vec<String> {
+        let entries = self.tracked.entries(kind).iter();
+        entries.map(|(key, _)| key.to_string()).collect()
     }
 
     /// Reads a list of these tools from the start.
@@ -69,6 +81,10 @@ impl Run {
     }
 }
 
+fn tools_changed() -> Step {
+    Step::Changed(vec![ListKind::Tools])
+}
+
 fn modern() -> Value {
     json!({ "supportedVersions": ["2026-07-28", "2025-11-25"], "capabilities": { "tools": {} } })
 }
@@ -80,12 +96,12 @@ fn tool(name: &str) -> Value {
 #[test]
 fn lists_are_read_at_the_start_and_again_after_their_time() {
     let mut run = Run::new("");
-    assert_eq!(run.read(&json!([tool("a")])), Step::Changed);
+    assert_eq!(run.read(&json!([tool("a")])), tools_changed());
     assert_eq!(run.names(), ["up_a"]);
     let refresh = Duration::from_millis(run.settings.refresh_ms);
     assert_eq!(run.tracked.due() - run.now, refresh);
     assert_eq!(run.read(&json!([tool("a")])), Step::Wait, "nothing changed");
-    assert_eq!(run.read(&json!([tool("a"), tool("b")])), Step::Changed);
+    assert_eq!(run.read(&json!([tool("a"), tool("b")])), tools_changed());
     assert_eq!(run.names(), ["up_a", "up_b"]);
 }
 
@@ -100,7 +116,10 @@ fn all_pages_are_read() {
         next,
         Step::Request("tools/list", r#"{"cursor":"2\""}"#.to_owned())
     );
-    assert_eq!(run.answer(&json!({ "tools": [tool("b")] })), Step::Changed);
+    assert_eq!(
+        run.answer(&json!({ "tools": [tool("b")] })),
+        tools_changed()
+    );
     assert_eq!(run.names(), ["up_a", "up_b"]);
 }
 
@@ -113,7 +132,7 @@ fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
     let step = loop {
         assert_eq!(run.wait(), Step::Resolve);
         let refused = Err(std::io::Error::other("refused"));
-        let (step, _) = run.tracked.handle_address(refused, run.now, &run.settings);
+        let (step, _) = run.with(|it, turn| it.handle_address(refused, turn));
         waits.push((run.tracked.due() - run.now).as_secs());
         if step != Step::Wait {
             break step;
@@ -122,14 +141,15 @@ fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
     };
     assert_eq!(waits[..6], [1, 2, 4, 8, 16, 30]);
     assert_eq!(waits.iter().max(), Some(&BACKOFF_MAX.as_secs()));
-    assert_eq!(step, Step::Changed);
+    assert_eq!(step, tools_changed());
     assert!(run.names().is_empty());
     let stale = run.now - begun;
+    let stale_max = Duration::from_millis(run.settings.stale_ms);
     assert!(
-        stale > STALE_MAX && stale < STALE_MAX + 2 * BACKOFF_MAX,
+        stale > stale_max && stale < stale_max + 2 * BACKOFF_MAX,
         "{stale:?}"
     );
-    assert_eq!(run.read(&json!([tool("a")])), Step::Changed);
+    assert_eq!(run.read(&json!([tool("a")])), tools_changed());
 }
 
 #[test]
@@ -153,7 +173,7 @@ fn answers_that_are_none_fail_the_step() {
     run.address();
     let error = RelayedPart::Error(b"{}".to_vec());
     assert_eq!(
-        run.tracked.handle_answer(&error, run.now, &run.settings),
+        run.with(|it, turn| it.handle_answer(&error, turn)),
         Step::Wait
     );
     assert!(is_failed(&run));
@@ -162,6 +182,32 @@ fn answers_that_are_none_fail_the_step() {
     run.address();
     assert_eq!(run.wait(), Step::Wait, "no answer came");
     assert!(is_failed(&run));
+}
+
+#[test]
+fn each_list_is_read_that_the_server_has() {
+    let mut run = Run::new("");
+    run.wait();
+    run.address();
+    let request = |method| Step::Request(method, "{}".to_owned());
+    let described = json!({
+        "supportedVersions": ["2026-07-28"],
+        "capabilities": { "tools": null, "prompts": {}, "resources": {}, "completions": {} },
+    });
+    assert_eq!(run.answer(&described), request("prompts/list"));
+    let prompts = json!({ "prompts": [{ "name": "p" }, { "title": "no name" }] });
+    assert_eq!(run.answer(&prompts), request("resources/list"));
+    let resources = json!({ "resources": [{ "uri": "a:b", "name": "n" }] });
+    assert_eq!(run.answer(&resources), request("resources/templates/list"));
+    let lacks = RelayedPart::Error(br#"{"code":-32601,"message":"none"}"#.to_vec());
+    let step = run.with(|it, turn| it.handle_answer(&lacks, turn));
+    let changed = vec![ListKind::Prompts, ListKind::Resources];
+    assert_eq!(step, Step::Changed(changed));
+    assert!(!run.tracked.has_failed, "it has no templates");
+    assert_eq!(run.keys(ListKind::Prompts), ["up_p"]);
+    assert_eq!(run.keys(ListKind::Resources), ["a:b"]);
+    let (_, prompt) = &run.tracked.entries(ListKind::Prompts)[0];
+    assert!(prompt.has_completions);
 }
 
 #[test]
@@ -187,7 +233,7 @@ fn tools_that_no_request_can_be_made_for_are_hidden() {
         { "name": "text", "inputSchema": annotated("string") },
         tool("seen"),
     ]);
-    assert_eq!(run.read(&tools), Step::Changed);
+    assert_eq!(run.read(&tools), tools_changed());
     assert_eq!(run.names(), ["up_text", "up_seen"]);
     let mut without = Run::new("");
     without.wait();
@@ -195,4 +241,62 @@ fn tools_that_no_request_can_be_made_for_are_hidden() {
     let none = json!({ "supportedVersions": ["2026-07-28"], "capabilities": {} });
     assert_eq!(without.answer(&none), Step::Wait);
     assert!(!without.tracked.has_failed);
+}
+
+#[test]
+fn a_change_that_the_upstream_reports_is_read_at_most_once_a_second() {
+    let mut run = Run::new("");
+    run.wait();
+    run.address();
+    let described = json!({
+        "supportedVersions": ["2026-07-28"], "capabilities": { "tools": { "listChanged": true } },
+    });
+    run.answer(&described);
+    let params = r#"{"notifications":{"toolsListChanged":true}}"#.to_owned();
+    assert_eq!(run.wait(), Step::Subscribe(params));
+    let begun = run.now;
+    run.answer(&json!({ "tools": [] }));
+    for event in [
+        SubscriptionEvent::Acknowledged,
+        SubscriptionEvent::ListChanged,
+    ] {
+        run.with(|it, turn| it.handle_subscription(event, turn));
+    }
+    assert_eq!(run.wait(), Step::Resolve);
+    assert_eq!(run.now - begun, Duration::from_secs(1));
+    // A change while the lists are read makes them be read once more.
+    run.with(|it, turn| it.handle_subscription(SubscriptionEvent::ListChanged, turn));
+    run.address();
+    run.answer(&described);
+    run.answer(&json!({ "tools": [tool("a")] }));
+    assert_eq!(run.wait(), Step::Resolve);
+    assert_eq!(run.now - begun, Duration::from_secs(2));
+    run.address();
+    run.answer(&described);
+    run.answer(&json!({ "tools": [tool("a")] }));
+    let refresh = Duration::from_millis(run.settings.refresh_ms);
+    assert_eq!(
+        run.tracked.due() - run.now,
+        refresh,
+        "nothing has changed since"
+    );
+}
+
+#[test]
+fn lists_that_have_expired_are_read_when_a_client_uses_them() {
+    let mut run = Run::new("");
+    run.wait();
+    run.address();
+    run.answer(&modern());
+    run.answer(&json!({ "tools": [tool("a")], "ttlMs": 5000 }));
+    let read_at = run.now;
+    run.tracked.handle_expired_use(run.now);
+    assert_eq!(run.wait(), Step::Expire, "they were fresh");
+    assert_eq!(run.now - read_at, Duration::from_millis(5000));
+    let refresh = Duration::from_millis(run.settings.refresh_ms);
+    assert_eq!(run.tracked.due() - read_at, refresh, "no client uses them");
+    run.now += Duration::from_secs(3);
+    run.tracked.handle_expired_use(run.now);
+    assert_eq!(run.tracked.due(), run.now);
+    assert_eq!(run.wait(), Step::Resolve);
 }
