@@ -144,19 +144,18 @@ impl ProbeArguments {
     async fn take_steps(&self, report: &mut Report) -> Result<(), Fault> {
         let mut timer = Timer(Instant::now());
         let address = address::of(self.target()).map_err(Fault::Unusable)?;
-        if self.live {
-            let stream = self.connect(address.as_deref(), &mut timer, report).await?;
-            let stream = stream.ok_or_else(|| {
-                let text =
-                    "--live speaks plain HTTP: give http://HOST:PORT, or see corelane status";
-                Fault::Unusable(Failure::Usage(text.to_owned()))
-            })?;
+        if self.live && !self.target().starts_with("http://") {
+            let text = "--live speaks plain HTTP: give http://HOST:PORT, or see corelane status";
+            return Err(Fault::Unusable(Failure::Usage(text.to_owned())));
+        }
+        let connected = self.connect(address.as_deref(), &mut timer, report);
+        let stream = connected.await?;
+        if let (true, Some(stream)) = (self.live, stream) {
             let answered = live::request(stream, address.as_deref().unwrap_or_default()).await;
             report.add("answer", timer.lap());
             return answered.map_err(|text| Fault::Found(Outcome::Failed, text));
         }
-        // A connection for these two times alone: that of the client is not seen from outside.
-        drop(self.connect(address.as_deref(), &mut timer, report).await?);
+        // That connection was for its times alone: those of the client's own are not known.
         let client = self.connection.connect(self.target(), None, None).await;
         let client = client.map_err(|failure| self.fault(failure, report))?;
         report.add("open", timer.lap());

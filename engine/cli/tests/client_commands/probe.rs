@@ -27,7 +27,7 @@ fn a_server_that_answers_is_0() {
     for era in ["modern", "legacy"] {
         let call = ["--tool", "add", "--args", "{\"a\":1,\"b\":2}", "--era", era];
         let report = probe(&[&[&*demo][..], &call].concat(), 0);
-        assert_eq!(phases(&report), ["call", "list", "open"]);
+        assert_eq!(phases(&report), ["open", "list", "call"]);
         assert_eq!(
             (&report["outcome"], &report["error"]),
             (&json!("ok"), &Value::Null)
@@ -76,7 +76,7 @@ fn a_server_that_is_silent_is_1_after_the_deadline() {
     for mode in [&[&*url][..], &["--live", &url]] {
         let report = probe(&[mode, &["--deadline", "300ms"]].concat(), 1);
         assert!(report["error"].as_str().expect("a text").contains("300ms"));
-        assert_eq!(phases(&report), ["connect", "resolve"]);
+        assert_eq!(phases(&report), ["resolve", "connect"]);
     }
 }
 
