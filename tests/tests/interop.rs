@@ -14,6 +14,8 @@ mod clients;
 mod commands;
 #[path = "interop/deployed.rs"]
 mod deployed;
+#[path = "interop/image.rs"]
+mod image;
 #[path = "interop/monitored.rs"]
 mod monitored;
 #[path = "interop/proxies.rs"]

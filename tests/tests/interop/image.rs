@@ -96,14 +96,31 @@ fn health_check(address: &str) -> Command {
 fn the_image_serves_without_rights_and_has_no_shell() {
     let folder = tempfile::tempdir().expect("a directory");
     let image = collect(folder.path());
-    let again = Command::new(deployed("collect.sh")).args([&binary(), &image]).status();
-    assert!(!again.expect("a shell").success(), "a folder is kept as it is");
+    let again = Command::new(deployed("collect.sh"))
+        .args([&binary(), &image])
+        .status();
+    assert!(
+        !again.expect("a shell").success(),
+        "a folder is kept as it is"
+    );
     let mut files = BTreeSet::new();
     files_in(&image, &mut files);
-    assert!(files.contains("corelane") && files.contains("libc.so.6"), "{files:?}");
-    assert!(!["sh", "bash", "apt", "dpkg"].iter().any(|it| files.contains(*it)));
+    assert!(
+        files.contains("corelane") && files.contains("libc.so.6"),
+        "{files:?}"
+    );
+    assert!(
+        !["sh", "bash", "apt", "dpkg"]
+            .iter()
+            .any(|it| files.contains(*it))
+    );
     let mut unshare = Command::new("unshare");
-    if !unshare.args(AS_USER).arg("true").status().is_ok_and(|it| it.success()) {
+    if !unshare
+        .args(AS_USER)
+        .arg("true")
+        .status()
+        .is_ok_and(|it| it.success())
+    {
         println!("the start is left out: this user may make no namespaces with unshare(1)");
         return;
     }
