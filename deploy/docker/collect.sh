@@ -25,6 +25,6 @@ ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
 done
 install -D --mode 0644 "$certificates" "$folder$certificates"
 # Places for what a runtime mounts.
-install -d "$folder"/{etc/corelane,proc,run/corelane,var/lib/corelane}
+install -d "$folder"/{etc/corelane,proc,run/corelane,sys,var/lib/corelane}
 echo 'corelane:x:65532:65532::/:/none' >"$folder/etc/passwd"
 echo 'corelane:x:65532:' >"$folder/etc/group"

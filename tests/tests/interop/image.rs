@@ -9,8 +9,9 @@ use corelane_tests::conformance::python;
 use corelane_tests::{LivenessProbe, Setup, binary};
 use serde_json::Value;
 
-/// Starts a program in the image, as the user of the image, with the processes that it may see.
-const IN_IMAGE: &str = "mount --rbind /proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
+/// Starts a program in the image with what a container runtime mounts, as the user of the image.
+const IN_IMAGE: &str = "for name in proc sys; do mount --rbind /$name \"$0/$name\" || exit; done; \
+                        exec chroot \"$0\" \"$@\"";
 /// The options of unshare(1) for that: the user has rights in these namespaces alone.
 const AS_USER: [&str; 4] = [
     "--map-user=65532",
