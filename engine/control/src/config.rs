@@ -12,7 +12,6 @@ mod reader;
 mod text;
 mod values;
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +20,8 @@ pub use values::{
     CONFIG_BYTES_MAX, Config, ISSUERS_MAX, Introspection, IssuerConfig, KeySource, Limits,
     ServerFacts,
 };
+
+use crate::file::open_regular;
 
 impl Config {
     /// Reads the file at `path` and the files that it names. Adds all of them to `files`, also if
@@ -59,7 +60,7 @@ impl Config {
 
 fn read_text(path: &Path) -> Result<String, Fault> {
     let mut text = Vec::new();
-    let file = File::open(path).map_err(Fault::Unreadable)?;
+    let file = open_regular(path).map_err(Fault::Unreadable)?;
     let read = file
         .take(CONFIG_BYTES_MAX as u64 + 1)
         .read_to_end(&mut text);

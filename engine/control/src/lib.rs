@@ -27,6 +27,7 @@ pub mod counters;
 pub mod discovery;
 pub mod event;
 pub mod fetch;
+mod file;
 pub mod gate;
 pub mod introspection;
 mod issuer;

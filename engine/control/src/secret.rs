@@ -3,13 +3,14 @@
 //! A file is refused if others than its owner and its group can read it, or others than its owner
 //! can write it. Links are followed: Kubernetes mounts secrets as such.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretSlice};
+
+use crate::file::open_at_once;
 
 /// Longest secret, in bytes.
 pub const SECRET_BYTES_MAX: usize = 4096;
@@ -108,7 +109,7 @@ fn read_file(path: PathBuf) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         path: path.clone(),
         error,
     };
-    let file = File::open(&path).map_err(unreadable)?;
+    let file = open_at_once(&path).map_err(unreadable)?;
     // Of the file that is read, and not of another one that has its name later.
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {

@@ -34,6 +34,10 @@ use crate::api_key;
 use crate::credential::Bearer;
 use crate::identity::Identity;
 
+/// How long the answer of an issuer that refuses a token for now is kept, in seconds: the clock of
+/// requests may be a second further when they are checked again.
+const INTROSPECTED_REFUSAL_S: u64 = 2;
+
 /// The verifier and the cache of one shard.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -127,8 +131,9 @@ impl Authenticator {
         self.keep(digest, result, circumstances.now_s)
     }
 
-    /// Keeps the result of an introspection for the next check of the token, unless it may be
-    /// another one at once.
+    /// Keeps the result of an introspection for the next check of the token. An answer that refuses
+    /// the token for now is kept for a second, so that the request which waits for it finds it. That
+    /// of an issuer that is away is not kept.
     pub fn keep_introspected(
         &mut self,
         token: &[u8],
@@ -136,7 +141,15 @@ impl Authenticator {
         now_s: u64,
     ) {
         let digest = self.cache.digest(token);
-        self.keep(digest, result, now_s);
+        match result {
+            Err(fault @ (TokenFault::NotYetValid | TokenFault::Binding)) => {
+                let until_s = now_s.saturating_add(INTROSPECTED_REFUSAL_S);
+                self.cache.insert_refused_until(digest, fault, until_s);
+            }
+            result => {
+                self.keep(digest, result, now_s);
+            }
+        }
     }
 
     fn keep(

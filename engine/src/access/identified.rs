@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
 use crate::guard::peer::KnownPeer;
 use crate::guard::principal::PrincipalRefusal;
 use crate::guard::refusal::Refusal;
@@ -19,6 +20,12 @@ pub(crate) struct Client<'a> {
         expect(dead_code, reason = "without tokens none can fail")
     )]
     pub(crate) source: Option<HolderKey>,
+    /// Its address, which a proxy may have named.
+    #[cfg_attr(
+        not(feature = "auth"),
+        expect(dead_code, reason = "without tokens no address is compared here")
+    )]
+    pub(crate) address: Option<ClientAddress>,
 }
 
 /// The result of looking for the identity behind a request.

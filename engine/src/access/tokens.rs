@@ -165,7 +165,7 @@ impl Tokens {
         let circumstances = Circumstances {
             now_s: self.now_s,
             certificate: known.and_then(|peer| peer.certificate.as_deref()),
-            address: known.and_then(|peer| peer.address),
+            address: client.address,
         };
         let unproved = match self.authenticator.find(token, &circumstances) {
             Ok(identity) => return (Identified::Known(Some(identity)), None),

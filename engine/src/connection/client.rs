@@ -47,7 +47,11 @@ impl Client {
             Some(known) if known.identity.is_some() => Some(known.source()),
             _ => self.holder,
         };
-        access::Client { known, source }
+        access::Client {
+            known,
+            source,
+            address: self.address,
+        }
     }
 
     /// Whether it has a name or a holder.

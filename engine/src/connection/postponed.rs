@@ -6,7 +6,7 @@
 
 use corelane_protocol::framing::http1::RequestHead;
 
-use super::body::{PostponedBody, PostponedRequest, RequestBody};
+use super::body::{LargeRequest, PostponedBody, PostponedRequest, RequestBody};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::reply::Reply;
@@ -21,23 +21,52 @@ impl Connection {
         let (Some(waiting), Ok(head)) = (waiting, head) else {
             unreachable!("the head was read before, and its connection waits");
         };
-        let body = match body {
-            PostponedBody::Bytes(ref bytes) => RequestBody::Bytes(bytes),
-            PostponedBody::Decoded(message) => RequestBody::Decoded(message),
-        };
-        self.handle_waiting(&head, (body, waiting.reply), context)
+        match body {
+            PostponedBody::Bytes(bytes) => {
+                let body = RequestBody::Bytes(&bytes);
+                if let Some(reply) = self.answer_waiting(&head, (body, waiting.reply), context) {
+                    let large = LargeRequest {
+                        http: Some((reply, head.bytes().into())),
+                        body: 0..bytes.len(),
+                    };
+                    self.decode_elsewhere(large, bytes.into_vec(), context);
+                }
+                self.after_waiting(context)
+            }
+            PostponedBody::Decoded(message) => {
+                let body = RequestBody::Decoded(message);
+                self.handle_waiting(&head, (body, waiting.reply), context)
+            }
+        }
     }
 
-    /// Handles the waiting request, and the bytes that the client sent after it. Returns whether
-    /// the connection has no further use.
+    /// Handles the waiting request with a body that is decoded, or cannot be, and the bytes that the
+    /// client sent after it. Returns whether the connection has no further use.
     pub(super) fn handle_waiting(
+        &mut self,
+        head: &RequestHead<'_>,
+        waiting: (RequestBody<'_>, Reply),
+        context: &mut Context<'_>,
+    ) -> bool {
+        let large = self.answer_waiting(head, waiting, context);
+        debug_assert!(large.is_none(), "its body is decoded");
+        self.after_waiting(context)
+    }
+
+    /// Answers the waiting request; as [`Connection::answer`].
+    fn answer_waiting(
         &mut self,
         head: &RequestHead<'_>,
         (body, reply): (RequestBody<'_>, Reply),
         context: &mut Context<'_>,
-    ) -> bool {
+    ) -> Option<Reply> {
         self.phase = Phase::Idle;
-        self.answer(head, body, reply, context);
+        self.answer(head, body, reply, context)
+    }
+
+    /// Handles the bytes that the client sent after a request that waited. Returns whether the
+    /// connection has no further use.
+    fn after_waiting(&mut self, context: &mut Context<'_>) -> bool {
         if self.is_answering() && self.is_read_closed {
             // As if the peer had sent its last just after the request.
             return self.finished(context);

@@ -3,6 +3,8 @@
 use corelane_tests::{LivenessProbe, Request, Session, Setup};
 use serde_json::{Value, json};
 
+use crate::access_file::AccessFile;
+
 /// Bytes past which a message is decoded elsewhere.
 const INLINE_BYTES_MAX: usize = 2048;
 
@@ -74,5 +76,30 @@ fn a_client_that_leaves_while_its_message_is_decoded_affects_no_other() {
         connection.send(&request);
         drop(connection);
         probe.check("a client that left");
+    }
+}
+
+/// The address of a client is looked up for its first request, which is kept until then.
+#[test]
+fn a_large_first_request_is_served_when_rules_depend_on_addresses() {
+    let file = AccessFile::new(
+        "[[role]]\nname = \"user\"\nclaim_roles = [\"ci\"]\n\
+         [[grant]]\nrole = \"user\"\ntools = [\"*\"]\naddresses = [\"127.0.0.0/8\"]\n",
+    );
+    let server = file.setup(1).start();
+    let sized = |bytes: usize| {
+        let message = "x".repeat(bytes);
+        file.sign(Request::modern_call("echo", json!({ "message": message })))
+    };
+    for bytes in [100, 70_000, 3_000_000] {
+        let mut connection = server.connect();
+        // In one write: the second must not be answered in place of the first.
+        let both = [sized(bytes), sized(7)].map(|it| it.to_bytes(server.address()));
+        connection.send_bytes(&both.concat());
+        for expected in [bytes, 7] {
+            let answer = connection.read_response().answer();
+            let text = answer["result"]["content"][0]["text"].as_str();
+            assert_eq!(text.map(str::len), Some(expected), "{bytes} bytes");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! `[[auth.issuer]]`: the rules for the tokens of an issuer, and the source of its keys.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use super::text::{IssuerText, ProfileText};
 use super::values::{Introspection, IssuerConfig, KeySource};
 use crate::address::Reach;
 use crate::fetch::Target;
+use crate::file::open_regular;
 use crate::secret::Secret;
 
 const ALIAS_BYTES_MAX: usize = 32;
@@ -240,7 +240,7 @@ impl Reader<'_> {
         self.files.push(path.to_owned());
         let mut text = Vec::new();
         // One byte more, so that a longer file is refused for its length.
-        let mut file = File::open(path)?.take(bytes_max as u64 + 1);
+        let mut file = open_regular(path)?.take(bytes_max as u64 + 1);
         file.read_to_end(&mut text)?;
         Ok(text)
     }

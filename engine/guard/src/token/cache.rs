@@ -123,8 +123,18 @@ impl TokenCache {
     pub fn insert_refused(&mut self, digest: TokenDigest, fault: TokenFault, now_s: u64) {
         if fault.is_lasting() {
             let until_s = now_s.saturating_add(self.limits.refused_ttl_s);
-            self.refused.insert(digest, fault, until_s);
+            self.insert_refused_until(digest, fault, until_s);
         }
+    }
+
+    /// Keeps a token that was refused for so long, in seconds since 1970.
+    pub(super) fn insert_refused_until(
+        &mut self,
+        digest: TokenDigest,
+        fault: TokenFault,
+        until_s: u64,
+    ) {
+        self.refused.insert(digest, fault, until_s);
     }
 
     /// Removes verified tokens, and all refused ones.

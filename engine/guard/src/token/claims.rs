@@ -200,7 +200,7 @@ impl Claims {
             return Ok(Vec::new());
         };
         let names = texts(value, ROLES_MAX).ok_or(TokenFault::Selected)?;
-        let fits = names.iter().all(|name| name.len() <= NAME_BYTES_MAX);
+        let fits = names.iter().all(|name| name.is_empty() || is_name(name));
         fits.then_some(names).ok_or(TokenFault::Selected)
     }
 
@@ -208,7 +208,7 @@ impl Claims {
     pub(super) fn name(&self, path: &str) -> Result<Option<&str>, TokenFault> {
         match self.at(path) {
             None => Ok(None),
-            Some(Json::Text(name)) if (1..=NAME_BYTES_MAX).contains(&name.len()) => Ok(Some(name)),
+            Some(Json::Text(name)) if is_name(name) => Ok(Some(name)),
             Some(_) => Err(TokenFault::Selected),
         }
     }
@@ -262,6 +262,12 @@ impl Claims {
                 .try_fold(&self.0, |json, name| json.member(name))
         })
     }
+}
+
+/// Whether a text may be the name of a role, a tenant or a client. One with control characters could
+/// look like several lines in a log or a file.
+fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 /// A text, or an array of at most `texts_max` texts.

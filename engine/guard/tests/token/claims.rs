@@ -302,6 +302,8 @@ fn v13_roles_groups_tenant_and_claims_come_from_configured_paths() {
         ("groups", r#"[["staff"]]"#),
         ("org", "1"),
         ("org", "\"\""),
+        ("org", r#""x\n9 9 tenant:acme""#),
+        ("groups", r#"["a\u0000"]"#),
         ("org", "[\"acme\",\"other\"]"),
         ("email", &format!("\"{}\"", "a".repeat(1_020))),
         ("client_id", "1"),

@@ -235,6 +235,27 @@ fn results_are_cached_for_their_time() {
 }
 
 #[test]
+fn the_request_that_waits_finds_a_refusal_for_now() {
+    let verifier = verifier(true);
+    let cache = TokenCache::new(CacheLimits::default(), &[1; 32]);
+    let mut authenticator = Authenticator::new(verifier.clone(), cache);
+    let later = (NOW_S + 3600).to_string();
+    for (name, value, fault) in [
+        ("nbf", later.as_str(), TokenFault::NotYetValid),
+        ("cnf", r#"{"jkt":"a"}"#, TokenFault::Binding),
+    ] {
+        let answer = active().with(name, value).json();
+        let result = verifier.verify_introspection("partner", answer.as_bytes(), NOW_S);
+        assert_eq!(result, Err(fault));
+        authenticator.keep_introspected(b"opaque1", result, NOW_S);
+        for (now_s, expected) in [(NOW_S + 1, fault), (NOW_S + 2, TokenFault::NotIntrospected)] {
+            let found = authenticator.check(bearer("Bearer opaque1"), &at(now_s), &mut 9);
+            assert_eq!(found, Checked::Refused(expected), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_bound_token_is_valid_on_its_connection_only() {
     let verifier = verifier(true);
     let cache = TokenCache::new(CacheLimits::default(), &[1; 32]);
