@@ -44,6 +44,9 @@ pub(crate) struct UpstreamPort {
     board: Arc<UpstreamBoard>,
 }
 
+/// The method, the revision and the id of the session of a legacy request, for its fields.
+pub(crate) type LegacyFields<'a> = (Option<&'a str>, Revision, Option<&'a str>);
+
 /// Something for the shard to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -284,7 +287,7 @@ impl UpstreamPort {
     pub(crate) fn legacy_request(
         &self,
         head: &[u8],
-        (method, revision, session): (Option<&str>, Revision, Option<&str>),
+        (method, revision, session): LegacyFields<'_>,
         body: Option<&[u8]>,
     ) -> Result<Chunk, RequestFieldError> {
         let mut out = self.chunk();

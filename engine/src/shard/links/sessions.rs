@@ -12,6 +12,7 @@ use corelane_protocol::mcp::revision::Revision;
 use super::Links;
 use crate::upstream::board::{ControlAnswer, ControlEvent};
 use crate::upstream::owner::SessionOwner;
+use crate::upstream::port::LegacyFields;
 use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};
 
 impl Links {
@@ -167,7 +168,7 @@ impl Links {
         upstream: u16,
         id: u64,
         recipient: Recipient,
-        (fields, body): ((Option<&str>, Revision, Option<&str>), &[u8]),
+        (fields, body): (LegacyFields<'_>, &[u8]),
     ) {
         let table = self.port.table();
         let head = &table.endpoints[usize::from(upstream)].heads.post;
