@@ -25,23 +25,15 @@ END
 }
 
 rounds=3 seconds=3 server_core=0 load_core=1
-declare -A urls
 
-read_options() {
-    while (($# > 0)); do
-        case $1 in
-        -h | --help) usage && exit 0 ;;
-        esac
-        (($# > 1)) || fail "$1 needs a value; -h shows the options"
-        case $1 in
-        --rounds) count "$1" "$2" && rounds=$2 ;;
-        --seconds) count "$1" "$2" && seconds=$2 ;;
-        --server-core) core "$1" "$2" && server_core=$2 ;;
-        --load-core) core "$1" "$2" && load_core=$2 ;;
-        *) fail "unknown option '$1'; -h shows the options" ;;
-        esac
-        shift 2
-    done
+option() {
+    case $1 in
+    --rounds) count "$1" "$2" && rounds=$2 ;;
+    --seconds) count "$1" "$2" && seconds=$2 ;;
+    --server-core) core "$1" "$2" && server_core=$2 ;;
+    --load-core) core "$1" "$2" && load_core=$2 ;;
+    *) fail "unknown option '$1'; -h shows the options" ;;
+    esac
 }
 
 # write_script TOOL ARGUMENTS: writes the request for wrk.
@@ -104,7 +96,7 @@ sys.exit(abs(ratio - 1) > float(sys.argv[2]) / 100)
 }
 
 main() {
-    read_options "$@"
+    read_pairs option "$@"
     need wrk wrk
     need python3 python3
     need taskset util-linux

@@ -51,30 +51,14 @@ END
 rounds=5 duration=5s warm_up=1s server_core=0 load_core=1 record=
 workloads=W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-OPEN-50,W-OPEN-80,W-ACCEPT
 servers=baseline,corelane,axum-static,rmcp-examples,rmcp-best
-declare -A urls pids
-# Answers per second of Corelane with 1,000 connections; 0 until it is measured.
-capacity=0
 
-read_options() {
-    while (($# > 0)); do
-        case $1 in
-        -h | --help) usage && exit 0 ;;
-        esac
-        (($# > 1)) || fail "$1 needs a value; -h shows the options"
-        case $1 in
-        --warm-up) warm_up=$2 ;;
-        --workloads) workloads=$2 ;;
-        --servers) servers=$2 ;;
-        *) measuring_option "$1" "$2" ;;
-        esac
-        shift 2
-    done
-    check_cores
-}
-
-# keep NAME: the server started last is NAME from here on.
-keep() {
-    urls[$1]=$server_url pids[$1]=$server_pid
+option() {
+    case $1 in
+    --warm-up) warm_up=$2 ;;
+    --workloads) workloads=$2 ;;
+    --servers) servers=$2 ;;
+    *) measuring_option "$1" "$2" ;;
+    esac
 }
 
 # start_schemes NAME START: NAME with each scheme of the workloads, a process for each.
@@ -192,20 +176,15 @@ for workload, of in cpu.items():
 END
 }
 
-# find_capacity: sets capacity.
-find_capacity() {
-    ((capacity == 0)) || return 0
+# find_open_capacity: sets capacity to that of Corelane with 1,000 connections.
+find_open_capacity() {
     [[ -n ${urls[corelane-http]:-} ]] || fail 'W-OPEN needs corelane among the servers'
-    "$load_binary" call "${urls[corelane-http]}" --connections 1000 --cores "$load_core" \
-        --duration "$duration" --warmup "$warm_up" --server-pid "${pids[corelane-http]}" \
-        --json "$scratch/report" >"$scratch/table" || fail "W-OPEN: $(cat "$scratch/table")"
-    capacity=$(python3 -c \
-        'import json, sys; print(int(json.load(open(sys.argv[1]))["outcome"]["answers_per_s"]))' \
-        "$scratch/report")
+    find_capacity corelane-http 1000
 }
 
 main() {
-    read_options "$@"
+    read_pairs option "$@"
+    check_cores
     need python3 python3
     need taskset util-linux
     prepare
@@ -217,7 +196,7 @@ main() {
         start_one "$server"
     done
     for workload in ${workloads//,/ }; do
-        [[ $workload != W-OPEN-* ]] || find_capacity
+        [[ $workload != W-OPEN-* ]] || find_open_capacity
         for ((round = 1; round <= rounds; round++)); do
             printf '%s round %d of %d\n' "$workload" "$round" "$rounds" >&2
             order=${servers//,/ }

@@ -32,37 +32,21 @@ every run as a line of JSON, and prints medians with their range and ratios to t
   W-GATE-N        W-GATE-64 through Corelane with 1, 10 and 100 upstreams, each of one address; the
                   calls go to the last one
 
-Relay and Corelane are alone on the core of the server; upstream and generator share the other, which
-has time left as long as the gateway is saturated (a saturated generator is reported). CPU is that of
-the relay or of Corelane alone. Not in the figures: a network, TLS, tools with work to do.
+Relay and Corelane are alone on the core of the server; upstream and generator share the other,
+which has time left as long as the gateway is saturated (a saturated generator is reported). CPU is
+that of the relay or of Corelane alone. Not in the figures: a network, TLS, tools with work to do.
 END
 }
 
 rounds=5 duration=5s warm_up=1s server_core=0 load_core=1 record=
 workloads=W-GATE-64,W-GATE-1K,W-GATE-1,W-GATE-OPEN-50,W-GATE-OPEN-80,W-GATE-N
-declare -A urls pids
-# Calls per second through Corelane with 1,024 connections; 0 until they are measured.
-capacity=0
 
-read_options() {
-    while (($# > 0)); do
-        case $1 in
-        -h | --help) usage && exit 0 ;;
-        esac
-        (($# > 1)) || fail "$1 needs a value; -h shows the options"
-        case $1 in
-        --warm-up) warm_up=$2 ;;
-        --workloads) workloads=$2 ;;
-        *) measuring_option "$1" "$2" ;;
-        esac
-        shift 2
-    done
-    check_cores
-}
-
-# keep NAME: the server started last is NAME from here on.
-keep() {
-    urls[$1]=$server_url pids[$1]=$server_pid
+option() {
+    case $1 in
+    --warm-up) warm_up=$2 ;;
+    --workloads) workloads=$2 ;;
+    *) measuring_option "$1" "$2" ;;
+    esac
 }
 
 # start_upstream NAME CORE: the baseline as an upstream.
@@ -115,17 +99,6 @@ measure() {
         --server-pid "${pids[$server]}" --json "$scratch/report" >"$scratch/table" || status=$?
     ((status == 0 || status == 4)) || fail "$workload against $server: $(cat "$scratch/table")"
     keep_run "$workload" "$server" "$round"
-}
-
-# find_capacity: sets capacity.
-find_capacity() {
-    ((capacity == 0)) || return 0
-    "$load_binary" call "${urls[corelane]}" --connections 1024 --cores "$load_core" \
-        --duration "$duration" --warmup "$warm_up" --server-pid "${pids[corelane]}" \
-        --json "$scratch/report" >"$scratch/table" || fail "W-GATE-OPEN: $(cat "$scratch/table")"
-    capacity=$(python3 -c \
-        'import json, sys; print(int(json.load(open(sys.argv[1]))["outcome"]["answers_per_s"]))' \
-        "$scratch/report")
 }
 
 # run_round WORKLOAD ROUND: each server once; the order turns round with the rounds.
@@ -187,7 +160,7 @@ for line in open(sys.argv[1]):
 
 
 def ratio(name, server, base, added_to=None):
-    """The median of the ratios of each round, with their range; of added times if a third is given."""
+    """The median of the ratios of each round, with their range; of added times with a third."""
     def of(runs, number):
         return runs[number][name] - (added_to[number][name] if added_to else 0)
     each = [of(server, number) / of(base, number) for number in server if of(base, number) > 0]
@@ -197,7 +170,8 @@ def ratio(name, server, base, added_to=None):
 for workload, servers in runs.items():
     print(workload)
     for server, rounds in servers.items():
-        figures = {name: [run[name] for run in rounds.values()] for name in next(iter(rounds.values()))}
+        names = next(iter(rounds.values()))
+        figures = {name: [run[name] for run in rounds.values()] for name in names}
         print(f"  {server:16}" + "".join(
             f"  {name} {median(each):,.1f} ({min(each):,.1f}-{max(each):,.1f})"
             for name, each in figures.items()))
@@ -218,7 +192,8 @@ END
 }
 
 main() {
-    read_options "$@"
+    read_pairs option "$@"
+    check_cores
     need python3 python3
     need taskset util-linux
     prepare
@@ -230,7 +205,7 @@ main() {
     start_all
     local workload round
     for workload in ${workloads//,/ }; do
-        [[ $workload != W-GATE-OPEN-* ]] || find_capacity
+        [[ $workload != W-GATE-OPEN-* ]] || find_capacity corelane 1024
         for ((round = 1; round <= rounds; round++)); do
             printf '%s round %d of %d\n' "$workload" "$round" "$rounds" >&2
             run_round "$workload" "$round"

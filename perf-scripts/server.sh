@@ -67,6 +67,21 @@ measuring_option() {
     esac
 }
 
+# read_pairs OPTION ARGUMENT...: reads options that all have a value: OPTION is the function that
+# sets one of them, given its name and its value.
+read_pairs() {
+    local option=$1
+    shift
+    while (($# > 0)); do
+        case $1 in
+        -h | --help) usage && exit 0 ;;
+        esac
+        (($# > 1)) || fail "$1 needs a value; -h shows the options"
+        "$option" "$1" "$2"
+        shift 2
+    done
+}
+
 # check_cores: fails unless the server and the load have a core each.
 check_cores() {
     [[ $server_core != "$load_core" ]] ||
@@ -202,6 +217,29 @@ start_corelane() {
     ! is_secured "${2:-http}" || flags=(--profile "$tls_profile")
     start_server "corelane-${2:-http}" "$1" \
         "$corelane_binary" serve --listen "${2:-http}://127.0.0.1:0" --cores "$1" "${flags[@]}"
+}
+
+# The addresses and processes of the servers that were kept, by name.
+declare -A urls pids
+
+# keep NAME: the server started last is NAME from here on.
+keep() {
+    urls[$1]=$server_url pids[$1]=$server_pid
+}
+
+# Answers per second that the server of an open loop can give; 0 until they are measured.
+capacity=0
+
+# find_capacity NAME CONNECTIONS: sets capacity to that of a kept server, if it is not known.
+# shellcheck disable=SC2154 # options of the measuring scripts
+find_capacity() {
+    ((capacity == 0)) || return 0
+    "$load_binary" call "${urls[$1]}" --connections "$2" --cores "$load_core" \
+        --duration "$duration" --warmup "$warm_up" --server-pid "${pids[$1]}" \
+        --json "$scratch/report" >"$scratch/table" || fail "capacity of $1: $(cat "$scratch/table")"
+    capacity=$(python3 -c \
+        'import json, sys; print(int(json.load(open(sys.argv[1]))["outcome"]["answers_per_s"]))' \
+        "$scratch/report")
 }
 
 # name_record SUFFIX: sets `record`, unless it is set, to a file of the repository, and makes its

@@ -12,7 +12,6 @@ mod reader;
 mod text;
 mod values;
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub use fault::{ConfigError, Fault, Finding, IssuerFault, UrlDefect};
@@ -21,7 +20,7 @@ pub use values::{
     ServerFacts,
 };
 
-use crate::file::open_regular;
+use crate::file::read_regular;
 
 impl Config {
     /// Reads the file at `path` and the files that it names. Adds all of them to `files`, also if
@@ -59,12 +58,8 @@ impl Config {
 }
 
 fn read_text(path: &Path) -> Result<String, Fault> {
-    let mut text = Vec::new();
-    let file = open_regular(path).map_err(Fault::Unreadable)?;
-    let read = file
-        .take(CONFIG_BYTES_MAX as u64 + 1)
-        .read_to_end(&mut text);
-    if read.map_err(Fault::Unreadable)? > CONFIG_BYTES_MAX {
+    let text = read_regular(path, CONFIG_BYTES_MAX).map_err(Fault::Unreadable)?;
+    if text.len() > CONFIG_BYTES_MAX {
         return Err(Fault::TooLong);
     }
     String::from_utf8(text).map_err(|_| Fault::NotUtf8)

@@ -1,7 +1,7 @@
 //! Files that are named in a configuration.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -19,16 +19,18 @@ pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// The same of a regular file.
+/// Reads a regular file; of a longer one, one byte more than `bytes_max`.
 ///
 /// # Errors
-/// It cannot be opened, or it is not a regular file.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+/// It cannot be read, or it is not a regular file.
+pub(crate) fn read_regular(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
     let file = open_at_once(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("it is not a regular file")),
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
     }
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -37,19 +39,22 @@ mod tests {
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-    use super::open_regular;
+    use super::read_regular;
 
     #[test]
-    fn a_pipe_is_refused_at_once() {
+    fn a_file_is_read_to_its_bound_and_a_pipe_is_refused_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, pipe) = (folder.path().join("file"), folder.path().join("pipe"));
         fs::write(&file, "text").expect("a file");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
-        assert!(open_regular(&file).is_ok());
+        for (bytes_max, expected) in [(5, "text"), (4, "text"), (2, "tex")] {
+            let bytes = read_regular(&file, bytes_max).expect("it is there");
+            assert_eq!(bytes, expected.as_bytes());
+        }
         for path in [&pipe, folder.path()] {
-            let refused = open_regular(path).expect_err("no file");
+            let refused = read_regular(path, 9).expect_err("no file");
             assert_eq!(refused.to_string(), "it is not a regular file");
         }
-        assert!(open_regular(&folder.path().join("absent")).is_err());
+        assert!(read_regular(&folder.path().join("absent"), 9).is_err());
     }
 }

@@ -132,8 +132,8 @@ impl Authenticator {
     }
 
     /// Keeps the result of an introspection for the next check of the token. An answer that refuses
-    /// the token for now is kept for a second, so that the request which waits for it finds it. That
-    /// of an issuer that is away is not kept.
+    /// the token for now is kept for a moment, so that the request which waits for it finds it.
+    /// That of an issuer that is away is not kept.
     pub fn keep_introspected(
         &mut self,
         token: &[u8],

@@ -86,7 +86,7 @@ impl Prompt {
         }
     }
 
-    /// A prompt of an upstream, whose definition goes to clients as it was listed.
+    /// A prompt of an upstream: its definition goes to clients as it was listed.
     pub(super) fn relayed(name: String, entry: RelayedEntry) -> Prompt {
         let run = async |_: &Call, _: serde::de::IgnoredAny| Ok("");
         Prompt {

@@ -118,7 +118,7 @@ fn exchange<P: Listed>(
     (!is_same, faults)
 }
 
-/// The entry, whose name no reader takes for another one.
+/// The entry, if no reader takes its name for another one.
 fn distinct_name<P: Listed>(
     distinct: &mut DistinctNames,
     part: Arc<P>,

@@ -111,7 +111,7 @@ impl Resource {
         }
     }
 
-    /// A resource of an upstream, whose definition goes to clients as it was listed.
+    /// A resource of an upstream: its definition goes to clients as it was listed.
     pub(super) fn relayed(uri: String, entry: RelayedEntry) -> Resource {
         let run = async |_: &Call, _: ReadRequest| Ok("");
         Resource {
@@ -188,7 +188,7 @@ impl ResourceTemplate {
         }
     }
 
-    /// A template of an upstream, whose definition goes to clients as it was listed.
+    /// A template of an upstream: its definition goes to clients as it was listed.
     pub(super) fn relayed(uri_template: String, entry: RelayedEntry) -> ResourceTemplate {
         let run = async |_: &Call, _: ReadRequest| Ok("");
         ResourceTemplate {

@@ -40,8 +40,8 @@ impl Connection {
         }
     }
 
-    /// Handles the waiting request with a body that is decoded, or cannot be, and the bytes that the
-    /// client sent after it. Returns whether the connection has no further use.
+    /// Handles the waiting request with a body that is decoded, or cannot be, and the bytes that
+    /// the client sent after it. Returns whether the connection has no further use.
     pub(super) fn handle_waiting(
         &mut self,
         head: &RequestHead<'_>,

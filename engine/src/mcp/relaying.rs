@@ -58,7 +58,7 @@ impl Starter<'_> {
             header_params: route.tool.map_or(&[], |it| &it.header_params),
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
-            // What a tool does, only annotations say, which would have to be trusted.
+            // The annotations of a tool could say so, but they would have to be trusted.
             is_repeatable: request.kind != HandlerKind::Tool,
         };
         // The entry gets this very key: nothing is kept in between.

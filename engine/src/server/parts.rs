@@ -14,7 +14,7 @@ use crate::mcp::ServerParts;
 use crate::profile::Profile;
 
 impl Server {
-    /// Adds other MCP servers, whose entries become those of this one: tools and prompts under the
+    /// Adds other MCP servers. Their entries become those of this one: tools and prompts under the
     /// names that their configuration gives them, resources under their URIs. They are read in the
     /// background, so the server starts without those that are down. `[[upstream]]` of the access
     /// file adds others.

@@ -5,6 +5,7 @@
 //! upstream waits for it. The shards never wait for this thread.
 
 mod answers;
+mod backoff;
 mod endpoint;
 mod listener;
 mod tracked;

@@ -34,7 +34,7 @@ pub(crate) struct Route<'a> {
 }
 
 impl<'a> Route<'a> {
-    /// The way of a request whose arguments go through as they are.
+    /// The way of a request with arguments that go through as they are.
     pub(crate) fn to(upstream: u16, replaced: Replaced<'a>) -> Route<'a> {
         Route {
             upstream,

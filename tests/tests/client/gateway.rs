@@ -59,7 +59,7 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     }
 }
 
-/// What a host does with a server.
+/// A session of a host with a server.
 async fn use_all(client: &Client) -> Result<(), Error> {
     let echo = client.call("up_echo", json!({"message": "\u{1f600}"}));
     assert_eq!(echo.await?.text(), "\u{1f600}");

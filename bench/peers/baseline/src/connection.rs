@@ -8,6 +8,7 @@ use crate::mcp;
 use crate::secured::Secured;
 use baseline::outbox::Outbox;
 use baseline::request::{Framed, frame, frame_line};
+use baseline::ring::Step;
 
 /// A connection in its slot. The default is a vacant slot, which remembers its generation.
 #[derive(Default)]
@@ -50,19 +51,6 @@ pub(crate) enum Kind {
     Lines,
     /// HTTP with the answers of [`mcp`].
     Upstream,
-}
-
-/// The next submission for a connection.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step<'a> {
-    /// Nothing: wait for a completion.
-    Wait,
-    /// Send these bytes, which stay in place until they are sent.
-    Send(&'a [u8]),
-    /// Cancel the armed receive, which holds a reference to the socket.
-    Cancel,
-    /// Close: no submission names the descriptor any more.
-    Close,
 }
 
 impl Connection {

@@ -31,15 +31,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use baseline::listen;
 use connection::Kind;
 use fanout::Fanout;
 use server::Service;
-use socket2::{Domain, Protocol, Socket, Type};
 
 const USAGE: &str = "usage: baseline [--listen [http|https|tcp|tcps://]127.0.0.1:PORT] [--core N] \
                      [--streams N] [--certificate FILE --key FILE] [--answers fixed|mcp]";
-/// Connections the kernel holds for us between their handshake and our accept.
-const BACKLOG: i32 = 4096;
 /// A cap on the descriptor table, in connections; its memory is 16 bytes an entry in the kernel.
 const CONNECTIONS_MAX: u32 = 65_536;
 
@@ -148,11 +146,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 }
 
 fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
-    if let Some(id) = options.core
-        && !core_affinity::set_for_current(core_affinity::CoreId { id })
-    {
-        return Err(std::io::Error::other(format!("cannot run on core {id}")));
-    }
+    listen::pin(options.core)?;
     let table_entries = descriptor_limit()?.min(CONNECTIONS_MAX);
     // The kernel spreads connections over the listeners unevenly.
     let places = (table_entries - table_entries / 10).max(1);
@@ -160,7 +154,7 @@ fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
     let mut address = options.listen;
     let mut listeners = Vec::new();
     for _ in 0..rings {
-        let listener = listen(address, rings > 1)?;
+        let listener = listen::listen(address, rings > 1)?;
         address = listener.local_addr()?;
         listeners.push(listener);
     }
@@ -202,21 +196,6 @@ fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
         }
         serve(&listeners[0])
     })
-}
-
-fn listen(address: SocketAddr, is_shared: bool) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(is_shared)?;
-    // Accepted sockets inherit this.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 /// How many entries a ring's file table may have: it is held to `RLIMIT_NOFILE`, each ring

@@ -58,7 +58,7 @@ pub(crate) fn answer(request: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// What stands in a body after `name`, to the first of the bytes `ends`.
+/// The bytes of a body after `name`, to the first of the bytes `ends`.
 fn value<'b>(body: &'b [u8], name: &str, ends: &[u8]) -> Option<&'b [u8]> {
     let start = memmem::find(body, name.as_bytes())? + name.len();
     let rest = &body[start..];

@@ -13,14 +13,14 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
-use baseline::buffers::{Buffers, GROUP};
-use baseline::ring::{self, Ring};
+use baseline::buffers::Buffers;
+use baseline::ring::{self, Accepted, Ring, Step};
 use baseline::token::{Operation, Token};
-use io_uring::types::{Fd, Fixed};
-use io_uring::{cqueue, opcode, squeue};
+use io_uring::types::Fd;
+use io_uring::{cqueue, opcode};
 use rustls::ServerConfig;
 
-use crate::connection::{Connection, Kind, Step};
+use crate::connection::{Connection, Kind};
 use crate::fanout::Fanout;
 use crate::secured::Secured;
 
@@ -127,14 +127,10 @@ impl Server<'_> {
         if is_last {
             self.is_accepting = false;
         }
-        let Ok(slot) = u32::try_from(result) else {
-            return match -result {
-                // A full table. Accepting again would only fail again: a close arms it instead.
-                libc::ENFILE | libc::EMFILE => Ok(()),
-                libc::ECONNABORTED if is_last => self.arm_accept(),
-                libc::ECONNABORTED => Ok(()),
-                other => Err(io::Error::from_raw_os_error(other)),
-            };
+        let slot = match Accepted::of(result)? {
+            Accepted::Connection(slot) => slot,
+            Accepted::Aborted if is_last => return self.arm_accept(),
+            Accepted::Aborted | Accepted::TableFull => return Ok(()),
         };
         if slot as usize >= self.connections.len() {
             self.connections
@@ -202,14 +198,10 @@ impl Server<'_> {
                 self.change();
                 continue;
             }
-            let token = |operation| Token {
-                operation,
-                generation: 0,
-                slot: 0,
-            };
-            let change = token(Operation::Change).pack();
-            let message = opcode::MsgRingData::new(Fd(ring), 0, change, None);
-            push(&mut self.ring, &message.build(), token(Operation::Notify))?;
+            let change = Token::of_none(Operation::Change).pack();
+            let message = opcode::MsgRingData::new(Fd(ring), 0, change, None).build();
+            // SAFETY: it points to no memory.
+            unsafe { self.ring.push(&message, Token::of_none(Operation::Notify)) }?;
         }
         Ok(())
     }
@@ -231,55 +223,28 @@ impl Server<'_> {
         for slot in self.queued.drain(..) {
             let connection = &mut self.connections[slot as usize];
             connection.is_queued = false;
-            let generation = connection.generation;
-            let token = |operation| Token {
-                operation,
-                generation,
-                slot,
-            };
-            match connection.step() {
-                Step::Wait => {}
-                Step::Send(bytes) => {
-                    let send = opcode::Send::new(Fixed(slot), bytes.as_ptr(), bytes.len() as u32);
-                    push(&mut self.ring, &send.build(), token(Operation::Send))?;
-                }
-                Step::Cancel => {
-                    let cancel = opcode::AsyncCancel::new(token(Operation::Receive).pack());
-                    push(&mut self.ring, &cancel.build(), token(Operation::Cancel))?;
-                }
-                Step::Close => {
-                    if let Some(fanout) = self.service.fanout.filter(|_| connection.is_stream) {
-                        fanout.closed();
-                    }
-                    let close = opcode::Close::new(Fixed(slot));
-                    push(&mut self.ring, &close.build(), token(Operation::Close))?;
-                }
+            let (generation, is_stream) = (connection.generation, connection.is_stream);
+            let step = connection.step();
+            if let (Step::Close, true, Some(fanout)) = (&step, is_stream, self.service.fanout) {
+                fanout.closed();
             }
+            // SAFETY: it sends bytes of the static batch of answers, or sealed bytes and own
+            // answers of the connection, which stay as they are until their send has completed
+            // (`Secured::seal`, `Outbox::next_send`).
+            unsafe { self.ring.step(slot, generation, &step) }?;
         }
         Ok(())
     }
 
     fn arm_accept(&mut self) -> io::Result<()> {
         self.is_accepting = true;
-        let accept = opcode::AcceptMulti::new(Fd(self.listener)).allocate_file_index(true);
-        let token = Token {
-            operation: Operation::Accept,
-            generation: 0,
-            slot: 0,
-        };
-        push(&mut self.ring, &accept.build(), token)
+        self.ring.accept(self.listener)
     }
 
     fn arm_receive(&mut self, slot: u32) -> io::Result<()> {
         let connection = &mut self.connections[slot as usize];
         connection.is_receiving = true;
-        let token = Token {
-            operation: Operation::Receive,
-            generation: connection.generation,
-            slot,
-        };
-        let receive = opcode::RecvMulti::new(Fixed(slot), GROUP);
-        push(&mut self.ring, &receive.build(), token)
+        self.ring.receive(slot, connection.generation)
     }
 
     /// The connection a completion belongs to.
@@ -298,14 +263,6 @@ impl Server<'_> {
             self.queued.push(slot);
         }
     }
-}
-
-/// Queues a submission.
-fn push(ring: &mut Ring<'_>, entry: &squeue::Entry, token: Token) -> io::Result<()> {
-    // SAFETY: the only memory an entry here points to is the static batch of answers, the
-    // registered buffers, which outlive the ring, and the sealed bytes and own answers of a
-    // connection, which stay as they are until their send has completed (`Secured::seal`).
-    unsafe { ring.push(entry, token) }
 }
 
 #[cfg(test)]

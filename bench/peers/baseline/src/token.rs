@@ -36,7 +36,7 @@ const OPERATIONS: [Operation; 7] = [
 /// The 64 bits of a completion's `user_data`: operation 8, generation 24, slot 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What was submitted.
+    /// The submitted operation.
     pub operation: Operation,
     /// Below [`Token::GENERATIONS`]; wraps.
     pub generation: u32,
@@ -47,6 +47,15 @@ pub struct Token {
 impl Token {
     /// How many generations there are.
     pub const GENERATIONS: u32 = 1 << 24;
+
+    /// That of an operation of no connection.
+    pub fn of_none(operation: Operation) -> Token {
+        Token {
+            operation,
+            generation: 0,
+            slot: 0,
+        }
+    }
 
     /// The bits for a submission.
     pub fn pack(self) -> u64 {

@@ -5,11 +5,12 @@
 
 use baseline::outbox::Outbox;
 use baseline::request::{Framed, frame, frame_answer};
+use baseline::ring::Step;
 
 /// Bytes that wait for a peer which does not read; more end the pair.
 const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What a half receives.
+/// The messages that a half receives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Messages {
     /// From a client.
@@ -37,19 +38,6 @@ pub(crate) struct Half {
     /// The beginning of a message; empty while nothing is half received.
     partial: Vec<u8>,
     out: Outbox,
-}
-
-/// The next submission for a half.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step<'a> {
-    /// Nothing: wait for a completion.
-    Wait,
-    /// Send these bytes, which stay in place until they are sent.
-    Send(&'a [u8]),
-    /// Cancel the armed receive, which holds a reference to the socket.
-    Cancel,
-    /// Close: no submission names the descriptor any more.
-    Close,
 }
 
 impl Half {

@@ -9,20 +9,18 @@
 //! It handles partial and pipelined messages, short sends, peers that do not read (up to a bound),
 //! connections that end on either side, a full descriptor table, receive buffers running out. It
 //! does not keep a link past its client, relay chunked bodies or answers without a length, or send
-//! what was on its way when a side ended.
+//! bytes that were on their way when a side ended.
 //! Never expose it beyond loopback: it refuses to listen or connect elsewhere.
 
 mod half;
 mod server;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use baseline::listen;
 
 const USAGE: &str = "usage: relay --upstream 127.0.0.1:PORT [--listen 127.0.0.1:PORT] [--core N]";
-/// Connections the kernel holds for us between their handshake and our accept.
-const BACKLOG: i32 = 4096;
 /// Clients with their links at once.
 const PAIRS_MAX: u32 = 8192;
 
@@ -76,30 +74,12 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
 }
 
 fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
-    if let Some(id) = options.core
-        && !core_affinity::set_for_current(core_affinity::CoreId { id })
-    {
-        return Err(std::io::Error::other(format!("cannot run on core {id}")));
-    }
-    let listener = listen(options.listen)?;
+    listen::pin(options.core)?;
+    let listener = listen::listen(options.listen, false)?;
     let address = listener.local_addr()?;
     server::serve(&listener, options.upstream, PAIRS_MAX, || {
         println!("listening on http://{address}/mcp");
     })
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    // Accepted sockets inherit this.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 #[cfg(test)]

@@ -10,13 +10,12 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
-use baseline::buffers::{Buffers, GROUP};
-use baseline::ring::{self, Ring};
+use baseline::buffers::Buffers;
+use baseline::ring::{self, Accepted, Ring, Step};
 use baseline::token::{Operation, Token};
-use io_uring::types::{Fd, Fixed};
-use io_uring::{cqueue, opcode, squeue};
+use io_uring::cqueue;
 
-use crate::half::{Half, Messages, Step};
+use crate::half::{Half, Messages};
 
 /// Relays from `listener` to `upstream` for ever, holding at most `pairs_max` pairs at once. Calls
 /// `on_ready` when connections can be made.
@@ -111,14 +110,10 @@ impl Relay<'_> {
         if is_last {
             self.is_accepting = false;
         }
-        let Ok(slot) = u32::try_from(result) else {
-            return match -result {
-                // A full table. Accepting again would only fail again: a close arms it instead.
-                libc::ENFILE | libc::EMFILE => Ok(()),
-                libc::ECONNABORTED if is_last => self.arm_accept(),
-                libc::ECONNABORTED => Ok(()),
-                other => Err(io::Error::from_raw_os_error(other)),
-            };
+        let slot = match Accepted::of(result)? {
+            Accepted::Connection(slot) => slot,
+            Accepted::Aborted if is_last => return self.arm_accept(),
+            Accepted::Aborted | Accepted::TableFull => return Ok(()),
         };
         self.open(slot, Messages::Requests)?;
         // On loopback this takes no longer than another submission, and it is never measured.
@@ -190,7 +185,7 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// Ends both halves: what one of them sent last may be lost, as with a client that leaves.
+    /// Ends both halves: the last bytes of one of them may be lost, as with a client that leaves.
     fn end_pair(&mut self, slot: u32) {
         for slot in [slot, self.other(slot)] {
             self.halves[slot as usize].is_ending = true;
@@ -217,56 +212,29 @@ impl Relay<'_> {
                 continue;
             }
             let generation = half.generation;
-            let token = |operation| Token {
-                operation,
-                generation,
-                slot,
-            };
-            match half.step() {
-                Step::Wait => {}
-                Step::Send(bytes) => {
-                    let send = opcode::Send::new(Fixed(slot), bytes.as_ptr(), bytes.len() as u32);
-                    push(&mut self.ring, &send.build(), token(Operation::Send))?;
-                }
-                Step::Cancel => {
-                    let cancel = opcode::AsyncCancel::new(token(Operation::Receive).pack());
-                    push(&mut self.ring, &cancel.build(), token(Operation::Cancel))?;
-                }
-                Step::Close if slot >= self.pairs_max => {
-                    self.set_link(slot, &self.placeholder)?;
-                    // The client goes after its link: its place is not taken while the link is.
-                    self.enqueue(slot - self.pairs_max);
-                }
-                Step::Close => {
-                    let close = opcode::Close::new(Fixed(slot));
-                    push(&mut self.ring, &close.build(), token(Operation::Close))?;
-                }
+            let step = half.step();
+            if step == Step::Close && slot >= self.pairs_max {
+                self.set_link(slot, &self.placeholder)?;
+                // The client goes after its link: its place is not taken while the link is.
+                self.enqueue(slot - self.pairs_max);
+                continue;
             }
+            // SAFETY: it sends bytes of the half, which stay as they are until their send has
+            // completed (`Outbox::next_send`): a slot is opened again only after that.
+            unsafe { self.ring.step(slot, generation, &step) }?;
         }
         Ok(())
     }
 
     fn arm_accept(&mut self) -> io::Result<()> {
         self.is_accepting = true;
-        let accept = opcode::AcceptMulti::new(Fd(self.listener)).allocate_file_index(true);
-        let token = Token {
-            operation: Operation::Accept,
-            generation: 0,
-            slot: 0,
-        };
-        push(&mut self.ring, &accept.build(), token)
+        self.ring.accept(self.listener)
     }
 
     fn arm_receive(&mut self, slot: u32) -> io::Result<()> {
         let half = &mut self.halves[slot as usize];
         half.is_receiving = true;
-        let token = Token {
-            operation: Operation::Receive,
-            generation: half.generation,
-            slot,
-        };
-        let receive = opcode::RecvMulti::new(Fixed(slot), GROUP);
-        push(&mut self.ring, &receive.build(), token)
+        self.ring.receive(slot, half.generation)
     }
 
     fn enqueue(&mut self, slot: u32) {
@@ -275,14 +243,6 @@ impl Relay<'_> {
             self.queued.push(slot);
         }
     }
-}
-
-/// Queues a submission.
-fn push(ring: &mut Ring<'_>, entry: &squeue::Entry, token: Token) -> io::Result<()> {
-    // SAFETY: the only memory an entry here points to is the registered buffers, which outlive the
-    // ring, and the bytes of a half, which stay as they are until their send has completed
-    // (`Outbox::next_send`; a slot is opened again only after its last descriptor is closed).
-    unsafe { ring.push(entry, token) }
 }
 
 #[cfg(test)]

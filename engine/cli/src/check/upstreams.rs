@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("line 2: invalid name"), "{found:?}");
         assert!(
-            found[1].starts_with("line 5: give exactly one"),
+            found[1].starts_with("line 6: give exactly one"),
             "{found:?}"
         );
     }

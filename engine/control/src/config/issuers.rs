@@ -1,6 +1,6 @@
 //! `[[auth.issuer]]`: the rules for the tokens of an issuer, and the source of its keys.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::text::{IssuerText, ProfileText};
 use super::values::{Introspection, IssuerConfig, KeySource};
 use crate::address::Reach;
 use crate::fetch::Target;
-use crate::file::open_regular;
+use crate::file::read_regular;
 use crate::secret::Secret;
 
 const ALIAS_BYTES_MAX: usize = 32;
@@ -238,11 +238,8 @@ impl Reader<'_> {
 
     fn file(&mut self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
         self.files.push(path.to_owned());
-        let mut text = Vec::new();
         // One byte more, so that a longer file is refused for its length.
-        let mut file = open_regular(path)?.take(bytes_max as u64 + 1);
-        file.read_to_end(&mut text)?;
-        Ok(text)
+        read_regular(path, bytes_max)
     }
 
     fn secret(&mut self, place: &Spanned<String>) -> Option<Secret> {

@@ -308,23 +308,20 @@ impl Limiter {
         }
         entry.requested = None;
         // A lease that waits would keep the requests waiting that may be spent now.
-        let takes = wait_ns == 0 || entry.is_low();
-        let capacity = match takes {
-            true => share.saturating_sub(entry.leased),
-            false => 0,
-        };
-        if takes {
+        let mut taken = 0;
+        if wait_ns == 0 || entry.is_low() {
+            taken = granted.min(share.saturating_sub(entry.leased));
             if entry.leased == 0 {
                 (entry.valid_ns, entry.granted_ns) = (0, granted_ns);
             }
             entry.valid_ns = entry.valid_ns.max(now_ns + wait_ns);
-            entry.leased += granted.min(capacity);
+            entry.leased += taken;
         }
         if entry.owed > 0 {
             // Spent while the message was on its way: the other shards must not count on it.
             self.request_lease(place, now_ns);
         }
-        self.return_lease(from, message, granted.saturating_sub(capacity));
+        self.return_lease(from, message, granted - taken);
     }
 
     /// Gives back a part of the lease that came with a message.

@@ -264,8 +264,8 @@ impl Claims {
     }
 }
 
-/// Whether a text may be the name of a role, a tenant or a client. One with control characters could
-/// look like several lines in a log or a file.
+/// Whether a text may be the name of a role, a tenant or a client. One with control characters
+/// could look like several lines in a log or a file.
 fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }

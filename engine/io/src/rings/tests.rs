@@ -78,6 +78,10 @@ impl EchoServer {
                 let key = self.slots.insert_at(outcome.unwrap(), ());
                 self.rings.of(key).watch(key);
             }
+            // An end wakes a poll twice: the second event, and what was received for it, may come
+            // after the close.
+            Completion::Readable { key, .. } | Completion::Received { key, .. }
+                if self.slots.get(key).is_none() => {}
             Completion::Readable { key, .. } => self.rings.of(key).receive(key),
             Completion::Received { key, outcome } => match outcome {
                 Received::Data { buffer, bytes, .. } => {

@@ -53,7 +53,7 @@ impl Capabilities {
         })
     }
 
-    /// The lists whose changes it reports.
+    /// The lists that it reports changes of.
     pub(super) fn reported(self) -> Vec<subscription::ListKind> {
         let kinds = subscription::ListKind::ALL.into_iter();
         let kinds = kinds.zip([self.tools, self.prompts, self.resources]);

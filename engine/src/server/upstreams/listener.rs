@@ -2,14 +2,11 @@
 //!
 //! The clock, random numbers and all effects are the caller's.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use corelane_protocol::mcp::subscription::ListKind;
 
-/// The first and the longest wait after a subscription ended (MCP 2026-07-28
-/// basic/patterns/subscriptions).
-const WAIT_MIN: Duration = Duration::from_secs(1);
-const WAIT_MAX: Duration = Duration::from_secs(30);
+use super::backoff::Backoff;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -19,7 +16,7 @@ pub(super) struct Listener {
     /// Whether a subscription is on its way, or open.
     is_begun: bool,
     due: Option<Instant>,
-    wait: Duration,
+    backoff: Backoff,
 }
 
 impl Listener {
@@ -29,7 +26,7 @@ impl Listener {
             params: None,
             is_begun: false,
             due: None,
-            wait: WAIT_MIN,
+            backoff: Backoff::START,
         }
     }
 
@@ -60,7 +57,7 @@ impl Listener {
 
     /// The upstream has accepted the subscription.
     pub(super) fn handle_acknowledged(&mut self) {
-        self.wait = WAIT_MIN;
+        self.backoff = Backoff::START;
     }
 
     /// The upstream has no subscriptions: none begins until it is found to report changes again.
@@ -73,8 +70,7 @@ impl Listener {
     pub(super) fn handle_ended(&mut self, now: Instant, random: f64) {
         self.is_begun = false;
         if self.params.is_some() {
-            self.due = Some(now + self.wait.mul_f64(random));
-            self.wait = (self.wait * 2).min(WAIT_MAX);
+            self.due = Some(now + self.backoff.take().mul_f64(random));
         }
     }
 }
@@ -85,7 +81,8 @@ mod tests {
 
     use corelane_protocol::mcp::subscription::ListKind;
 
-    use super::{Listener, WAIT_MAX, WAIT_MIN};
+    use super::super::backoff::{WAIT_MAX, WAIT_MIN};
+    use super::Listener;
 
     #[test]
     fn a_subscription_begins_with_the_lists_and_again_ever_later() {

@@ -13,6 +13,7 @@ use corelane_protocol::mcp::era_probe::{EraChoice, EraProbe, ProbeRequest, Wire}
 use socket2::SockAddr;
 
 use super::answers::{self, Capabilities, answered, header_params_of, lacks_method};
+use super::backoff::Backoff;
 use super::endpoint::Place;
 use super::listener::Listener;
 use crate::catalog::RelayedList;
@@ -20,9 +21,6 @@ use crate::profile::Gateway;
 use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
 use crate::upstream::entry::RelayedEntry;
 
-/// The first and the longest wait after a failure.
-const BACKOFF_MIN: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// The time after which nothing more is expected of a step: a shard that ended took it along.
 const STEP_SLACK: Duration = Duration::from_secs(5);
 /// The longest time that lists are fresh, in milliseconds.
@@ -91,7 +89,7 @@ pub(super) struct Tracked {
     address: Option<SockAddr>,
     phase: Phase,
     due: Instant,
-    backoff: Duration,
+    backoff: Backoff,
     lists: Lists,
     /// When the lists were read last.
     read_at: Option<Instant>,
@@ -129,7 +127,7 @@ impl Tracked {
             address: None,
             phase: Phase::Idle,
             due: now,
-            backoff: BACKOFF_MIN,
+            backoff: Backoff::START,
             lists: Lists::default(),
             read_at: None,
             has_failed: false,
@@ -390,7 +388,7 @@ impl Tracked {
         }
         self.lists = lists;
         (self.read_at, self.has_failed) = (Some(now), false);
-        self.backoff = BACKOFF_MIN;
+        self.backoff = Backoff::START;
         self.phase = Phase::Idle;
         let refresh = Duration::from_millis(settings.refresh_ms);
         self.due = now + refresh.mul_f64(1.0 - turn.random / 10.0);
@@ -455,8 +453,7 @@ impl Tracked {
         self.phase = Phase::Idle;
         // Its era may be another one now.
         self.session = None;
-        self.due = turn.now + self.backoff;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.due = turn.now + self.backoff.take();
         let stale = Duration::from_millis(turn.settings.stale_ms);
         let is_stale = self
             .read_at

@@ -39,7 +39,7 @@ impl<'o> ObjectWriter<'o> {
         self.out
     }
 
-    /// Copies a member of a valid text on one line; its name is what stands between the quotes.
+    /// Copies a member of a valid text on one line; its name is given without the quotes.
     pub fn copy(&mut self, raw_name: &[u8], json: &[u8]) {
         self.separate();
         self.out.push(b'"');

@@ -368,7 +368,7 @@ fn all_of_the_burst_of_a_low_rate_is_admitted_while_a_shard_queries_for_it() {
         let mut admitted = 0;
         for step in 0..4 * SECOND / STEP_NS {
             server.step();
-            // After a second, one shard alone goes on: the others return what they have left.
+            // After a second, one shard alone goes on: the others return their leases.
             let shard = match step < SECOND / STEP_NS {
                 true => rng.below(shards as u64) as usize,
                 false => last,

@@ -10,7 +10,8 @@ use corelane_protocol::mcp::era::Era;
 use serde_json::{Value, json};
 use socket2::SockAddr;
 
-use super::{BACKOFF_MAX, Place, Step, Tracked, Turn};
+use super::super::backoff::WAIT_MAX;
+use super::{Place, Step, Tracked, Turn};
 use crate::profile::Gateway;
 use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
 
@@ -146,13 +147,13 @@ fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
         assert_eq!(run.names(), ["up_a"]);
     };
     assert_eq!(waits[..6], [1, 2, 4, 8, 16, 30]);
-    assert_eq!(waits.iter().max(), Some(&BACKOFF_MAX.as_secs()));
+    assert_eq!(waits.iter().max(), Some(&WAIT_MAX.as_secs()));
     assert_eq!(step, tools_changed());
     assert!(run.names().is_empty());
     let stale = run.now - begun;
     let stale_max = Duration::from_millis(run.settings.stale_ms);
     assert!(
-        stale > stale_max && stale < stale_max + 2 * BACKOFF_MAX,
+        stale > stale_max && stale < stale_max + 2 * WAIT_MAX,
         "{stale:?}"
     );
     assert_eq!(run.read(&json!([tool("a")])), tools_changed());
