@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `board` | the addresses of upstreams and requests for their lists, for all shards |
 //! | `entry` | an entry of the catalog that an upstream executes |
+//! | `owner` | the owners of sessions with upstreams |
 //! | `port` | where services leave calls for upstreams |
 //! | `relay` | one call on its way, and its answer |
 //!
@@ -11,5 +12,6 @@
 
 pub(crate) mod board;
 pub(crate) mod entry;
+pub(crate) mod owner;
 pub(crate) mod port;
 pub(crate) mod relay;

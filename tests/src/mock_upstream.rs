@@ -85,7 +85,7 @@ impl Received {
     /// Whether it is a request of this method.
     #[must_use]
     pub fn is(&self, method: &str) -> bool {
-        self.message()["method"] == method
+        !self.body.is_empty() && self.message()["method"] == method
     }
 }
 
@@ -289,7 +289,8 @@ fn read_request(reader: &mut BufReader<&TcpStream>, connection: usize) -> Option
         head,
         body: String::new(),
     };
-    let bytes = received.field("Content-Length")?.parse().ok()?;
+    let bytes = received.field("Content-Length").unwrap_or("0");
+    let bytes = bytes.parse().ok()?;
     let mut body = vec![0; bytes];
     reader.read_exact(&mut body).ok()?;
     received.body = String::from_utf8(body).ok()?;

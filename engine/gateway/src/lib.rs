@@ -8,6 +8,7 @@
 //! | [`link`] | links to upstreams, and the calls that wait for one |
 //! | [`names`] | the names that clients see of tools and prompts, and their routes |
 //! | [`relay`] | relayed messages: the members that are replaced |
+//! | [`session`] | sessions with upstreams of the legacy era |
 //! | [`uris`] | the upstreams that URIs belong to |
 //!
 //! Nothing here opens a socket, starts a program or reads a clock.
@@ -18,4 +19,5 @@ pub mod desktop;
 pub mod link;
 pub mod names;
 pub mod relay;
+pub mod session;
 pub mod uris;

@@ -5,8 +5,10 @@
 
 mod answer;
 mod failure;
+mod part;
 mod request;
 
-pub use answer::{AnswerFault, Incoming, RelayedPart, read_message, write_notification};
+pub use answer::{AnswerFault, Incoming, read_message, write_notification};
 pub use failure::{Executed, Failure, Reason};
+pub use part::{Downward, RelayedPart};
 pub use request::{Hop, RelayedRequest, Replaced, RequestFault, write_body};

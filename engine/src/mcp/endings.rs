@@ -187,6 +187,9 @@ impl Endings<'_> {
         for key in session.calls() {
             self.cancel(*key);
         }
+        if let Some(port) = self.calls.port() {
+            port.end_session(session.id.random);
+        }
         let owner = TaskOwner::Session(session.id);
         for removed in self.updates.tasks.table.forget_owner(&owner) {
             self.answer_waiters_of(removed);

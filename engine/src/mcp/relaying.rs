@@ -47,9 +47,11 @@ impl Starter<'_> {
         options.caller_info = request.inbound.requester.caller_info(exposed);
         let call = self.calls.begin(options);
         call.set_holder(holder);
+        let session = request.session.map(|session| session.random);
         let new = NewRelay {
             upstream: route.upstream,
             method: request.kind.method(),
+            owner: port.owner(route.upstream, session, request.inbound.principal()),
             replaced: Some(route.replaced),
             params: &params,
             fixed: route.tool.map(|it| &it.fixed),

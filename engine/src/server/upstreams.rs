@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config::Upstream;
+use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::lifecycle::Feature;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::subscription;
@@ -187,11 +188,7 @@ impl Control {
             }
             ControlEvent::Resolved(upstream, address) => {
                 let upstream = usize::from(upstream);
-                let (step, is_new) =
-                    self.with(upstream, |it, turn| it.handle_address(address, turn));
-                if is_new {
-                    self.publish_addresses();
-                }
+                let step = self.with(upstream, |it, turn| it.handle_address(address, turn));
                 self.take(upstream, step);
             }
             ControlEvent::Subscription(upstream, event) => {
@@ -222,12 +219,16 @@ impl Control {
 
     /// Does the next step for an upstream.
     fn take(&mut self, upstream: usize, step: Step) {
+        self.publish_endpoint(upstream);
         match step {
             Step::Wait => {}
             Step::Resolve => self.resolve(upstream),
-            Step::Request(method, params) => self.request(upstream, (method, params), false),
+            Step::Request(method, params, era) => {
+                self.request(upstream, (method, params, era), false);
+            }
             Step::Subscribe(params) => {
-                self.request(upstream, ("subscriptions/listen", params), true);
+                let era = self.tracked[upstream].era();
+                self.request(upstream, ("subscriptions/listen", params, era), true);
             }
             Step::Expire => self.board.expire_lists(),
             Step::Changed(kinds) => kinds.into_iter().for_each(|kind| self.publish(kind)),
@@ -238,11 +239,12 @@ impl Control {
     fn request(
         &self,
         upstream: usize,
-        (method, params): (&'static str, String),
+        (method, params, era): (&'static str, String, Era),
         is_subscription: bool,
     ) {
         let shard = self.board.request(ControlRequest {
             upstream: upstream as u16,
+            era,
             method,
             params,
             is_subscription,
@@ -265,18 +267,20 @@ impl Control {
         }
     }
 
-    /// Gives the shards the addresses that are known.
-    fn publish_addresses(&self) {
+    /// Gives the shards the address and the era of an upstream, if they are other ones.
+    fn publish_endpoint(&self, upstream: usize) {
         let present = self.board.present();
-        let endpoints = self.tracked.iter().zip(&present.endpoints);
-        let endpoints = endpoints.map(|(tracked, before)| {
-            let mut endpoint = before.clone();
-            endpoint.address = tracked.address().cloned();
-            endpoint
-        });
+        let tracked = &self.tracked[upstream];
+        let before = &present.endpoints[upstream];
+        if before.address.as_ref() == tracked.address() && before.era == tracked.era() {
+            return;
+        }
+        let mut endpoints = present.endpoints.clone();
+        endpoints[upstream].address = tracked.address().cloned();
+        endpoints[upstream].era = tracked.era();
         self.board.publish(UpstreamTable {
             client_info: present.client_info.clone(),
-            endpoints: endpoints.collect(),
+            endpoints,
         });
         for shard in &self.shards {
             shard.wake();

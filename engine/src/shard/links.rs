@@ -9,6 +9,7 @@
 //! because a link is closed when its call ends before its answer.
 
 mod completed;
+mod sessions;
 mod taken;
 
 use std::collections::VecDeque;
@@ -17,7 +18,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_gateway::link::{Assigned, Pool, PoolLimits, Released};
-use corelane_gateway::relay::{Failure, Reason};
+use corelane_gateway::relay::{Executed, Failure, Reason};
+use corelane_gateway::session::{SessionLimits, UpstreamSessions};
 use corelane_io::ring::{Completion, Route};
 use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
@@ -25,11 +27,21 @@ use corelane_protocol::framing::http1::HeadCache;
 
 use crate::profile::Gateway;
 use crate::upstream::board::UpstreamBoard;
+use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::{Command, UpstreamPort};
 use crate::upstream::relay::RelayKey;
 
 /// Milliseconds between two looks at times that are over.
 const SWEEP_MS: u64 = 50;
+/// The same while there are only sessions that nothing uses.
+const IDLE_SWEEP_MS: u64 = 1000;
+
+/// A call had no answer in its time.
+const TIMEOUT: Failure = Failure {
+    reason: Reason::Timeout,
+    executed: Executed::Unknown,
+    detail: String::new(),
+};
 
 /// The links of a shard.
 pub(super) struct Links {
@@ -61,6 +73,10 @@ pub(super) struct Links {
 struct EndpointLinks {
     pool: Pool<SlotKey, RelayKey>,
     heads: HeadCache,
+    /// Of the legacy era.
+    sessions: UpstreamSessions<SessionOwner, RelayKey>,
+    /// Whether the control side waits for the result of `initialize`.
+    is_initializing: bool,
 }
 
 /// One link.
@@ -96,10 +112,17 @@ impl Links {
             connects_max: settings.connects_max,
             waiting_max: settings.waiting_max,
         };
+        let session_limits = SessionLimits {
+            sessions_max: settings.sessions_max,
+            waiting_max: settings.waiting_max,
+            idle_ms: settings.session_idle_ms,
+        };
         let table = port.table();
         let endpoints = table.endpoints.iter().map(|_| EndpointLinks {
             pool: Pool::new(limits),
             heads: HeadCache::default(),
+            sessions: UpstreamSessions::new(session_limits),
+            is_initializing: false,
         });
         Links {
             endpoints: endpoints.collect(),
@@ -169,6 +192,7 @@ impl Links {
             match command {
                 Command::Begin(key) => self.begin(rings, key),
                 Command::Cancel(key) => self.cancel(rings, key),
+                Command::EndSession(random) => self.end_sessions(random),
             }
         }
         if !self.paused.is_empty() {
@@ -189,7 +213,12 @@ impl Links {
     /// When the shard has to look at its links at the latest; none without links.
     pub(super) fn due_ms(&self) -> Option<u64> {
         let is_idle = self.slots.is_empty() && self.timed.is_empty();
-        (!is_idle).then_some(self.next_sweep_ms)
+        let has_sessions = self.endpoints.iter().any(|it| !it.sessions.is_empty());
+        match (is_idle, has_sessions) {
+            (false, _) => Some(self.next_sweep_ms),
+            (true, true) => Some(self.next_sweep_ms + IDLE_SWEEP_MS),
+            (true, false) => None,
+        }
     }
 
     /// Closes every idle link, because the shard ends.
@@ -207,6 +236,9 @@ impl Links {
 
     /// Finds a link for a call.
     fn begin(&mut self, rings: &mut Rings, key: RelayKey) {
+        if !self.admit(key) {
+            return;
+        }
         let Some(upstream) = self.port.find(key).map(|relay| relay.upstream) else {
             return;
         };
@@ -344,9 +376,16 @@ impl Links {
 
     /// Ends a call without an answer.
     fn cancel(&mut self, rings: &mut Rings, key: RelayKey) {
-        let Some(relay) = self.port.remove(key) else {
+        let Some(mut relay) = self.port.remove(key) else {
             return;
         };
+        self.leave_session(&relay);
+        if let Some(handshake) = relay.take_handshake() {
+            self.handshake_failed(relay.upstream, &handshake.owner, &TIMEOUT);
+        }
+        if relay.link.is_some() && !relay.is_answered() {
+            self.send_cancelled(&relay);
+        }
         match relay.link {
             // The upstream sees the end of the connection, which cancels the request there (MCP
             // 2026-07-28 basic/utilities/cancellation).
@@ -363,6 +402,10 @@ impl Links {
     /// Ends a call that has no link with a failure.
     fn fail(&mut self, key: RelayKey, failure: &Failure) {
         if let Some(mut relay) = self.port.remove(key) {
+            self.leave_session(&relay);
+            if let Some(handshake) = relay.take_handshake() {
+                return self.handshake_failed(relay.upstream, &handshake.owner, failure);
+            }
             let table = self.port.table();
             let name = &table.endpoints[usize::from(relay.upstream)].name;
             relay.fail(failure, name, self.port.event_queue());

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use corelane_gateway::relay::RelayedPart;
+use corelane_gateway::config::Sessions;
+use corelane_gateway::relay::{Failure, RelayedPart};
+use corelane_protocol::mcp::era::Era;
 use crossbeam::queue::SegQueue;
 use socket2::SockAddr;
 
@@ -20,9 +22,24 @@ pub(crate) struct Endpoint {
     pub(crate) name: Box<str>,
     /// Where it is; none while that is not known.
     pub(crate) address: Option<SockAddr>,
-    /// The start of the head of each request: the request line, and fields that are always the
-    /// same. It may have a credential.
-    pub(crate) head: Arc<[u8]>,
+    /// The starts of the heads of its requests.
+    pub(crate) heads: Heads,
+    /// The era that it speaks, as far as that is known.
+    pub(crate) era: Era,
+    /// The clients that share one of its sessions, in the legacy era.
+    pub(crate) sessions: Sessions,
+}
+
+/// The starts of the heads of requests: the request line, and fields that are always the same. They
+/// may have a credential.
+#[derive(Clone, Debug)]
+pub(crate) struct Heads {
+    /// Of messages.
+    pub(crate) post: Arc<[u8]>,
+    /// Of the stream of a session.
+    pub(crate) get: Arc<[u8]>,
+    /// Of the end of a session.
+    pub(crate) delete: Arc<[u8]>,
 }
 
 /// All upstreams, in the order of the configuration.
@@ -39,6 +56,8 @@ pub(crate) struct UpstreamTable {
 pub(crate) struct ControlRequest {
     /// The number of the upstream.
     pub(crate) upstream: u16,
+    /// The era in which it is requested.
+    pub(crate) era: Era,
     /// The method.
     pub(crate) method: &'static str,
     /// The params, as a JSON object.
@@ -47,6 +66,20 @@ pub(crate) struct ControlRequest {
     pub(crate) is_subscription: bool,
     /// Where the answer goes.
     pub(crate) reply: Sender<ControlEvent>,
+}
+
+/// The answer to a [`ControlRequest`].
+#[derive(Debug)]
+pub(crate) enum ControlAnswer {
+    /// A result or an error, as it came.
+    Message(RelayedPart),
+    /// There is none.
+    Failed {
+        /// The status of HTTP, if there was one.
+        status: Option<u16>,
+        /// Why not.
+        failure: Failure,
+    },
 }
 
 /// A subscription on its way to an upstream. The control side hears of its end in every case.
@@ -58,6 +91,8 @@ pub(crate) struct Subscription {
     pub(crate) reply: Sender<ControlEvent>,
     /// Why it ends, as far as that is known.
     pub(crate) fault: Option<String>,
+    /// Whether the upstream has refused it, as one that has none.
+    pub(crate) is_refused: bool,
 }
 
 impl Subscription {
@@ -73,7 +108,10 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let fault = self.fault.take();
-        self.send(SubscriptionEvent::Ended(fault));
+        self.send(match self.is_refused {
+            true => SubscriptionEvent::Refused,
+            false => SubscriptionEvent::Ended(fault),
+        });
     }
 }
 
@@ -84,6 +122,8 @@ pub(crate) enum SubscriptionEvent {
     Acknowledged,
     /// A list has changed.
     ListChanged,
+    /// The upstream has no subscriptions.
+    Refused,
     /// It has ended, with the error of the upstream if there is one.
     Ended(Option<String>),
 }
@@ -92,7 +132,7 @@ pub(crate) enum SubscriptionEvent {
 #[derive(Debug)]
 pub(crate) enum ControlEvent {
     /// The upstream with this number has answered a [`ControlRequest`].
-    Answer(u16, RelayedPart),
+    Answer(u16, ControlAnswer),
     /// The address of the upstream with this number is known, or is not.
     Resolved(u16, io::Result<SockAddr>),
     /// Something about the subscription at the upstream with this number.
@@ -139,6 +179,14 @@ impl UpstreamBoard {
         let _ = self.control.set(control);
     }
 
+    /// Sends an event to the control side.
+    pub(crate) fn send(&self, event: ControlEvent) {
+        if let Some(control) = self.control.get() {
+            // The control side may have ended.
+            let _ = control.send(event);
+        }
+    }
+
     /// From now on the next use of a list is reported.
     pub(crate) fn expire_lists(&self) {
         self.has_expired.store(true, Ordering::Relaxed);
@@ -148,10 +196,8 @@ impl UpstreamBoard {
     pub(crate) fn use_list(&self) {
         if self.has_expired.load(Ordering::Relaxed)
             && self.has_expired.swap(false, Ordering::Relaxed)
-            && let Some(control) = self.control.get()
         {
-            // The control side may have ended.
-            let _ = control.send(ControlEvent::ExpiredListUsed);
+            self.send(ControlEvent::ExpiredListUsed);
         }
     }
 

@@ -4,24 +4,27 @@
 //! before. Commands are bounded by the calls: each leaves one that begins it and one that cancels
 //! it.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use corelane_gateway::config::Sessions;
 use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, RequestFault, write_body};
 use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::binding::http_client::OutgoingMessage;
 use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
 use corelane_protocol::jsonrpc::find_members;
+use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
 use super::board::{UpstreamBoard, UpstreamTable};
-use super::relay::{Recipient, Relay, RelayKey};
+use super::owner::SessionOwner;
+use super::relay::{LegacyCall, Recipient, Relay, RelayKey};
 use crate::handler::event_queue::EventQueue;
 
 /// Buffers of requests that are kept for the next ones.
@@ -41,6 +44,9 @@ pub(crate) struct UpstreamPort {
     board: Arc<UpstreamBoard>,
 }
 
+/// The method, the revision and the id of the session of a legacy request, for its fields.
+pub(crate) type LegacyFields<'a> = (Option<&'a str>, Revision, Option<&'a str>);
+
 /// Something for the shard to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -48,15 +54,19 @@ pub(crate) enum Command {
     Begin(RelayKey),
     /// It ends a call without an answer.
     Cancel(RelayKey),
+    /// It ends the sessions of a client session with these random bits.
+    EndSession(u128),
 }
 
 /// A call for an upstream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct NewRelay<'a> {
     /// The number of the upstream.
     pub(crate) upstream: u16,
     /// The method.
-    pub(crate) method: &'a str,
+    pub(crate) method: &'static str,
+    /// The owner of its session; none for an upstream without sessions.
+    pub(crate) owner: Option<SessionOwner>,
     /// The member by which the upstream finds its entry.
     pub(crate) replaced: Option<Replaced<'a>>,
     /// The params as the client sent them, a JSON object.
@@ -136,19 +146,91 @@ impl UpstreamPort {
         due_ms: Option<u64>,
     ) -> Result<RelayKey, BeginError> {
         let id = self.last_id.get() + 1;
-        let request = self.write(id, new)?;
-        self.last_id.set(id);
+        self.write_body(id, new)?;
         let of = (id, new.upstream);
-        let mut relay = Relay::new(of, recipient, request, self.message_bytes_max);
+        let mut relay = Relay::new(of, recipient, None, self.message_bytes_max);
+        match &new.owner {
+            None => relay.request = Some(self.write(new)?),
+            Some(owner) => {
+                let legacy = LegacyCall {
+                    owner: owner.clone(),
+                    body: self.body.borrow().as_slice().into(),
+                    is_admitted: false,
+                    session: None,
+                    was_lost: false,
+                };
+                relay.set_legacy(legacy, new.method == "resources/read");
+            }
+        }
         (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
-        let index = self.relays.borrow_mut().insert(relay) as u32;
-        let key = RelayKey { index, id };
-        self.commands.borrow_mut().push_back(Command::Begin(key));
-        Ok(key)
+        Ok(self.insert(relay))
     }
 
-    /// Writes a request: the head of the upstream, the fields of the message, and the body.
-    fn write(&self, id: u64, new: &NewRelay<'_>) -> Result<Chunk, BeginError> {
+    /// Adds a request whose bytes are written, with the id that [`UpstreamPort::next_id`] gave.
+    pub(crate) fn add_written(
+        &self,
+        (id, upstream): (u64, u16),
+        recipient: Recipient,
+        request: Option<Chunk>,
+        due_ms: u64,
+    ) -> RelayKey {
+        let mut relay = Relay::new((id, upstream), recipient, request, self.message_bytes_max);
+        relay.due_ms = Some(due_ms);
+        self.insert(relay)
+    }
+
+    /// The id of the next request.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.last_id.get() + 1
+    }
+
+    fn insert(&self, relay: Relay) -> RelayKey {
+        let id = relay.id;
+        self.last_id.set(self.last_id.get().max(id));
+        let index = self.relays.borrow_mut().insert(relay) as u32;
+        let key = RelayKey { index, id };
+        self.begin_again(key);
+        key
+    }
+
+    /// Has the shard find a link for a call.
+    pub(crate) fn begin_again(&self, key: RelayKey) {
+        self.commands.borrow_mut().push_back(Command::Begin(key));
+    }
+
+    /// Ends the sessions of a client session that has ended, which has these random bits.
+    pub(crate) fn end_session(&self, random: u128) {
+        let table = self.table.borrow();
+        if table.endpoints.iter().any(|it| it.era == Era::Legacy) {
+            let mut commands = self.commands.borrow_mut();
+            commands.push_back(Command::EndSession(random));
+        }
+    }
+
+    /// The owner of the session for a call of a client: with the random bits of its session, if it
+    /// has one, and its principal. None if the upstream has no sessions.
+    pub(crate) fn owner(
+        &self,
+        upstream: u16,
+        session: Option<u128>,
+        principal: Option<&str>,
+    ) -> Option<SessionOwner> {
+        let table = self.table.borrow();
+        let endpoint = &table.endpoints[usize::from(upstream)];
+        if endpoint.era == Era::Modern {
+            return None;
+        }
+        let of_principal = || SessionOwner::Principal(principal.map(Box::from));
+        Some(match endpoint.sessions {
+            Sessions::Client => session.map_or_else(of_principal, SessionOwner::Session),
+            Sessions::Principal => of_principal(),
+            Sessions::Shared => SessionOwner::Everyone,
+            Sessions::Call => SessionOwner::Call(self.next_id()),
+        })
+    }
+
+    /// Writes the body of a request.
+    fn write_body(&self, id: u64, new: &NewRelay<'_>) -> Result<(), BeginError> {
         let table = self.table.borrow();
         let mut body = self.body.borrow_mut();
         body.clear();
@@ -159,18 +241,25 @@ impl UpstreamPort {
             replaced: new.replaced,
             fixed: new.fixed,
             hop: Hop {
+                era: match &new.owner {
+                    Some(_) => Era::Legacy,
+                    None => Era::Modern,
+                },
                 client_info: &table.client_info,
                 log_level: new.log_level,
                 has_progress: new.has_progress,
             },
         };
-        write_body(&mut body, &request)?;
-        let mut out = self
-            .spare
-            .borrow_mut()
-            .pop()
-            .unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)));
-        out.extend_from_slice(&table.endpoints[usize::from(new.upstream)].head);
+        Ok(write_body(&mut body, &request)?)
+    }
+
+    /// Writes a request whose body was written: the head of the upstream, the fields of the
+    /// message, and the body.
+    fn write(&self, new: &NewRelay<'_>) -> Result<Chunk, BeginError> {
+        let table = self.table.borrow();
+        let body = self.body.borrow();
+        let mut out = self.chunk();
+        out.extend_from_slice(&table.endpoints[usize::from(new.upstream)].heads.post);
         let message = OutgoingMessage {
             revision: Revision::V2026_07_28,
             method: Some(new.method),
@@ -188,6 +277,39 @@ impl UpstreamPort {
         end_request_head(&mut out, Some(body.len()));
         out.extend_from_slice(&body);
         Ok(out)
+    }
+
+    /// A request of the legacy era: the start of a head, the fields of its session, and the body of
+    /// a message, if it has one.
+    ///
+    /// # Errors
+    /// The id of the session cannot be sent; it was checked before.
+    pub(crate) fn legacy_request(
+        &self,
+        head: &[u8],
+        (method, revision, session): LegacyFields<'_>,
+        body: Option<&[u8]>,
+    ) -> Result<Chunk, RequestFieldError> {
+        let mut out = self.chunk();
+        out.extend_from_slice(head);
+        let message = OutgoingMessage {
+            revision,
+            method,
+            name: None,
+            session,
+        };
+        for (name, value) in message.fields() {
+            write_field(&mut out, name, value.as_bytes())?;
+        }
+        end_request_head(&mut out, body.map(<[u8]>::len));
+        out.extend_from_slice(body.unwrap_or_default());
+        Ok(out)
+    }
+
+    /// An empty buffer for a request.
+    fn chunk(&self) -> Chunk {
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)))
     }
 
     /// A client reads a list.
@@ -233,6 +355,11 @@ impl UpstreamPort {
     /// The present table.
     pub(crate) fn table(&self) -> Arc<UpstreamTable> {
         Arc::clone(&self.table.borrow())
+    }
+
+    /// The same, without a share of it.
+    pub(crate) fn borrow_table(&self) -> Ref<'_, Arc<UpstreamTable>> {
+        self.table.borrow()
     }
 
     /// Uses another table from now on.

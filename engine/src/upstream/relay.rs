@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
 use corelane_gateway::relay::{
-    Executed, Failure, Incoming, Reason, RelayedPart, read_message, write_notification,
+    Downward, Executed, Failure, Incoming, Reason, RelayedPart, read_message, write_notification,
 };
 use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
@@ -12,7 +12,8 @@ use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::framing::http1::HeadCache;
 use corelane_protocol::mcp::era::Era;
 
-use super::board::{ControlEvent, Subscription, SubscriptionEvent};
+use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
+use super::owner::SessionOwner;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
@@ -35,8 +36,40 @@ pub(crate) enum Recipient {
     Control(u16, Sender<ControlEvent>),
     /// The control side, for as long as the request is open.
     Subscription(Subscription),
+    /// The session that the request opens.
+    Handshake(Box<Handshake>),
     /// It has its answer; the rest of the answer of HTTP is passed over.
     Nobody,
+}
+
+/// A step of the handshake of a session.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    /// The owner of the session.
+    pub(crate) owner: SessionOwner,
+    /// The result of `initialize`, or the error; none yet, or for a notification.
+    pub(crate) answer: Option<RelayedPart>,
+    /// The id of the session, if the answer has one.
+    pub(crate) session: Option<Box<str>>,
+    /// Whether the step is `initialize`.
+    pub(crate) is_initialize: bool,
+    /// Whether the upstream has accepted the notification.
+    pub(crate) is_accepted: bool,
+}
+
+/// A call for an upstream of the legacy era.
+#[derive(Debug)]
+pub(crate) struct LegacyCall {
+    /// The owner of its session.
+    pub(crate) owner: SessionOwner,
+    /// The body of the request; empty for the stream of the session.
+    pub(crate) body: Box<[u8]>,
+    /// Whether it counts among the calls of its session.
+    pub(crate) is_admitted: bool,
+    /// The id of the session that the request names.
+    pub(crate) session: Option<Box<str>>,
+    /// Whether the upstream has forgotten its session once.
+    pub(crate) was_lost: bool,
 }
 
 /// One call on its way.
@@ -56,6 +89,9 @@ pub(crate) struct Relay {
     pub(crate) link: Option<SlotKey>,
     /// When it fails, in milliseconds since the shard started; none if its call decides.
     pub(crate) due_ms: Option<u64>,
+    /// The parts of a call for an upstream of the legacy era.
+    pub(crate) legacy: Option<Box<LegacyCall>>,
+    message_bytes_max: usize,
     reader: AnswerReader,
     reception: Reception,
 }
@@ -65,6 +101,9 @@ pub(crate) struct Relay {
 struct Reception {
     id: u64,
     recipient: Recipient,
+    /// The way down of answers of this upstream.
+    from: Era,
+    is_cacheable: bool,
     status: u16,
     outcome: HeadOutcome,
     /// Whether the upstream has accepted it as a subscription.
@@ -92,7 +131,7 @@ impl Relay {
     pub(crate) fn new(
         (id, upstream): (u64, u16),
         recipient: Recipient,
-        request: Chunk,
+        request: Option<Chunk>,
         message_bytes_max: usize,
     ) -> Relay {
         Relay {
@@ -100,13 +139,17 @@ impl Relay {
             upstream,
             is_repeatable: false,
             tries: 0,
-            request: Some(request),
+            request,
             link: None,
             due_ms: None,
+            legacy: None,
+            message_bytes_max,
             reader: AnswerReader::new(message_bytes_max),
             reception: Reception {
                 id,
                 recipient,
+                from: Era::Modern,
+                is_cacheable: false,
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
                 is_open: false,
@@ -120,11 +163,11 @@ impl Relay {
         &mut self,
         heads: &mut HeadCache,
         bytes: &[u8],
-        queue: &EventQueue,
+        (queue, server_info): (&EventQueue, &str),
     ) -> Heard {
         let reception = &mut self.reception;
         let read = self.reader.read(heads, bytes, &mut |step| {
-            reception.take(step, queue);
+            reception.take(step, (queue, server_info));
         });
         if self.reception.is_open {
             // It lasts until one of both sides ends it.
@@ -140,12 +183,62 @@ impl Relay {
     }
 
     /// Handles the end of the connection.
-    pub(crate) fn end_of_stream(&mut self, queue: &EventQueue) -> Heard {
+    pub(crate) fn end_of_stream(&mut self, to: (&EventQueue, &str)) -> Heard {
         let reception = &mut self.reception;
-        let finished = self.reader.finish(&mut |step| reception.take(step, queue));
+        let finished = self.reader.finish(&mut |step| reception.take(step, to));
         match finished {
             Ok(end) => Heard::Ended(end),
             Err(fault) => Heard::Broken(fault),
+        }
+    }
+
+    /// Makes it a call for an upstream of the legacy era.
+    pub(crate) fn set_legacy(&mut self, legacy: LegacyCall, is_cacheable: bool) {
+        self.legacy = Some(Box::new(legacy));
+        (self.reception.from, self.reception.is_cacheable) = (Era::Legacy, is_cacheable);
+    }
+
+    /// It is sent with this request, which names the session, if there is one.
+    pub(crate) fn set_request(&mut self, request: Chunk, session: Option<&str>) {
+        let reader = AnswerReader::new(self.message_bytes_max);
+        self.reader = match session {
+            Some(_) => reader.of_session(),
+            None => reader,
+        };
+        self.request = Some(request);
+        (self.reception.status, self.reception.outcome) = (0, HeadOutcome::Unreadable);
+        if let Some(legacy) = &mut self.legacy {
+            (legacy.is_admitted, legacy.session) = (true, session.map(Box::from));
+        }
+    }
+
+    /// The session that the upstream has forgotten, so that it has not executed the call.
+    pub(crate) fn lost_session(&self) -> Option<&str> {
+        let is_lost = self.reception.outcome == HeadOutcome::SessionLost;
+        let session = self.legacy.as_ref()?.session.as_deref();
+        session.filter(|_| is_lost && !self.is_answered())
+    }
+
+    /// Whether the answer shows that the upstream knows the session of the call.
+    pub(crate) fn knows_session(&self) -> bool {
+        self.has_begun() && self.reception.outcome != HeadOutcome::SessionLost
+    }
+
+    /// Takes the step of a handshake that it is.
+    pub(crate) fn take_handshake(&mut self) -> Option<Box<Handshake>> {
+        match &self.reception.recipient {
+            Recipient::Handshake(_) => {}
+            _ => return None,
+        }
+        match std::mem::replace(&mut self.reception.recipient, Recipient::Nobody) {
+            Recipient::Handshake(mut handshake) => {
+                handshake.is_accepted = matches!(
+                    self.reception.outcome,
+                    HeadOutcome::Accepted | HeadOutcome::Message | HeadOutcome::Events
+                );
+                Some(handshake)
+            }
+            _ => None,
         }
     }
 
@@ -156,7 +249,11 @@ impl Relay {
 
     /// Whether the recipient has its answer.
     pub(crate) fn is_answered(&self) -> bool {
-        matches!(self.reception.recipient, Recipient::Nobody)
+        match &self.reception.recipient {
+            Recipient::Nobody => true,
+            Recipient::Handshake(handshake) => handshake.answer.is_some(),
+            _ => false,
+        }
     }
 
     /// Whether the client takes messages.
@@ -171,27 +268,53 @@ impl Relay {
 
     /// Gives the recipient a failure, unless it has its answer; `name` is that of the upstream.
     pub(crate) fn fail(&mut self, failure: &Failure, name: &str, queue: &EventQueue) {
+        if matches!(self.reception.recipient, Recipient::Control(..)) {
+            return self.reception.fail_control(failure);
+        }
+        if let Recipient::Subscription(subscription) = &mut self.reception.recipient {
+            subscription.is_refused = matches!(self.reception.outcome, HeadOutcome::Refused { .. });
+        }
         let error = failure.to_json(name, None).into_bytes();
         self.reception.answer(RelayedPart::Error(error), queue);
     }
 }
 
 impl Reception {
-    fn take(&mut self, step: AnswerStep<'_>, queue: &EventQueue) {
+    fn take(&mut self, step: AnswerStep<'_>, to: (&EventQueue, &str)) {
         match step {
-            AnswerStep::Head { status, outcome } => {
+            AnswerStep::Head {
+                status,
+                outcome,
+                session,
+            } => {
                 (self.status, self.outcome) = (status, outcome);
+                if let Recipient::Handshake(handshake) = &mut self.recipient {
+                    handshake.session = session.map(Box::from);
+                }
+                // The stream of a session is open with its head.
+                if self.from == Era::Legacy && outcome == HeadOutcome::Events {
+                    self.is_open = matches!(self.recipient, Recipient::Subscription(_));
+                    self.pass_on(SubscriptionEvent::Acknowledged);
+                }
             }
-            AnswerStep::Message(text) => self.take_message(text, queue),
+            AnswerStep::Message(text) => self.take_message(text, to),
         }
     }
 
-    fn take_message(&mut self, text: &[u8], queue: &EventQueue) {
-        let era = match &self.recipient {
-            Recipient::Call(_, _, era) => Some(*era),
-            Recipient::Control(..) | Recipient::Subscription(_) => None,
+    fn take_message(&mut self, text: &[u8], (queue, server_info): (&EventQueue, &str)) {
+        let way = match &self.recipient {
+            Recipient::Call(_, _, era) => Some(Downward {
+                from: self.from,
+                to: *era,
+                server_info,
+                is_cacheable: self.is_cacheable,
+            }),
+            Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Handshake(_) => None,
             Recipient::Nobody => return,
         };
+        if self.outcome == HeadOutcome::SessionLost {
+            return;
+        }
         let incoming = match read_message(text, self.id) {
             Ok(incoming) => incoming,
             Err(fault) => {
@@ -204,7 +327,7 @@ impl Reception {
         match &incoming {
             Incoming::Result { .. } if !is_success => {}
             Incoming::Result { .. } | Incoming::Error { .. } => {
-                if let Some(part) = RelayedPart::of(text, &incoming, era) {
+                if let Some(part) = RelayedPart::of(text, &incoming, way.as_ref()) {
                     self.answer(part, queue);
                 }
             }
@@ -217,9 +340,9 @@ impl Reception {
                     });
                 }
             }
-            Incoming::Log { .. } => {
+            Incoming::Log { level, .. } => {
                 if let Recipient::Call(call, ..) = &self.recipient
-                    && call.relayed_log_level().is_some()
+                    && call.relayed_log_level().is_some_and(|it| *level >= it)
                 {
                     let mut message = Vec::with_capacity(text.len());
                     write_notification(&mut message, text, &incoming, None);
@@ -247,8 +370,13 @@ impl Reception {
                 queue.leave(CallEvent::Done(key, Ok(Answer::Relayed(part))));
             }
             Recipient::Control(upstream, reply) => {
+                let answer = ControlAnswer::Message(part);
                 // The control side may have ended.
-                let _ = reply.send(ControlEvent::Answer(upstream, part));
+                let _ = reply.send(ControlEvent::Answer(upstream, answer));
+            }
+            Recipient::Handshake(mut handshake) => {
+                handshake.answer = Some(part);
+                self.recipient = Recipient::Handshake(handshake);
             }
             Recipient::Subscription(mut subscription) => {
                 if let RelayedPart::Error(error) = &part {
@@ -260,11 +388,20 @@ impl Reception {
         }
     }
 
-    fn is_full(&self) -> bool {
-        match &self.recipient {
-            Recipient::Call(call, ..) => !call.has_room(),
-            Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Nobody => false,
+    fn fail_control(&mut self, failure: &Failure) {
+        let recipient = std::mem::replace(&mut self.recipient, Recipient::Nobody);
+        if let Recipient::Control(upstream, reply) = recipient {
+            let answer = ControlAnswer::Failed {
+                status: (self.status != 0).then_some(self.status),
+                failure: failure.clone(),
+            };
+            // The control side may have ended.
+            let _ = reply.send(ControlEvent::Answer(upstream, answer));
         }
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(&self.recipient, Recipient::Call(call, ..) if !call.has_room())
     }
 
     fn failure(&self) -> Failure {

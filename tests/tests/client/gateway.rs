@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use corelane_client::{Change, Client, Era, Error, Filter, Prompt, json};
-use corelane_tests::conformance::{node, python_2};
+use corelane_tests::conformance::{node, python, python_2};
 use corelane_tests::{Server as Gateway, Setup};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -133,6 +133,22 @@ async fn a_server_of_python_2_is_an_upstream() {
 async fn a_server_of_fastmcp_is_an_upstream() {
     let arguments = &["python-server.py", "fastmcp"];
     check(("FastMCP", python_2("python").into(), arguments)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_python_1_with_sessions_is_an_upstream() {
+    let arguments = &["python-server.py", "mcp-1"];
+    check(("Python 1", python("python").into(), arguments)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_typescript_1_with_sessions_is_an_upstream() {
+    let rig = before(&("TypeScript 1", node().into(), &["typescript-catalog.mjs"]));
+    for era in [Era::Modern, Era::Legacy] {
+        let client = rig.client(era).await;
+        use_all(&client).await.expect("all works");
+        client.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,8 @@ pub enum AnswerStep<'a> {
         status: u16,
         /// Its meaning.
         outcome: Outcome,
+        /// The session that it opens.
+        session: Option<&'a str>,
     },
     /// A message: the whole body, or the data of one event. It was not checked.
     Message(&'a [u8]),
@@ -46,6 +48,7 @@ pub struct AnswerReader {
     end: AnswerEnd,
     has_begun: bool,
     is_over: bool,
+    names_session: bool,
 }
 
 impl AnswerReader {
@@ -77,7 +80,15 @@ impl AnswerReader {
             },
             has_begun: false,
             is_over: false,
+            names_session: false,
         }
+    }
+
+    /// The request has the id of a session, so that 404 is about the session.
+    #[must_use]
+    pub fn of_session(mut self) -> AnswerReader {
+        self.names_session = true;
+        self
     }
 
     /// Reads the next bytes of the link. Returns the end, if they have it.
@@ -146,6 +157,7 @@ impl AnswerReader {
         input: &[u8],
         sink: &mut impl FnMut(AnswerStep<'_>),
     ) -> Result<usize, LinkFault> {
+        let names_session = self.names_session;
         let (end, is_over, has_begun) = (&mut self.end, &mut self.is_over, &mut self.has_begun);
         let mut is_trailing = false;
         let read = self.reader.read(heads, input, &mut |item| match item {
@@ -158,7 +170,8 @@ impl AnswerReader {
                 };
                 sink(AnswerStep::Head {
                     status: head.status,
-                    outcome: outcome(head.status, head.media_type, false),
+                    outcome: outcome(head.status, head.media_type, names_session),
+                    session: head.session.as_deref(),
                 });
             }
             Item::Message(message) => sink(AnswerStep::Message(message)),
@@ -185,7 +198,9 @@ mod tests {
         for piece in input.chunks(step) {
             let mut sink = |step: AnswerStep<'_>| {
                 found.push(match step {
-                    AnswerStep::Head { status, outcome } => format!("{status} {outcome:?}"),
+                    AnswerStep::Head {
+                        status, outcome, ..
+                    } => format!("{status} {outcome:?}"),
                     AnswerStep::Message(text) => String::from_utf8_lossy(text).into_owned(),
                 });
             };

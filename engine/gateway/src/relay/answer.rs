@@ -1,4 +1,4 @@
-//! A message of an upstream: its kind, and the part of it that goes to the client.
+//! A message of an upstream: its kind, and the ranges of its parts.
 //!
 //! The text is checked as complete JSON before a byte of it goes on. CR and LF, which stand only
 //! between tokens in valid JSON, become spaces: an upstream can break neither events nor lines.
@@ -8,21 +8,9 @@ use std::ops::Range;
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter, write_json_line};
 use corelane_protocol::jsonrpc::{Id, MembersFault, MessageMembers};
 use corelane_protocol::jsonrpc::{find_members, is_name, visit_members};
-use corelane_protocol::mcp::era::Era;
-use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::subscription::{self, ListKind};
 use serde::de::IgnoredAny;
-
-/// Members of a result that legacy clients do not know.
-const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", CACHE_SCOPE];
-/// The clients that may share a result.
-const CACHE_SCOPE: &str = "cacheScope";
-/// Codes that the protocol reserves, in which modern servers send defined ones only.
-const RESERVED_CODES: std::ops::RangeInclusive<i64> = -32099..=-32020;
-/// The codes of the modern era: header mismatch, missing capability, unsupported revision.
-const HEADER_MISMATCH: i64 = -32020;
-const MISSING_CAPABILITY: i64 = -32021;
-const UNSUPPORTED_REVISION: i64 = -32022;
 
 /// A message of an upstream for one request, with ranges of its text.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +21,8 @@ pub enum Incoming {
         range: Range<usize>,
         /// Whether a tool says that it failed.
         is_error: bool,
-        /// Whether it may be shared by several clients, as the upstream says.
-        is_public: bool,
+        /// Whether it has a member about the hop: the clients that may share it, or the server.
+        has_hop_members: bool,
     },
     /// The error.
     Error {
@@ -54,6 +42,8 @@ pub enum Incoming {
     Log {
         /// The params.
         params: Range<usize>,
+        /// Its severity.
+        level: LogLevel,
     },
     /// The upstream begins a subscription.
     Acknowledged,
@@ -81,20 +71,6 @@ pub enum AnswerFault {
     /// It is a question to the client, which is not relayed.
     #[error("the answer requests input, though the capabilities allow none")]
     Input,
-}
-
-/// The part of an answer that goes to the client, as JSON on one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RelayedPart {
-    /// The result.
-    Result {
-        /// Its text.
-        json: Vec<u8>,
-        /// Whether a tool says that it failed.
-        is_error: bool,
-    },
-    /// The error object.
-    Error(Vec<u8>),
 }
 
 /// Reads a message that came for the request `id`.
@@ -162,8 +138,8 @@ fn read_result(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault
     if text[range.start] != b'{' {
         return Err(AnswerFault::Shape);
     }
-    let names = ["resultType", "isError", CACHE_SCOPE];
-    let [kind, is_error, scope] = find_members(text, range.clone(), names)?;
+    let names = ["resultType", "isError", "cacheScope", "_meta"];
+    let [kind, is_error, scope, meta] = find_members(text, range.clone(), names)?;
     if let Some(kind) = kind {
         let kind: String = serde_json::from_slice(&text[kind]).map_err(|_| AnswerFault::Shape)?;
         match kind.as_str() {
@@ -174,11 +150,11 @@ fn read_result(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault
         }
     }
     let is_error = is_error.is_some_and(|it| &text[it] == b"true");
-    let is_public = scope.is_some_and(|it| &text[it] != br#""private""#);
+    let has_hop_members = scope.is_some() || meta.is_some();
     Ok(Incoming::Result {
         range,
         is_error,
-        is_public,
+        has_hop_members,
     })
 }
 
@@ -224,93 +200,14 @@ fn notification(
                 _ => Ok(Incoming::Other),
             }
         }
-        "notifications/message" => Ok(Incoming::Log { params }),
+        "notifications/message" => {
+            let [level] = find_members(text, params.clone(), ["level"])?;
+            let level = level.and_then(|it| serde_json::from_slice::<String>(&text[it]).ok());
+            let level = level.and_then(|it| LogLevel::parse(&it));
+            Ok(level.map_or(Incoming::Other, |level| Incoming::Log { params, level }))
+        }
         _ => Ok(Incoming::Other),
     }
-}
-
-impl RelayedPart {
-    /// The part of a message at `incoming` for a client of this era, or as it came for this server
-    /// itself. None if it is no answer.
-    pub fn of(text: &[u8], incoming: &Incoming, era: Option<Era>) -> Option<RelayedPart> {
-        match incoming {
-            Incoming::Result {
-                range,
-                is_error,
-                is_public,
-            } => {
-                let mut json = Vec::with_capacity(range.len());
-                match era {
-                    Some(Era::Modern) if *is_public => {
-                        // Another client may lack the permission for it.
-                        let mut object = ObjectWriter::begin(&mut json);
-                        copy_members(&mut object, text, range, &[CACHE_SCOPE]);
-                        encode::write_string(object.name(CACHE_SCOPE), "private");
-                        object.end();
-                    }
-                    Some(Era::Legacy) => {
-                        let mut object = ObjectWriter::begin(&mut json);
-                        copy_members(&mut object, text, range, &MODERN_MEMBERS);
-                        object.end();
-                    }
-                    _ => write_json_line(&mut json, &text[range.clone()]),
-                }
-                Some(RelayedPart::Result {
-                    json,
-                    is_error: *is_error,
-                })
-            }
-            Incoming::Error { range, code } => {
-                let mut json = Vec::with_capacity(range.len());
-                match code_for(*code, era) {
-                    None => write_json_line(&mut json, &text[range.clone()]),
-                    Some(replaced) => {
-                        append_with_code(&mut json, (text, range), (*code, replaced));
-                    }
-                }
-                Some(RelayedPart::Error(json))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// The code that a client gets instead of one of an upstream; none if it gets that.
-fn code_for(code: i64, era: Option<Era>) -> Option<i64> {
-    match (code, era) {
-        (_, None) => None,
-        // They are about the request of this server, not about that of the client: its revision,
-        // its fields, and its capabilities, which are none.
-        (HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_REVISION, _) => {
-            Some(error_code::INTERNAL_ERROR)
-        }
-        (code, Some(Era::Modern)) if RESERVED_CODES.contains(&code) => {
-            Some(error_code::INTERNAL_ERROR)
-        }
-        _ => None,
-    }
-}
-
-/// The error with another code, and that of the upstream in `data`. Data of the upstream are left
-/// out: they belong to its code.
-fn append_with_code(
-    out: &mut Vec<u8>,
-    (text, range): (&[u8], &Range<usize>),
-    (code, replaced): (i64, i64),
-) {
-    let found = find_members(text, range.clone(), ["message"]);
-    let message = found.ok().and_then(|[message]| message);
-    let mut object = ObjectWriter::begin(out);
-    encode::write_integer(object.name("code"), replaced);
-    let out = object.name("message");
-    match message {
-        Some(message) => write_json_line(out, &text[message]),
-        None => encode::write_string(out, "the upstream refused the request"),
-    }
-    let mut data = ObjectWriter::begin(object.name("data"));
-    encode::write_integer(data.name("upstreamCode"), code);
-    data.end();
-    object.end();
 }
 
 /// Appends a notification of an upstream for its client, whose token of progress this is.
@@ -341,7 +238,7 @@ pub fn write_notification(
             object.end();
             encode::end(out);
         }
-        (Incoming::Log { params }, _) => {
+        (Incoming::Log { params, .. }, _) => {
             encode::begin_notification(out, "notifications/message");
             write_json_line(out, &text[params.clone()]);
             encode::end(out);
@@ -351,7 +248,12 @@ pub fn write_notification(
 }
 
 /// Copies the members of the object at `range` but for some.
-fn copy_members(object: &mut ObjectWriter<'_>, text: &[u8], range: &Range<usize>, but: &[&str]) {
+pub(super) fn copy_members(
+    object: &mut ObjectWriter<'_>,
+    text: &[u8],
+    range: &Range<usize>,
+    but: &[&str],
+) {
     // The text was read before, so it is an object.
     let _ = visit_members(text, range.clone(), |name, value| {
         if !but.iter().any(|left_out| is_name(name, left_out)) {

@@ -67,7 +67,7 @@ impl Reason {
                  gateway.waiting_max of the profile"
             }
             Reason::Credential => "refuses the credential: correct its headers",
-            Reason::Protocol => "sent no valid answer: it must speak MCP 2026-07-28",
+            Reason::Protocol => "sent no valid answer: it must speak MCP over HTTP",
             Reason::Unavailable => "cannot serve the call now: try again later",
         }
     }
@@ -137,7 +137,7 @@ mod tests {
             detail: "status 418".to_owned(),
         };
         let error: Value = serde_json::from_str(&failure.to_json("git", None)).expect("JSON");
-        let message = "upstream \"git\" sent no valid answer: it must speak MCP 2026-07-28 (status \
+        let message = "upstream \"git\" sent no valid answer: it must speak MCP over HTTP (status \
                        418)";
         let data = json!({"upstream": "git", "reason": "protocol", "executed": "unknown"});
         let expected = json!({"code": -32603, "message": message, "data": data});

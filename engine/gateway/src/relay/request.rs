@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
 use corelane_protocol::jsonrpc::{Id, MembersFault, find_members, is_name, visit_members};
+use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::revision::Revision;
@@ -29,6 +30,8 @@ const RESERVED_META: &str = "io.modelcontextprotocol/";
 /// The parts of `_meta` that this server writes for its own hop.
 #[derive(Clone, Copy, Debug)]
 pub struct Hop<'a> {
+    /// The era of the upstream: in the legacy one, the session has what a modern request repeats.
+    pub era: Era,
     /// The name and version of this server, as a JSON object.
     pub client_info: &'a str,
     /// The least severe log messages that the client gets; none if it gets none.
@@ -82,6 +85,7 @@ pub enum RequestFault {
 ///
 /// ```
 /// use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, write_body};
+/// use corelane_protocol::mcp::era::Era;
 ///
 /// let request = RelayedRequest {
 ///     id: 7,
@@ -89,7 +93,7 @@ pub enum RequestFault {
 ///     params: br#"{"name":"git_log","arguments":{"n":1e400}}"#,
 ///     replaced: Some(Replaced::Name("log")),
 ///     fixed: None,
-///     hop: Hop { client_info: "{}", log_level: None, has_progress: false },
+///     hop: Hop { era: Era::Modern, client_info: "{}", log_level: None, has_progress: false },
 /// };
 /// let mut body = Vec::new();
 /// write_body(&mut body, &request)?;
@@ -198,16 +202,19 @@ fn write_meta(
 ) -> Result<(), RequestFault> {
     let hop = request.hop;
     let mut object = ObjectWriter::begin(out);
-    let revision = Revision::V2026_07_28.as_str();
-    encode::write_string(object.name(meta::PROTOCOL_VERSION), revision);
-    let client_info = object.name(meta::CLIENT_INFO);
-    client_info.extend_from_slice(hop.client_info.as_bytes());
-    // No question is relayed, so no upstream may have one (MCP 2026-07-28 basic/patterns/mrtr).
-    object
-        .name(meta::CLIENT_CAPABILITIES)
-        .extend_from_slice(b"{}");
-    if let Some(level) = hop.log_level {
-        encode::write_string(object.name(meta::LOG_LEVEL), level.as_str());
+    if hop.era == Era::Modern {
+        let revision = Revision::V2026_07_28.as_str();
+        encode::write_string(object.name(meta::PROTOCOL_VERSION), revision);
+        let client_info = object.name(meta::CLIENT_INFO);
+        client_info.extend_from_slice(hop.client_info.as_bytes());
+        // No question is relayed, so no upstream may have one (MCP 2026-07-28
+        // basic/patterns/mrtr).
+        object
+            .name(meta::CLIENT_CAPABILITIES)
+            .extend_from_slice(b"{}");
+        if let Some(level) = hop.log_level {
+            encode::write_string(object.name(meta::LOG_LEVEL), level.as_str());
+        }
     }
     if hop.has_progress {
         encode::write_unsigned(object.name(meta::PROGRESS_TOKEN), request.id);
@@ -237,10 +244,12 @@ fn is_of_hop(raw: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Hop, MembersFault, RelayedRequest, Replaced, RequestFault, write_body};
+    use corelane_protocol::mcp::era::Era;
     use corelane_protocol::mcp::logging::LogLevel;
     use serde_json::{Value, json};
 
     const HOP: Hop<'_> = Hop {
+        era: Era::Modern,
         client_info: r#"{"name":"gate","version":"1"}"#,
         log_level: None,
         has_progress: false,
@@ -314,6 +323,30 @@ mod tests {
         meta["progressToken"] = json!(9);
         meta["traceparent"] = json!("00-1");
         assert_eq!(body["params"], json!({"name": "log", "_meta": meta}));
+    }
+
+    #[test]
+    fn a_legacy_upstream_gets_no_members_of_the_modern_era() {
+        let params = json!({"name": "git_log", "_meta": {
+            "progressToken": 1, "own": 2, "io.modelcontextprotocol/clientInfo": {},
+        }});
+        let params = params.to_string();
+        for (has_progress, expected) in [
+            (false, json!({"own": 2})),
+            (true, json!({"own": 2, "progressToken": 9})),
+        ] {
+            let sent = RelayedRequest {
+                hop: Hop {
+                    era: Era::Legacy,
+                    log_level: Some(LogLevel::Warning),
+                    has_progress,
+                    ..HOP
+                },
+                ..request(&params)
+            };
+            let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
+            assert_eq!(body["params"]["_meta"], expected);
+        }
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! The parts of the answers of upstreams from which the control side learns.
 
 use corelane_gateway::catalog::{Entry, ListKind};
-use corelane_gateway::relay::RelayedPart;
+use corelane_gateway::relay::{Failure, Reason, RelayedPart};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::jsonrpc::METHOD_NOT_FOUND;
-use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::era_probe::{EraProbe, ProbeOutcome, ProbeRequest};
 use corelane_protocol::mcp::subscription;
 use serde::Deserialize;
 
-/// The parts of the result of `server/discover` that decide.
+use crate::upstream::board::ControlAnswer;
+
+/// The parts of the results of `server/discover` and of `initialize` that decide.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Discovered {
+struct Described {
+    #[serde(default)]
     supported_versions: Vec<String>,
+    protocol_version: Option<String>,
     #[serde(default)]
     capabilities: Capabilities,
 }
@@ -72,35 +76,87 @@ pub(super) fn header_params_of(tool: &Entry) -> Result<Vec<HeaderParam>, String>
 /// The result of an answer.
 ///
 /// # Errors
-/// The error that it is instead.
-pub(super) fn answered(part: &RelayedPart) -> Result<&str, String> {
-    match part {
-        RelayedPart::Result { json, .. } => Ok(str::from_utf8(json).unwrap_or_default()),
-        RelayedPart::Error(error) => Err(String::from_utf8_lossy(error).into_owned()),
+/// The error that it is instead, or the failure.
+pub(super) fn answered(answer: &ControlAnswer) -> Result<&str, String> {
+    match answer {
+        ControlAnswer::Message(RelayedPart::Result { json, .. }) => {
+            Ok(str::from_utf8(json).unwrap_or_default())
+        }
+        ControlAnswer::Message(RelayedPart::Error(error)) => {
+            Err(String::from_utf8_lossy(error).into_owned())
+        }
+        ControlAnswer::Failed { failure, .. } => Err(failure.to_json("", None)),
     }
 }
 
 /// Whether a server refuses a list as a method that it does not have: its list is empty then, as
 /// servers with resources need not have templates.
-pub(super) fn lacks_method(error: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Refusal {
-        code: i64,
+pub(super) fn lacks_method(answer: &ControlAnswer) -> bool {
+    match answer {
+        ControlAnswer::Message(RelayedPart::Error(error)) => {
+            serde_json::from_slice::<Refusal>(error).is_ok_and(|it| it.code == METHOD_NOT_FOUND)
+        }
+        _ => false,
     }
-    let error = serde_json::from_slice::<Refusal>(error);
-    error.is_ok_and(|error| error.code == METHOD_NOT_FOUND)
 }
 
-/// The capabilities of a server that describes itself like this.
+/// An error, as far as it matters here.
+#[derive(Deserialize)]
+struct Refusal {
+    code: i64,
+    #[serde(default)]
+    data: RefusalData,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RefusalData {
+    supported: Vec<String>,
+}
+
+/// Hands the answer to the request of a probe over. Returns the capabilities of the server, if the
+/// answer has them.
 ///
 /// # Errors
-/// It speaks no revision of the modern era.
-pub(super) fn discovered(json: &str) -> Result<Capabilities, String> {
-    let found: Discovered = serde_json::from_str(json)
-        .map_err(|error| format!("the result of server/discover: {error}"))?;
-    let revision = Revision::V2026_07_28.as_str();
-    match found.supported_versions.iter().any(|it| it == revision) {
-        true => Ok(found.capabilities),
-        false => Err(format!("it does not speak the revision {revision}")),
+/// The probe found no era.
+pub(super) fn probe(
+    probe: &mut EraProbe,
+    answer: &ControlAnswer,
+) -> Result<Option<Capabilities>, String> {
+    let described = answered(answer).map(serde_json::from_str::<Described>);
+    let refusal = match answer {
+        ControlAnswer::Message(RelayedPart::Error(error)) => serde_json::from_slice(error).ok(),
+        _ => None,
+    };
+    let refusal: Option<Refusal> = refusal;
+    let is_initialize = matches!(probe.poll_request(), Some(ProbeRequest::Initialize(_)));
+    let outcome = match (&described, &refusal, answer) {
+        (Ok(Ok(it)), ..) if is_initialize && it.protocol_version.is_some() => {
+            ProbeOutcome::Initialized(it.protocol_version.as_deref().unwrap_or_default())
+        }
+        (Ok(Ok(it)), ..) if !is_initialize && !it.supported_versions.is_empty() => {
+            ProbeOutcome::Discovered(&it.supported_versions)
+        }
+        (_, Some(refusal), _) => ProbeOutcome::Error {
+            code: refusal.code,
+            supported: &refusal.data.supported,
+        },
+        (.., ControlAnswer::Failed { status, failure }) => outcome_of(*status, failure),
+        _ => ProbeOutcome::Unreadable,
+    };
+    let handled = probe.handle_outcome(outcome);
+    handled.map_err(|error| error.to_string())?;
+    Ok(described
+        .ok()
+        .and_then(Result::ok)
+        .map(|it| it.capabilities))
+}
+
+fn outcome_of(status: Option<u16>, failure: &Failure) -> ProbeOutcome<'static> {
+    match (failure.reason, status) {
+        (Reason::Timeout, _) => ProbeOutcome::Silence,
+        (_, None) => ProbeOutcome::Closed,
+        (_, Some(200..=299)) => ProbeOutcome::Unreadable,
+        (_, Some(status)) => ProbeOutcome::Status(status),
     }
 }

@@ -4,13 +4,16 @@ use std::io;
 use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
 
-use corelane_gateway::config::{Era, OnChange, Target, Upstream, Value};
-use corelane_protocol::binding::http_client::{ACCEPT_ENCODING, ACCEPT_POST, CONTENT_TYPE};
+use corelane_gateway::config::{OnChange, Target, Upstream, Value};
+use corelane_protocol::binding::http_client::{
+    ACCEPT_ENCODING, ACCEPT_GET, ACCEPT_POST, CONTENT_TYPE,
+};
 use corelane_protocol::framing::http1::{begin_request_head, write_field};
+use corelane_protocol::mcp::era::Era;
 use socket2::SockAddr;
 
 use crate::server::upstream_error::UpstreamError;
-use crate::upstream::board::Endpoint;
+use crate::upstream::board::{Endpoint, Heads};
 
 /// The bytes of a file with a secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -53,11 +56,17 @@ pub(in crate::server) fn check(
         return Err(UpstreamError::Unsupported { name, part, remedy });
     }
     let (place, host, path) = place_of(upstream)?;
-    let head = head_of(upstream, &host, &path)?;
+    let at = (host.as_str(), path.as_str());
     let endpoint = Endpoint {
         name: upstream.name.clone(),
         address: None,
-        head: Arc::from(head),
+        heads: Heads {
+            post: head_of(upstream, "POST", at)?,
+            get: head_of(upstream, "GET", at)?,
+            delete: head_of(upstream, "DELETE", at)?,
+        },
+        era: Era::Modern,
+        sessions: upstream.sessions,
     };
     Ok((place, endpoint))
 }
@@ -79,10 +88,6 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
     };
     let checks = [
         of_target,
-        (upstream.era == Era::Legacy).then_some((
-            "era = \"legacy\"",
-            "only servers of the revision 2026-07-28 can be upstreams",
-        )),
         upstream
             .is_required
             .then_some(("required = true", "leave it out")),
@@ -133,24 +138,26 @@ fn place_of(upstream: &Upstream) -> std::result::Result<(Place, String, String),
     }
 }
 
-/// The request line, and the fields that each request has.
+/// The request line of this method, and the fields that each such request has.
 fn head_of(
     upstream: &Upstream,
-    host: &str,
-    path: &str,
-) -> std::result::Result<Vec<u8>, UpstreamError> {
+    method: &str,
+    (host, path): (&str, &str),
+) -> std::result::Result<Arc<[u8]>, UpstreamError> {
     let name = || upstream.name.to_string();
     let wrong = |error| UpstreamError::Head {
         name: name(),
         error,
     };
     let mut head = Vec::new();
-    begin_request_head(&mut head, "POST", path, host).map_err(wrong)?;
-    for (field, value) in [
-        ("Accept", ACCEPT_POST),
-        ("Accept-Encoding", ACCEPT_ENCODING),
-        ("Content-Type", CONTENT_TYPE),
-    ] {
+    begin_request_head(&mut head, method, path, host).map_err(wrong)?;
+    let (accept, content_type) = match method {
+        "POST" => (ACCEPT_POST, Some(CONTENT_TYPE)),
+        _ => (ACCEPT_GET, None),
+    };
+    let fields = [("Accept", accept), ("Accept-Encoding", ACCEPT_ENCODING)];
+    let content_type = content_type.map(|value| ("Content-Type", value));
+    for (field, value) in fields.into_iter().chain(content_type) {
         write_field(&mut head, field, value.as_bytes()).map_err(wrong)?;
     }
     for (field, value) in &upstream.headers {
@@ -161,7 +168,7 @@ fn head_of(
         })?;
         write_field(&mut head, field, value.as_bytes()).map_err(wrong)?;
     }
-    Ok(head)
+    Ok(Arc::from(head))
 }
 
 /// The value of a header.
@@ -191,7 +198,7 @@ mod tests {
         let upstreams = config::parse(&text).expect("valid");
         match check(&upstreams[0]) {
             Ok((place, endpoint)) => {
-                let head = String::from_utf8(endpoint.head.to_vec()).expect("text");
+                let head = String::from_utf8(endpoint.heads.post.to_vec()).expect("text");
                 Ok((place, head))
             }
             Err(error) => Err(error.to_string()),
@@ -239,10 +246,6 @@ mod tests {
             (
                 "urls = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/\"]",
                 "urls",
-            ),
-            (
-                "url = \"http://127.0.0.1/\"\nera = \"legacy\"",
-                "era = \"legacy\"",
             ),
             (
                 "url = \"http://127.0.0.1/\"\nrequired = true",

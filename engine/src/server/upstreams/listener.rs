@@ -60,6 +60,11 @@ impl Listener {
         self.backoff = Backoff::START;
     }
 
+    /// The upstream has no subscriptions: none begins until it is found to report changes again.
+    pub(super) fn handle_refused(&mut self) {
+        (self.is_begun, self.params) = (false, None);
+    }
+
     /// The subscription has ended: the next one begins after a time that `random`, from 0 to 1,
     /// spreads.
     pub(super) fn handle_ended(&mut self, now: Instant, random: f64) {

@@ -7,17 +7,18 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::{Entry, ListKind, Walk, WalkLimits, expose};
-use corelane_gateway::config::Upstream;
-use corelane_gateway::relay::RelayedPart;
+use corelane_gateway::config::{self, Upstream};
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::era_probe::{EraChoice, EraProbe, ProbeRequest, Wire};
 use socket2::SockAddr;
 
-use super::answers::{answered, discovered, header_params_of, lacks_method};
+use super::answers::{self, Capabilities, answered, header_params_of, lacks_method};
 use super::backoff::Backoff;
 use super::endpoint::Place;
 use super::listener::Listener;
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
-use crate::upstream::board::SubscriptionEvent;
+use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
 use crate::upstream::entry::RelayedEntry;
 
 /// The time after which nothing more is expected of a step: a shard that ended took it along.
@@ -43,8 +44,8 @@ pub(super) enum Step {
     Wait,
     /// Its address is looked up.
     Resolve,
-    /// This method is requested with these params.
-    Request(&'static str, String),
+    /// This method is requested with these params, in an era.
+    Request(&'static str, String, Era),
     /// Its changes are subscribed to with these params.
     Subscribe(String),
     /// Its lists have expired: their next use is to be reported.
@@ -58,7 +59,7 @@ enum Phase {
     /// Until the lists are read again.
     Idle,
     Resolving,
-    Discovering,
+    Probing(EraProbe),
     Listing(Box<Listing>),
 }
 
@@ -99,6 +100,10 @@ pub(super) struct Tracked {
     is_outdated: bool,
     expiry: Expiry,
     listener: Listener,
+    /// The era that it speaks, as far as that is known.
+    era: Era,
+    /// Its capabilities, while a session of the legacy era is open.
+    session: Option<Capabilities>,
 }
 
 /// How long the lists that were read are fresh, as the upstream says.
@@ -130,6 +135,8 @@ impl Tracked {
             is_outdated: false,
             expiry: Expiry::Unknown,
             listener: Listener::new(),
+            era: Era::Modern,
+            session: None,
         }
     }
 
@@ -141,6 +148,11 @@ impl Tracked {
     /// Its address, as far as that is known.
     pub(super) fn address(&self) -> Option<&SockAddr> {
         self.address.as_ref()
+    }
+
+    /// The era that it speaks, as far as that is known.
+    pub(super) fn era(&self) -> Era {
+        self.era
     }
 
     /// When something is to be done without an event.
@@ -196,6 +208,7 @@ impl Tracked {
                 self.read_soon(turn.now);
             }
             SubscriptionEvent::ListChanged => self.read_soon(turn.now),
+            SubscriptionEvent::Refused => self.listener.handle_refused(),
             SubscriptionEvent::Ended(fault) => {
                 if let Some(fault) = fault {
                     let name = &*self.upstream.name;
@@ -219,61 +232,46 @@ impl Tracked {
         }
     }
 
-    /// Its address was looked up. Returns the next step, and whether the address is another one.
-    pub(super) fn handle_address(
-        &mut self,
-        address: io::Result<SockAddr>,
-        turn: Turn<'_>,
-    ) -> (Step, bool) {
+    /// Its address was looked up.
+    pub(super) fn handle_address(&mut self, address: io::Result<SockAddr>, turn: Turn<'_>) -> Step {
         if !matches!(self.phase, Phase::Resolving) {
-            return (Step::Wait, false);
+            return Step::Wait;
         }
         match address {
             Ok(address) => {
-                let is_new = self.address.as_ref() != Some(&address);
                 self.address = Some(address);
-                self.begin(Phase::Discovering, turn);
-                let step = Step::Request("server/discover", "{}".to_owned());
-                (step, is_new)
+                match self.session {
+                    Some(capabilities) => self.list(capabilities, turn),
+                    None => {
+                        let choice = match self.upstream.era {
+                            config::Era::Auto => EraChoice::Auto,
+                            config::Era::Modern => EraChoice::Modern,
+                            config::Era::Legacy => EraChoice::Legacy,
+                        };
+                        self.probe(EraProbe::new(Wire::Http, choice), None, turn)
+                    }
+                }
             }
-            Err(error) => (self.fail(&error.to_string(), turn), false),
+            Err(error) => self.fail(&error.to_string(), turn),
         }
     }
 
     /// It has answered.
-    pub(super) fn handle_answer(&mut self, part: &RelayedPart, turn: Turn<'_>) -> Step {
+    pub(super) fn handle_answer(&mut self, answer: &ControlAnswer, turn: Turn<'_>) -> Step {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Discovering => match answered(part).and_then(discovered) {
-                Ok(capabilities) => {
-                    let reported = capabilities.reported();
-                    self.listener.set_lists(&reported, turn.now);
-                    let mut kinds = capabilities.lists();
-                    let listing = kinds.next().map(|kind| Listing {
-                        walk: Walk::new(kind, WalkLimits::default()),
-                        kind,
-                        rest: kinds.collect(),
-                        has_completions: capabilities.completions.is_some(),
-                        lists: Lists::default(),
-                        ttl_ms: None,
-                    });
-                    match listing {
-                        Some(listing) => self.go_on(Box::new(listing), turn),
-                        None => self.finish(Lists::default(), None, turn),
-                    }
-                }
+            Phase::Probing(mut probe) => match answers::probe(&mut probe, answer) {
+                Ok(capabilities) => self.probe(probe, capabilities, turn),
                 Err(fault) => self.fail(&fault, turn),
             },
             Phase::Listing(mut listing) => {
-                let read = match part {
-                    RelayedPart::Error(error) if lacks_method(error) => {
-                        listing.walk = Walk::new(listing.kind, WalkLimits::default());
-                        return self.finish_list(listing, turn);
-                    }
-                    part => answered(part).and_then(|json| {
-                        let read = listing.walk.handle_page(json);
-                        read.map_err(|error| error.to_string())
-                    }),
-                };
+                if lacks_method(answer) {
+                    listing.walk = Walk::new(listing.kind, WalkLimits::default());
+                    return self.finish_list(listing, turn);
+                }
+                let read = answered(answer).and_then(|json| {
+                    let read = listing.walk.handle_page(json);
+                    read.map_err(|error| error.to_string())
+                });
                 match read {
                     Ok(()) => self.go_on(listing, turn),
                     Err(fault) => self.fail(&fault, turn),
@@ -286,6 +284,49 @@ impl Tracked {
         }
     }
 
+    /// Sends the next request of a probe, or ends it with the capabilities that were found.
+    fn probe(
+        &mut self,
+        probe: EraProbe,
+        capabilities: Option<Capabilities>,
+        turn: Turn<'_>,
+    ) -> Step {
+        match (probe.poll_request(), probe.agreed(), capabilities) {
+            (Some(request), ..) => {
+                let (method, era) = match request {
+                    ProbeRequest::Discover(_) => ("server/discover", Era::Modern),
+                    ProbeRequest::Initialize(_) => ("initialize", Era::Legacy),
+                };
+                self.begin(Phase::Probing(probe), turn);
+                Step::Request(method, "{}".to_owned(), era)
+            }
+            (None, Some(revision), Some(capabilities)) => {
+                self.era = revision.era();
+                self.session = (self.era == Era::Legacy).then_some(capabilities);
+                self.listener.set_lists(&capabilities.reported(), turn.now);
+                self.list(capabilities, turn)
+            }
+            _ => self.fail("it does not describe itself", turn),
+        }
+    }
+
+    /// Begins to read the lists that it has.
+    fn list(&mut self, capabilities: Capabilities, turn: Turn<'_>) -> Step {
+        let mut kinds = capabilities.lists();
+        let listing = kinds.next().map(|kind| Listing {
+            walk: Walk::new(kind, WalkLimits::default()),
+            kind,
+            rest: kinds.collect(),
+            has_completions: capabilities.completions.is_some(),
+            lists: Lists::default(),
+            ttl_ms: None,
+        });
+        match listing {
+            Some(listing) => self.go_on(Box::new(listing), turn),
+            None => self.finish(Lists::default(), None, turn),
+        }
+    }
+
     /// Requests the next page of a list, or takes the whole list.
     fn go_on(&mut self, listing: Box<Listing>, turn: Turn<'_>) -> Step {
         let params = match listing.walk.next_cursor() {
@@ -295,7 +336,7 @@ impl Tracked {
         };
         let method = listing.kind.method();
         self.begin(Phase::Listing(listing), turn);
-        Step::Request(method, params)
+        Step::Request(method, params, self.era)
     }
 
     /// Takes a whole list, and begins the next one.
@@ -410,6 +451,8 @@ impl Tracked {
             );
         }
         self.phase = Phase::Idle;
+        // Its era may be another one now.
+        self.session = None;
         self.due = turn.now + self.backoff.take();
         let stale = Duration::from_millis(turn.settings.stale_ms);
         let is_stale = self

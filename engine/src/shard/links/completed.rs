@@ -115,8 +115,10 @@ impl Links {
             return Some(Heard::Broken(LinkFault::Trailing));
         };
         let heads = &mut self.endpoints[usize::from(link.upstream)].heads;
+        let table = self.port.borrow_table();
+        let to = (self.port.event_queue(), &*table.client_info);
         let mut relay = self.port.find(call)?;
-        Some(relay.read(heads, bytes, self.port.event_queue()))
+        Some(relay.read(heads, bytes, to))
     }
 
     fn end_of_stream(&mut self, rings: &mut Rings, key: SlotKey) {
@@ -126,10 +128,12 @@ impl Links {
         let LinkState::Carrying(call) = link.state else {
             return self.drop_link(rings, key);
         };
+        let table = self.port.table();
+        let to = (self.port.event_queue(), &*table.client_info);
         let heard = self.port.find(call).map(|mut relay| {
             // Bytes of an answer are no answer, and bytes of none are none.
             match relay.has_begun() {
-                true => relay.end_of_stream(self.port.event_queue()),
+                true => relay.end_of_stream(to),
                 false => Heard::Broken(LinkFault::Trailing),
             }
         });
@@ -179,18 +183,25 @@ impl Links {
 
     /// Ends a call whose answer is over.
     fn end(&mut self, call: RelayKey) {
-        let failure = self.port.find(call).and_then(|relay| {
-            let has_answer = relay.is_answered();
-            (!has_answer).then(|| relay.failure_of_answer())
-        });
-        match failure {
-            Some(failure) => self.fail(call, &failure),
-            None => {
-                let relay = self.port.remove(call);
-                if let Some(request) = relay.and_then(|relay| relay.request) {
-                    self.port.give(request);
-                }
-            }
+        let relay = self.port.find(call);
+        if relay.is_some_and(|relay| relay.lost_session().is_some()) {
+            return self.reopen(call);
+        }
+        let Some(mut relay) = self.port.remove(call) else {
+            return;
+        };
+        self.leave_session(&relay);
+        if let Some(request) = relay.request.take() {
+            self.port.give(request);
+        }
+        if let Some(handshake) = relay.take_handshake() {
+            let failure = relay.failure_of_answer();
+            self.end_handshake(relay.upstream, *handshake, &failure);
+        } else if !relay.is_answered() {
+            let failure = relay.failure_of_answer();
+            let table = self.port.table();
+            let name = &table.endpoints[usize::from(relay.upstream)].name;
+            relay.fail(&failure, name, self.port.event_queue());
         }
     }
 

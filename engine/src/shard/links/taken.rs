@@ -1,11 +1,13 @@
 //! Work of links once in a turn: news of the control side, slow clients, times that are over.
 
-use corelane_gateway::relay::{Executed, Failure, Reason};
+use corelane_gateway::relay::Reason;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
+use corelane_protocol::mcp::era::Era;
 
-use super::{LinkState, Links};
-use crate::upstream::board::Subscription;
+use super::{LinkState, Links, TIMEOUT};
+use crate::upstream::board::{ControlRequest, Subscription};
+use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::{Recipient, RelayKey};
 
@@ -29,32 +31,47 @@ impl Links {
         }
         while let Some(request) = self.board.take_request(self.shard) {
             did = true;
-            let new = NewRelay {
-                upstream: request.upstream,
-                method: request.method,
-                replaced: None,
-                params: request.params.as_bytes(),
-                fixed: None,
-                header_params: &[],
-                log_level: None,
-                has_progress: false,
-                is_repeatable: true,
-            };
-            let recipient = match request.is_subscription {
-                true => Recipient::Subscription(Subscription {
-                    upstream: request.upstream,
-                    reply: request.reply,
-                    fault: None,
-                }),
-                false => Recipient::Control(request.upstream, request.reply),
-            };
-            let due_ms = self.now_ms + self.settings.list_ms;
-            // A request that cannot be written drops its sender.
-            if let Ok(key) = self.port.add(&new, recipient, Some(due_ms)) {
-                self.timed.push(key);
-            }
+            self.take_request(request);
         }
         did
+    }
+
+    /// Takes a request of the control side.
+    fn take_request(&mut self, request: ControlRequest) {
+        let upstream = request.upstream;
+        let is_legacy = request.era == Era::Legacy;
+        let due_ms = self.now_ms + self.settings.list_ms;
+        if is_legacy && request.method == "initialize" {
+            return self.open_control(upstream);
+        }
+        let recipient = match request.is_subscription {
+            true => Recipient::Subscription(Subscription {
+                upstream,
+                reply: request.reply,
+                fault: None,
+                is_refused: false,
+            }),
+            false => Recipient::Control(upstream, request.reply),
+        };
+        if is_legacy && request.is_subscription {
+            return self.open_stream(upstream, recipient, due_ms);
+        }
+        let new = NewRelay {
+            upstream,
+            method: request.method,
+            owner: is_legacy.then_some(SessionOwner::Control),
+            replaced: None,
+            params: request.params.as_bytes(),
+            fixed: None,
+            header_params: &[],
+            log_level: None,
+            has_progress: false,
+            is_repeatable: true,
+        };
+        // A request that cannot be written drops its sender.
+        if let Ok(key) = self.port.add(&new, recipient, Some(due_ms)) {
+            self.timed.push(key);
+        }
     }
 
     /// Receives again on links whose clients have taken messages.
@@ -120,6 +137,9 @@ impl Links {
             }
         }
         for upstream in 0..self.endpoints.len() {
+            while let Some(ended) = self.endpoints[upstream].sessions.next_expired(self.now_ms) {
+                self.send_delete(upstream as u16, &ended);
+            }
             while let Some(key) = self.endpoints[upstream].pool.next_expired(self.now_ms) {
                 self.close(rings, key);
             }
@@ -133,13 +153,8 @@ impl Links {
     fn time_out(&mut self, key: RelayKey) {
         let table = self.port.table();
         if let Some(mut relay) = self.port.find(key) {
-            let failure = Failure {
-                reason: Reason::Timeout,
-                executed: Executed::Unknown,
-                detail: String::new(),
-            };
             let name = &table.endpoints[usize::from(relay.upstream)].name;
-            relay.fail(&failure, name, self.port.event_queue());
+            relay.fail(&TIMEOUT, name, self.port.event_queue());
         }
     }
 }

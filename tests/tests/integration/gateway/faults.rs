@@ -149,10 +149,6 @@ fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
         ("url = \"https://h/mcp\"", "https is not supported yet"),
         ("url = \"http://10.0.0.1/mcp\"", "in the clear"),
         (
-            "url = \"http://127.0.0.1/\"\nera = \"legacy\"",
-            "era = \"legacy\" is not supported",
-        ),
-        (
             "url = \"http://127.0.0.1/\"\nunknown = 1",
             "line 6: unknown field `unknown`",
         ),

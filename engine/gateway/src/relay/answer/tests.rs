@@ -1,13 +1,24 @@
 //! Answers, notifications and faults of upstreams.
 
-use super::{AnswerFault, Incoming, RelayedPart, read_message, write_notification};
+use super::super::{Downward, RelayedPart};
+use super::{AnswerFault, Incoming, read_message, write_notification};
 use corelane_protocol::jsonrpc::{Id, MembersFault};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::subscription::ListKind;
 
 fn part(text: &str, era: Era) -> RelayedPart {
+    part_between(text, Era::Modern, era)
+}
+
+fn part_between(text: &str, from: Era, to: Era) -> RelayedPart {
     let message = read_message(text.as_bytes(), 7).expect(text);
-    RelayedPart::of(text.as_bytes(), &message, Some(era)).expect("an answer")
+    let way = Downward {
+        from,
+        to,
+        server_info: r#"{"name":"gate"}"#,
+        is_cacheable: true,
+    };
+    RelayedPart::of(text.as_bytes(), &message, Some(&way)).expect("an answer")
 }
 
 /// The result or error that a client gets.
@@ -46,7 +57,7 @@ fn a_result_is_for_its_client_alone() {
         format!(r#"{{"id":7,"result":{{"cacheScope":{scope},"ttlMs":5.0,"m":[ ]}}}}"#)
     };
     for scope in [r#""public""#, "1", r#""pr\u0069vate""#] {
-        let expected = r#"{"ttlMs":5.0,"m":[ ],"cacheScope":"private"}"#;
+        let expected = r#"{"cacheScope":"private","ttlMs":5.0,"m":[ ]}"#;
         assert_eq!(relayed(&text(scope), Era::Modern), expected);
         assert_eq!(relayed(&text(scope), Era::Legacy), r#"{"m":[ ]}"#);
     }
@@ -60,6 +71,42 @@ fn a_result_is_for_its_client_alone() {
         panic!("a result");
     };
     assert!(json.starts_with(br#"{"cacheScope":"public""#));
+}
+
+#[test]
+fn a_result_of_a_legacy_upstream_gets_the_members_of_the_modern_era() {
+    let text = r#"{"id":7,"result":{"contents":[ 1.0 ],"_meta":{"a":1}}}"#;
+    for (to, expected) in [
+        (
+            Era::Modern,
+            r#"{"contents":[ 1.0 ],"_meta":{"a":1},"resultType":"complete","ttlMs":0,"cacheScope":"#
+                .to_owned() + r#""private"}"#,
+        ),
+        (
+            Era::Legacy,
+            r#"{"contents":[ 1.0 ],"_meta":{"a":1}}"#.to_owned(),
+        ),
+    ] {
+        let RelayedPart::Result { json, .. } = part_between(text, Era::Legacy, to) else {
+            panic!("a result");
+        };
+        assert_eq!(String::from_utf8(json).expect("text"), expected);
+    }
+    let missing = r#"{"id":7,"error":{"code":-32002,"message":"m","data":{"uri":"a:b"}}}"#;
+    for (to, code) in [(Era::Modern, -32602), (Era::Legacy, -32002)] {
+        let expected = format!(r#"{{"code":{code},"message":"m","data":{{"uri":"a:b"}}}}"#);
+        let error = RelayedPart::Error(expected.into_bytes());
+        assert_eq!(part_between(missing, Era::Legacy, to), error);
+    }
+}
+
+#[test]
+fn clients_see_the_name_of_this_server_alone() {
+    let info = r#""io.modelcontextprotocol/serverInfo""#;
+    let text = format!(r#"{{"id":7,"result":{{"_meta":{{"a":1,{info}:{{"name":"up"}}}}}}}}"#);
+    let expected = format!(r#"{{"_meta":{{"a":1,{info}:{{"name":"gate"}}}}}}"#);
+    assert_eq!(relayed(&text, Era::Modern), expected);
+    assert_eq!(relayed(&text, Era::Legacy), r#"{"_meta":{"a":1}}"#);
 }
 
 #[test]

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config;
-use corelane_gateway::relay::RelayedPart;
+use corelane_gateway::relay::{Executed, Failure, Reason, RelayedPart};
+use corelane_protocol::mcp::era::Era;
 use serde_json::{Value, json};
 use socket2::SockAddr;
 
 use super::super::backoff::WAIT_MAX;
 use super::{Place, Step, Tracked, Turn};
 use crate::profile::Gateway;
-use crate::upstream::board::SubscriptionEvent;
+use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
 
 struct Run {
     tracked: Tracked,
@@ -48,7 +49,7 @@ impl Run {
         handle(&mut self.tracked, turn)
     }
 
-    fn address(&mut self) -> (Step, bool) {
+    fn address(&mut self) -> Step {
         let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
         let address = Ok(SockAddr::from(address));
         self.with(|it, turn| it.handle_address(address, turn))
@@ -59,7 +60,12 @@ impl Run {
             json: result.to_string().into_bytes(),
             is_error: false,
         };
-        self.with(|it, turn| it.handle_answer(&part, turn))
+        self.message(part)
+    }
+
+    fn message(&mut self, part: RelayedPart) -> Step {
+        let answer = ControlAnswer::Message(part);
+        self.with(|it, turn| it.handle_answer(&answer, turn))
     }
 
     fn names(&self) -> Vec<String> {
@@ -74,9 +80,9 @@ impl Run {
     /// Reads a list of these tools from the start.
     fn read(&mut self, tools: &Value) -> Step {
         assert_eq!(self.wait(), Step::Resolve);
-        let discover = Step::Request("server/discover", "{}".to_owned());
-        assert_eq!(self.address().0, discover);
-        let list = Step::Request("tools/list", "{}".to_owned());
+        let discover = Step::Request("server/discover", "{}".to_owned(), Era::Modern);
+        assert_eq!(self.address(), discover);
+        let list = Step::Request("tools/list", "{}".to_owned(), Era::Modern);
         assert_eq!(self.answer(&modern()), list);
         self.answer(&json!({ "tools": tools }))
     }
@@ -110,12 +116,12 @@ fn lists_are_read_at_the_start_and_again_after_their_time() {
 fn all_pages_are_read() {
     let mut run = Run::new("");
     run.wait();
-    assert!(run.address().1, "the address is new");
+    run.address();
     run.answer(&modern());
     let next = run.answer(&json!({ "tools": [tool("a")], "nextCursor": "2\"" }));
     assert_eq!(
         next,
-        Step::Request("tools/list", r#"{"cursor":"2\""}"#.to_owned())
+        Step::Request("tools/list", r#"{"cursor":"2\""}"#.to_owned(), Era::Modern)
     );
     assert_eq!(
         run.answer(&json!({ "tools": [tool("b")] })),
@@ -133,7 +139,7 @@ fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
     let step = loop {
         assert_eq!(run.wait(), Step::Resolve);
         let refused = Err(std::io::Error::other("refused"));
-        let (step, _) = run.with(|it, turn| it.handle_address(refused, turn));
+        let step = run.with(|it, turn| it.handle_address(refused, turn));
         waits.push((run.tracked.due() - run.now).as_secs());
         if step != Step::Wait {
             break step;
@@ -156,6 +162,7 @@ fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
 #[test]
 fn answers_that_are_none_fail_the_step() {
     let is_failed = |run: &Run| run.tracked.has_failed && run.names().is_empty();
+    let initialize = Step::Request("initialize", "{}".to_owned(), Era::Legacy);
     for result in [
         json!({}),
         json!({ "supportedVersions": ["2025-11-25"], "capabilities": {} }),
@@ -163,20 +170,23 @@ fn answers_that_are_none_fail_the_step() {
         let mut run = Run::new("");
         run.wait();
         run.address();
-        assert_eq!(run.answer(&result), Step::Wait);
+        assert_eq!(run.answer(&result), initialize, "it may be an older server");
+        assert_eq!(run.answer(&json!({})), Step::Wait);
         assert!(is_failed(&run), "{result}");
+        let mut modern = Run::new("era = \"modern\"\n");
+        modern.wait();
+        modern.address();
+        assert_eq!(modern.answer(&result), Step::Wait);
+        assert!(is_failed(&modern), "{result}");
     }
     let mut run = Run::new("");
     assert_eq!(run.read(&json!({})), Step::Wait);
     assert!(is_failed(&run));
-    let mut run = Run::new("");
+    let mut run = Run::new("era = \"legacy\"\n");
     run.wait();
-    run.address();
+    assert_eq!(run.address(), initialize);
     let error = RelayedPart::Error(b"{}".to_vec());
-    assert_eq!(
-        run.with(|it, turn| it.handle_answer(&error, turn)),
-        Step::Wait
-    );
+    assert_eq!(run.message(error), Step::Wait);
     assert!(is_failed(&run));
     let mut run = Run::new("");
     run.wait();
@@ -186,11 +196,48 @@ fn answers_that_are_none_fail_the_step() {
 }
 
 #[test]
+fn a_server_with_sessions_is_read_in_one_until_that_fails() {
+    let mut run = Run::new("");
+    run.wait();
+    run.address();
+    let failure = Failure {
+        reason: Reason::Protocol,
+        executed: Executed::No,
+        detail: String::new(),
+    };
+    let failed = |status| ControlAnswer::Failed {
+        status: Some(status),
+        failure: failure.clone(),
+    };
+    let step = run.with(|it, turn| it.handle_answer(&failed(400), turn));
+    let initialize = Step::Request("initialize", "{}".to_owned(), Era::Legacy);
+    assert_eq!(step, initialize);
+    let described = json!({ "protocolVersion": "2025-06-18", "capabilities": { "tools": {} } });
+    let list = Step::Request("tools/list", "{}".to_owned(), Era::Legacy);
+    assert_eq!(run.answer(&described), list);
+    assert_eq!(run.tracked.era(), Era::Legacy);
+    assert_eq!(
+        run.answer(&json!({ "tools": [tool("a")] })),
+        tools_changed()
+    );
+    assert_eq!(run.wait(), Step::Resolve);
+    assert_eq!(run.address(), list, "its session is open");
+    let step = run.with(|it, turn| it.handle_answer(&failed(503), turn));
+    assert_eq!(step, Step::Wait);
+    assert_eq!(run.wait(), Step::Resolve);
+    let discover = Step::Request("server/discover", "{}".to_owned(), Era::Modern);
+    assert_eq!(run.address(), discover, "its era may be another one");
+    let step = run.with(|it, turn| it.handle_answer(&failed(503), turn));
+    assert_eq!(step, Step::Wait, "a server that is overloaded has no era");
+    assert_eq!(run.names(), ["up_a"]);
+}
+
+#[test]
 fn each_list_is_read_that_the_server_has() {
     let mut run = Run::new("");
     run.wait();
     run.address();
-    let request = |method| Step::Request(method, "{}".to_owned());
+    let request = |method| Step::Request(method, "{}".to_owned(), Era::Modern);
     let described = json!({
         "supportedVersions": ["2026-07-28"],
         "capabilities": { "tools": null, "prompts": {}, "resources": {}, "completions": {} },
@@ -201,7 +248,7 @@ fn each_list_is_read_that_the_server_has() {
     let resources = json!({ "resources": [{ "uri": "a:b", "name": "n" }] });
     assert_eq!(run.answer(&resources), request("resources/templates/list"));
     let lacks = RelayedPart::Error(br#"{"code":-32601,"message":"none"}"#.to_vec());
-    let step = run.with(|it, turn| it.handle_answer(&lacks, turn));
+    let step = run.message(lacks);
     let changed = vec![ListKind::Prompts, ListKind::Resources];
     assert_eq!(step, Step::Changed(changed));
     assert!(!run.tracked.has_failed, "it has no templates");
@@ -216,7 +263,7 @@ fn an_answer_that_comes_too_late_changes_nothing() {
     let mut run = Run::new("");
     run.read(&json!([tool("a")]));
     assert_eq!(run.answer(&json!({ "tools": [] })), Step::Wait);
-    assert_eq!(run.address(), (Step::Wait, false));
+    assert_eq!(run.address(), Step::Wait);
     assert_eq!(run.names(), ["up_a"]);
 }
 

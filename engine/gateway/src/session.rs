@@ -1,0 +1,332 @@
+//! The sessions of one shard with an upstream of the legacy era (MCP 2025-11-25 basic/transports,
+//! "Session Management"): opened with the first call of an owner, and opened again once when the
+//! upstream has forgotten them.
+//!
+//! The caller sends what [`UpstreamSessions::poll_request`] gives, and hands its outcome back. It
+//! brings the clock and the connections. Invariant: no session is used for two owners.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+use corelane_protocol::mcp::legacy_session::{LegacySession, SessionFault, SessionRequest};
+use corelane_protocol::mcp::revision::Revision;
+
+/// Any request but `ping`.
+const ORDINARY: &str = "tools/call";
+
+/// The bounds of the sessions with one upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Most sessions.
+    pub sessions_max: usize,
+    /// Most calls of one owner that wait for a session.
+    pub waiting_max: usize,
+    /// Milliseconds after which an unused session ends.
+    pub idle_ms: u64,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// Its session is open: it is sent.
+    Ready,
+    /// It waits, and its session is to be opened.
+    Opens,
+    /// It waits for its session, which opens.
+    Waits,
+    /// There are too many sessions, or too many calls wait: it fails.
+    Full,
+}
+
+/// A session that ended, if the upstream gave it an id: DELETE is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedSession {
+    /// Its revision.
+    pub revision: Revision,
+    /// Its id.
+    pub id: Box<str>,
+}
+
+/// See the module's text. `K` names owners and `C` calls.
+#[derive(Debug)]
+pub struct UpstreamSessions<K, C> {
+    limits: SessionLimits,
+    entries: HashMap<K, Entry<C>, foldhash::fast::RandomState>,
+    next_check_ms: u64,
+}
+
+#[derive(Debug)]
+struct Entry<C> {
+    session: LegacySession,
+    waiting: VecDeque<C>,
+    /// Calls that are on their way.
+    calls: usize,
+    used_ms: u64,
+}
+
+impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
+    /// No session is open.
+    pub fn new(limits: SessionLimits) -> UpstreamSessions<K, C> {
+        UpstreamSessions {
+            limits,
+            entries: HashMap::default(),
+            next_check_ms: 0,
+        }
+    }
+
+    /// Admits a call of an owner. A call that is admitted as [`Admitted::Ready`] is over with
+    /// [`UpstreamSessions::release`].
+    ///
+    /// ```
+    /// use corelane_gateway::session::{Admitted, SessionLimits, UpstreamSessions};
+    ///
+    /// let limits = SessionLimits { sessions_max: 10, waiting_max: 10, idle_ms: 1000 };
+    /// let mut sessions = UpstreamSessions::new(limits);
+    /// assert_eq!(sessions.admit(&"ann", 1, 0), Admitted::Opens);
+    /// sessions.handle_initialized(&"ann", "2025-11-25", Some("s-1"))?;
+    /// assert_eq!(sessions.handle_accepted(&"ann"), [1], "the call that waited");
+    /// assert_eq!(sessions.admit(&"ann", 1, 0), Admitted::Ready);
+    /// assert_eq!(sessions.head(&"ann").and_then(|(_, id)| id), Some("s-1"));
+    /// # Ok::<(), corelane_protocol::mcp::legacy_session::SessionFault>(())
+    /// ```
+    pub fn admit(&mut self, owner: &K, call: C, now_ms: u64) -> Admitted {
+        let waiting_max = self.limits.waiting_max;
+        if let Some(entry) = self.entries.get_mut(owner) {
+            entry.used_ms = now_ms;
+            if entry.session.may_send(ORDINARY) {
+                entry.calls += 1;
+                return Admitted::Ready;
+            }
+            if entry.waiting.len() >= waiting_max {
+                return Admitted::Full;
+            }
+            entry.waiting.push_back(call);
+            return Admitted::Waits;
+        }
+        if self.entries.len() >= self.limits.sessions_max {
+            return Admitted::Full;
+        }
+        let entry = Entry {
+            session: LegacySession::new(),
+            waiting: VecDeque::from([call]),
+            calls: 0,
+            used_ms: now_ms,
+        };
+        self.entries.insert(owner.clone(), entry);
+        Admitted::Opens
+    }
+
+    /// Opens a session for an owner without a call. Returns the one that it had before.
+    pub fn open(&mut self, owner: &K, now_ms: u64) -> Option<EndedSession> {
+        let before = self.end(owner);
+        let entry = Entry {
+            session: LegacySession::new(),
+            waiting: VecDeque::new(),
+            calls: 0,
+            used_ms: now_ms,
+        };
+        self.entries.insert(owner.clone(), entry);
+        before
+    }
+
+    /// The request of the handshake that is to be sent for an owner.
+    pub fn poll_request(&self, owner: &K) -> Option<SessionRequest> {
+        self.entries.get(owner)?.session.poll_request()
+    }
+
+    /// The revision and the id of a session, for the heads of its requests.
+    pub fn head(&self, owner: &K) -> Option<(Revision, Option<&str>)> {
+        let session = &self.entries.get(owner)?.session;
+        Some((session.revision(), session.id()))
+    }
+
+    /// Handles the result of `initialize`.
+    ///
+    /// # Errors
+    /// Its revision or its id cannot be used: the caller calls
+    /// [`UpstreamSessions::handle_failed`].
+    pub fn handle_initialized(
+        &mut self,
+        owner: &K,
+        version: &str,
+        id: Option<&str>,
+    ) -> Result<(), SessionFault> {
+        match self.entries.get_mut(owner) {
+            Some(entry) => entry.session.handle_initialize_result(version, id),
+            None => Ok(()),
+        }
+    }
+
+    /// Handles the acceptance of the notification: returns the calls that waited, which are
+    /// admitted again.
+    pub fn handle_accepted(&mut self, owner: &K) -> VecDeque<C> {
+        let Some(entry) = self.entries.get_mut(owner) else {
+            return VecDeque::new();
+        };
+        entry.session.handle_accepted();
+        std::mem::take(&mut entry.waiting)
+    }
+
+    /// The handshake has failed: returns the calls that fail with it.
+    pub fn handle_failed(&mut self, owner: &K) -> VecDeque<C> {
+        let entry = self.entries.remove(owner);
+        entry.map(|entry| entry.waiting).unwrap_or_default()
+    }
+
+    /// A call was refused, because the upstream has forgotten the session with this id. The call
+    /// was not executed, and is admitted again. Returns whether the session is to be opened.
+    ///
+    /// # Errors
+    /// The upstream forgets each session at once.
+    pub fn handle_lost(&mut self, owner: &K, id: &str) -> Result<bool, SessionFault> {
+        let Some(entry) = self.entries.get_mut(owner) else {
+            return Ok(false);
+        };
+        let was_open = entry.session.id() == Some(id);
+        entry.session.handle_lost(id)?;
+        Ok(was_open)
+    }
+
+    /// A call that was ready is over; `was_answered` if the upstream knew its session.
+    pub fn release(&mut self, owner: &K, was_answered: bool, now_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(owner) {
+            entry.calls = entry.calls.saturating_sub(1);
+            entry.used_ms = now_ms;
+            if was_answered {
+                entry.session.handle_answer();
+            }
+        }
+    }
+
+    /// Ends the session of an owner that is gone. Its calls were cancelled before.
+    pub fn end(&mut self, owner: &K) -> Option<EndedSession> {
+        let session = self.entries.remove(owner)?.session;
+        let id = session.id()?;
+        Some(EndedSession {
+            revision: session.revision(),
+            id: id.into(),
+        })
+    }
+
+    /// Ends a session that was not used for its time, if there is one.
+    pub fn next_expired(&mut self, now_ms: u64) -> Option<EndedSession> {
+        while now_ms >= self.next_check_ms {
+            let idle_ms = self.limits.idle_ms;
+            let is_expired = |entry: &Entry<C>| {
+                let is_used = entry.calls > 0 || !entry.session.may_send(ORDINARY);
+                !is_used && now_ms >= entry.used_ms + idle_ms
+            };
+            let mut entries = self.entries.iter();
+            let Some((owner, _)) = entries.find(|(_, entry)| is_expired(entry)) else {
+                self.next_check_ms = now_ms + CHECK_MS;
+                return None;
+            };
+            let owner = owner.clone();
+            if let Some(ended) = self.end(&owner) {
+                return Some(ended);
+            }
+        }
+        None
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// Milliseconds between two searches for sessions that were not used.
+const CHECK_MS: u64 = 1000;
+
+#[cfg(test)]
+mod tests {
+    use corelane_protocol::mcp::legacy_session::{SessionFault, SessionRequest};
+    use corelane_protocol::mcp::revision::Revision;
+
+    use super::{Admitted, SessionLimits, UpstreamSessions};
+
+    const LIMITS: SessionLimits = SessionLimits {
+        sessions_max: 2,
+        waiting_max: 2,
+        idle_ms: 5000,
+    };
+
+    type Sessions = UpstreamSessions<&'static str, u32>;
+
+    /// Sessions of which that of this owner is open.
+    fn opened(owner: &'static str, id: &str) -> Sessions {
+        let mut sessions = Sessions::new(LIMITS);
+        assert_eq!(sessions.admit(&owner, 0, 0), Admitted::Opens);
+        open(&mut sessions, owner, id);
+        sessions
+    }
+
+    fn open(sessions: &mut Sessions, owner: &'static str, id: &str) -> Vec<u32> {
+        let initialize = SessionRequest::Initialize(Revision::V2025_11_25);
+        assert_eq!(sessions.poll_request(&owner), Some(initialize));
+        let read = sessions.handle_initialized(&owner, "2025-11-25", Some(id));
+        assert_eq!(read, Ok(()));
+        let initialized = Some(SessionRequest::Initialized);
+        assert_eq!(sessions.poll_request(&owner), initialized);
+        sessions.handle_accepted(&owner).into()
+    }
+
+    #[test]
+    fn calls_wait_for_the_session_of_their_owner_within_bounds() {
+        let mut sessions = Sessions::new(LIMITS);
+        let admitted: Vec<_> = (0..3).map(|call| sessions.admit(&"a", call, 0)).collect();
+        assert_eq!(admitted, [Admitted::Opens, Admitted::Waits, Admitted::Full]);
+        assert_eq!(sessions.admit(&"b", 3, 0), Admitted::Opens);
+        assert_eq!(sessions.admit(&"c", 4, 0), Admitted::Full);
+        assert_eq!(open(&mut sessions, "a", "s-a"), [0, 1]);
+        assert_eq!(sessions.admit(&"a", 0, 0), Admitted::Ready);
+        assert_eq!(sessions.admit(&"b", 5, 0), Admitted::Waits, "b has its own");
+        assert_eq!(sessions.handle_failed(&"b"), [3, 5]);
+        assert_eq!(sessions.admit(&"b", 3, 0), Admitted::Opens, "once more");
+    }
+
+    #[test]
+    fn a_session_that_is_lost_is_opened_again_once_for_all_calls() {
+        let mut sessions = opened("a", "s-1");
+        for call in [1, 2] {
+            assert_eq!(sessions.admit(&"a", call, 0), Admitted::Ready);
+        }
+        assert_eq!(sessions.handle_lost(&"a", "s-1"), Ok(true));
+        assert_eq!(sessions.handle_lost(&"a", "s-1"), Ok(false), "it opens");
+        for call in [1, 2] {
+            assert_eq!(sessions.admit(&"a", call, 0), Admitted::Waits);
+        }
+        assert_eq!(open(&mut sessions, "a", "s-2"), [1, 2]);
+        assert_eq!(
+            sessions.handle_lost(&"a", "s-2"),
+            Err(SessionFault::LostAgain)
+        );
+    }
+
+    #[test]
+    fn an_unused_session_ends_and_one_with_a_call_does_not() {
+        let mut sessions = opened("a", "s-1");
+        assert_eq!(sessions.admit(&"a", 1, 0), Admitted::Ready);
+        assert_eq!(sessions.next_expired(60_000), None, "it has a call");
+        sessions.release(&"a", true, 60_000);
+        assert_eq!(sessions.next_expired(64_999), None);
+        let ended = sessions.next_expired(66_000).expect("it is unused");
+        assert_eq!((&*ended.id, ended.revision), ("s-1", Revision::V2025_11_25));
+        assert_eq!(sessions.next_expired(70_000), None);
+        assert!(sessions.is_empty());
+    }
+
+    #[test]
+    fn a_session_ends_with_its_owner() {
+        let mut sessions = opened("a", "s-1");
+        assert_eq!(sessions.end(&"a").map(|it| it.id), Some("s-1".into()));
+        assert_eq!(sessions.end(&"a"), None);
+        assert_eq!(sessions.admit(&"b", 1, 0), Admitted::Opens);
+        assert_eq!(sessions.end(&"b"), None, "the upstream gave it no id yet");
+    }
+}

@@ -1,0 +1,355 @@
+//! Sessions with upstreams of the legacy era: their handshakes, the calls that wait for them, their
+//! losses and their ends.
+
+use corelane_gateway::relay::{Executed, Failure, Reason, RelayedPart};
+use corelane_gateway::session::{Admitted, EndedSession};
+use corelane_io::chunk::Chunk;
+use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
+use corelane_protocol::jsonrpc::{Id, find_members};
+use corelane_protocol::mcp::legacy_session::SessionRequest;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::Links;
+use crate::upstream::board::{ControlAnswer, ControlEvent};
+use crate::upstream::owner::SessionOwner;
+use crate::upstream::port::LegacyFields;
+use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};
+
+impl Links {
+    /// Lets a call of an upstream with sessions go on, if its session is open. Returns whether it
+    /// has its request.
+    pub(super) fn admit(&mut self, key: RelayKey) -> bool {
+        let Some(relay) = self.port.find(key) else {
+            return false;
+        };
+        let upstream = relay.upstream;
+        let Some(legacy) = relay.legacy.as_deref().filter(|it| !it.is_admitted) else {
+            return true;
+        };
+        let owner = legacy.owner.clone();
+        drop(relay);
+        let now_ms = self.now_ms;
+        match self.endpoint(upstream).sessions.admit(&owner, key, now_ms) {
+            Admitted::Ready => self.write_legacy(key, &owner),
+            Admitted::Opens => {
+                self.shake_hands(upstream, &owner);
+                false
+            }
+            Admitted::Waits => false,
+            Admitted::Full => {
+                self.fail(key, &Failure::unsent(Reason::Busy));
+                false
+            }
+        }
+    }
+
+    /// Writes the request of a call whose session is open.
+    fn write_legacy(&mut self, key: RelayKey, owner: &SessionOwner) -> bool {
+        let table = self.port.table();
+        let Some(mut relay) = self.port.find(key) else {
+            return false;
+        };
+        let endpoint = &table.endpoints[usize::from(relay.upstream)];
+        let sessions = &self.endpoints[usize::from(relay.upstream)].sessions;
+        let (Some((revision, id)), Some(legacy)) = (sessions.head(owner), relay.legacy.as_deref())
+        else {
+            return false;
+        };
+        // Without a message it is the stream of the session.
+        let (head, body) = match legacy.body.is_empty() {
+            true => (&endpoint.heads.get, None),
+            false => (&endpoint.heads.post, Some(&*legacy.body)),
+        };
+        let fields = (Some("tools/call"), revision, id);
+        match self.port.legacy_request(head, fields, body) {
+            Ok(request) => {
+                relay.set_request(request, id);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Sends the next request of the handshake of a session.
+    pub(super) fn shake_hands(&mut self, upstream: u16, owner: &SessionOwner) {
+        let sessions = &self.endpoints[usize::from(upstream)].sessions;
+        let Some(step) = sessions.poll_request(owner) else {
+            return;
+        };
+        let (revision, session) = match sessions.head(owner) {
+            Some((revision, id)) => (revision, id.map(Box::<str>::from)),
+            None => return,
+        };
+        let id = self.port.next_id();
+        let (method, body) = match step {
+            SessionRequest::Initialize(revision) => (
+                "initialize",
+                initialize(id, revision, &self.port.table().client_info),
+            ),
+            SessionRequest::Initialized => {
+                let body = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+                ("notifications/initialized", body.to_vec())
+            }
+            SessionRequest::Delete => return,
+        };
+        let handshake = Handshake {
+            owner: owner.clone(),
+            answer: None,
+            session: None,
+            is_initialize: method == "initialize",
+            is_accepted: false,
+        };
+        let fields = (Some(method), revision, session.as_deref());
+        let recipient = Recipient::Handshake(Box::new(handshake));
+        self.send_legacy(upstream, id, recipient, (fields, &body));
+    }
+
+    /// Opens the session of the control side, which waits for the result of `initialize`.
+    pub(super) fn open_control(&mut self, upstream: u16) {
+        let now_ms = self.now_ms;
+        let endpoint = self.endpoint(upstream);
+        endpoint.is_initializing = true;
+        if let Some(ended) = endpoint.sessions.open(&SessionOwner::Control, now_ms) {
+            self.send_delete(upstream, &ended);
+        }
+        self.shake_hands(upstream, &SessionOwner::Control);
+    }
+
+    /// Opens the stream of the session of the control side.
+    pub(super) fn open_stream(&mut self, upstream: u16, recipient: Recipient, due_ms: u64) {
+        let id = self.port.next_id();
+        let key = self
+            .port
+            .add_written((id, upstream), recipient, None, due_ms);
+        if let Some(mut relay) = self.port.find(key) {
+            let legacy = LegacyCall {
+                owner: SessionOwner::Control,
+                body: Box::default(),
+                is_admitted: false,
+                session: None,
+                was_lost: false,
+            };
+            relay.set_legacy(legacy, false);
+        }
+        self.timed.push(key);
+    }
+
+    /// Gives the control side the answer to `initialize`, if it waits for that.
+    fn answer_initialize(&mut self, upstream: u16, answer: Option<RelayedPart>, failure: &Failure) {
+        if !std::mem::take(&mut self.endpoint(upstream).is_initializing) {
+            return;
+        }
+        let answer = match answer {
+            Some(part) => ControlAnswer::Message(part),
+            None => ControlAnswer::Failed {
+                status: None,
+                failure: failure.clone(),
+            },
+        };
+        self.board.send(ControlEvent::Answer(upstream, answer));
+    }
+
+    /// A handshake had no answer.
+    pub(super) fn handshake_failed(
+        &mut self,
+        upstream: u16,
+        owner: &SessionOwner,
+        failure: &Failure,
+    ) {
+        if *owner == SessionOwner::Control {
+            self.answer_initialize(upstream, None, failure);
+        }
+        self.session_failed(upstream, owner, failure);
+    }
+
+    /// Sends a message in a session that is no call.
+    fn send_legacy(
+        &mut self,
+        upstream: u16,
+        id: u64,
+        recipient: Recipient,
+        (fields, body): (LegacyFields<'_>, &[u8]),
+    ) {
+        let table = self.port.table();
+        let head = &table.endpoints[usize::from(upstream)].heads.post;
+        if let Ok(request) = self.port.legacy_request(head, fields, Some(body)) {
+            self.send_written((id, upstream), recipient, request);
+        }
+    }
+
+    fn send_written(&mut self, of: (u64, u16), recipient: Recipient, request: Chunk) {
+        let due_ms = self.now_ms + self.settings.list_ms;
+        let key = self.port.add_written(of, recipient, Some(request), due_ms);
+        self.timed.push(key);
+    }
+
+    /// A step of a handshake was answered.
+    pub(super) fn end_handshake(&mut self, upstream: u16, handshake: Handshake, failure: &Failure) {
+        let owner = handshake.owner;
+        let sessions = &mut self.endpoint(upstream).sessions;
+        if !handshake.is_initialize {
+            match handshake.is_accepted {
+                true => {
+                    for call in sessions.handle_accepted(&owner) {
+                        self.port.begin_again(call);
+                    }
+                }
+                false => self.session_failed(upstream, &owner, failure),
+            }
+            return;
+        }
+        let version = handshake.answer.as_ref().and_then(version_of);
+        let opened = version.map(|version| {
+            sessions.handle_initialized(&owner, &version, handshake.session.as_deref())
+        });
+        if owner == SessionOwner::Control {
+            self.answer_initialize(upstream, handshake.answer, failure);
+        }
+        match opened {
+            Some(Ok(())) => self.shake_hands(upstream, &owner),
+            Some(Err(fault)) => {
+                let failure = Failure {
+                    detail: fault.to_string(),
+                    ..failure.clone()
+                };
+                self.session_failed(upstream, &owner, &failure);
+            }
+            None => self.session_failed(upstream, &owner, failure),
+        }
+    }
+
+    /// The handshake of a session has failed, and the calls that waited for it.
+    pub(super) fn session_failed(
+        &mut self,
+        upstream: u16,
+        owner: &SessionOwner,
+        failure: &Failure,
+    ) {
+        let failure = Failure {
+            executed: Executed::No,
+            ..failure.clone()
+        };
+        for call in self.endpoint(upstream).sessions.handle_failed(owner) {
+            self.fail(call, &failure);
+        }
+    }
+
+    /// The upstream has forgotten the session of a call, which it has not executed: the call is
+    /// begun again, once.
+    pub(super) fn reopen(&mut self, key: RelayKey) {
+        let Some(mut relay) = self.port.find(key) else {
+            return;
+        };
+        let upstream = relay.upstream;
+        let Some(legacy) = relay.legacy.as_deref_mut() else {
+            return;
+        };
+        let (owner, session) = (legacy.owner.clone(), legacy.session.take());
+        let was_lost = std::mem::replace(&mut legacy.was_lost, true);
+        legacy.is_admitted = false;
+        relay.link = None;
+        drop(relay);
+        let now_ms = self.now_ms;
+        let sessions = &mut self.endpoint(upstream).sessions;
+        sessions.release(&owner, false, now_ms);
+        let lost = sessions.handle_lost(&owner, session.as_deref().unwrap_or_default());
+        match lost {
+            Ok(opens) if !was_lost => {
+                self.port.begin_again(key);
+                if opens {
+                    self.shake_hands(upstream, &owner);
+                }
+            }
+            _ => {
+                let failure = Failure {
+                    reason: Reason::Protocol,
+                    executed: Executed::No,
+                    detail: "it does not know the session that it opened".to_owned(),
+                };
+                self.fail(key, &failure);
+            }
+        }
+    }
+
+    /// A call that was taken out has no part in its session any more.
+    pub(super) fn leave_session(&mut self, relay: &Relay) {
+        let Some(legacy) = relay.legacy.as_deref().filter(|it| it.is_admitted) else {
+            return;
+        };
+        let (upstream, now_ms) = (relay.upstream, self.now_ms);
+        let sessions = &mut self.endpoint(upstream).sessions;
+        sessions.release(&legacy.owner, relay.knows_session(), now_ms);
+        if matches!(legacy.owner, SessionOwner::Call(_)) {
+            self.end_session_of(upstream, &legacy.owner);
+        }
+    }
+
+    /// Notifies the upstream of a session that a call is cancelled.
+    pub(super) fn send_cancelled(&mut self, relay: &Relay) {
+        let Some(legacy) = relay.legacy.as_deref().filter(|it| !it.body.is_empty()) else {
+            return;
+        };
+        let sessions = &self.endpoints[usize::from(relay.upstream)].sessions;
+        let Some((revision, id)) = sessions.head(&legacy.owner) else {
+            return;
+        };
+        let session = id.map(Box::<str>::from);
+        let method = "notifications/cancelled";
+        let mut body = Vec::new();
+        encode::begin_notification(&mut body, method);
+        let mut params = ObjectWriter::begin(&mut body);
+        encode::write_unsigned(params.name("requestId"), relay.id);
+        params.end();
+        encode::end(&mut body);
+        let fields = (Some(method), revision, session.as_deref());
+        let id = self.port.next_id();
+        self.send_legacy(relay.upstream, id, Recipient::Nobody, (fields, &body));
+    }
+
+    /// Ends the sessions of a client session.
+    pub(super) fn end_sessions(&mut self, random: u128) {
+        for upstream in 0..self.endpoints.len() {
+            self.end_session_of(upstream as u16, &SessionOwner::Session(random));
+        }
+    }
+
+    pub(super) fn end_session_of(&mut self, upstream: u16, owner: &SessionOwner) {
+        if let Some(ended) = self.endpoint(upstream).sessions.end(owner) {
+            self.send_delete(upstream, &ended);
+        }
+    }
+
+    /// Ends a session at its upstream, whose answer does not matter.
+    pub(super) fn send_delete(&mut self, upstream: u16, ended: &EndedSession) {
+        let table = self.port.table();
+        let head = &table.endpoints[usize::from(upstream)].heads.delete;
+        let fields = (None, ended.revision, Some(&*ended.id));
+        if let Ok(request) = self.port.legacy_request(head, fields, None) {
+            let id = self.port.next_id();
+            self.send_written((id, upstream), Recipient::Nobody, request);
+        }
+    }
+}
+
+/// The body of `initialize`. No question is relayed, so there are no capabilities.
+fn initialize(id: u64, revision: Revision, client_info: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    encode::begin_request(&mut body, Id::Unsigned(id), "initialize");
+    let mut params = ObjectWriter::begin(&mut body);
+    encode::write_string(params.name("protocolVersion"), revision.as_str());
+    ObjectWriter::begin(params.name("capabilities")).end();
+    let info = params.name("clientInfo");
+    info.extend_from_slice(client_info.as_bytes());
+    params.end();
+    encode::end(&mut body);
+    body
+}
+
+/// The revision in a result of `initialize`.
+fn version_of(part: &RelayedPart) -> Option<String> {
+    let RelayedPart::Result { json, .. } = part else {
+        return None;
+    };
+    let [version] = find_members(json, 0..json.len(), ["protocolVersion"]).ok()?;
+    serde_json::from_slice(&json[version?]).ok()
+}
