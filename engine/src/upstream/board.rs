@@ -15,6 +15,8 @@ use corelane_protocol::mcp::era::Era;
 use crossbeam::queue::SegQueue;
 use socket2::SockAddr;
 
+use crate::transport::OutgoingTls;
+
 /// One upstream, as shards see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
@@ -22,6 +24,8 @@ pub(crate) struct Endpoint {
     pub(crate) name: Box<str>,
     /// Where it is; none while that is not known.
     pub(crate) address: Option<SockAddr>,
+    /// How links to it are secured, if they are.
+    pub(crate) tls: Option<OutgoingTls>,
     /// The starts of the heads of its requests.
     pub(crate) heads: Heads,
     /// The era that it speaks, as far as that is known.

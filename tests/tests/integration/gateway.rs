@@ -14,6 +14,8 @@ mod links;
 mod real;
 #[path = "gateway/relayed.rs"]
 mod relayed;
+#[path = "gateway/secured.rs"]
+mod secured;
 
 use std::fs;
 

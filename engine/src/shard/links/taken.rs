@@ -1,6 +1,6 @@
 //! Work of links once in a turn: news of the control side, slow clients, times that are over.
 
-use corelane_gateway::relay::Reason;
+use corelane_gateway::relay::{Failure, Reason};
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::mcp::era::Era;
@@ -119,7 +119,7 @@ impl Links {
             if let Some(link) = self.slots.get(self.local(key)) {
                 let upstream = link.upstream;
                 self.close(rings, key);
-                self.open_failed(upstream, Reason::Connect);
+                self.open_failed(upstream, &Failure::unsent(Reason::Connect));
             }
         }
         let timed = std::mem::take(&mut self.timed);
