@@ -64,6 +64,8 @@ pub(super) struct Links {
     endpoints: Vec<EndpointLinks>,
     /// Links that open, with the ends of their times.
     opening: VecDeque<(u64, SlotKey)>,
+    /// Subscriptions of the control side: their upstreams and numbers.
+    subscriptions: Vec<(u16, u32, RelayKey)>,
     /// Calls with a time of their own.
     timed: Vec<RelayKey>,
     /// Links that do not receive, because the clients of their calls are slow.
@@ -147,6 +149,7 @@ impl Links {
             settings,
             generation: 0,
             opening: VecDeque::new(),
+            subscriptions: Vec::new(),
             timed: Vec::new(),
             paused: Vec::new(),
             next_sweep_ms: 0,

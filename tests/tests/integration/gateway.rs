@@ -16,6 +16,8 @@ mod real;
 mod relayed;
 #[path = "gateway/secured.rs"]
 mod secured;
+#[path = "gateway/updates.rs"]
+mod updates;
 
 use std::fs;
 

@@ -69,6 +69,7 @@ pub(in crate::server) fn check(
         },
         era: Era::Modern,
         sessions: upstream.sessions,
+        has_updates: false,
     };
     Ok((place, endpoint))
 }

@@ -111,5 +111,8 @@ fn entries_are_in_the_order_of_the_file_whichever_upstream_answers_first() {
     gateway.wait_for("early_call");
     is_up.store(true, Ordering::Relaxed);
     gateway.wait_for("late_call");
-    assert_eq!(names(&mut gateway.connect()), ["late_call", "early_call"]);
+    let mut names = names(&mut gateway.connect());
+    // The others are of this server.
+    names.retain(|name| name.ends_with("_call"));
+    assert_eq!(names, ["late_call", "early_call"]);
 }
