@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::version::TLS12;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
-use rustls::SupportedProtocolVersion;
 use tempfile::TempDir;
 
 /// The name of servers in tests.

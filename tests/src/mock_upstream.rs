@@ -296,7 +296,11 @@ fn serve(
             }
         };
         let stream = reader.get_mut();
-        if stream.write_all(&bytes).and_then(|()| stream.flush()).is_err() {
+        if stream
+            .write_all(&bytes)
+            .and_then(|()| stream.flush())
+            .is_err()
+        {
             return;
         }
         if waits {

@@ -100,7 +100,10 @@ impl<P> OrderedRegistry<P> {
     ) {
         self.replace(&is_one, &name_of, fresh);
         let ones = self.iter().filter(|it| is_one(it));
-        if ones.map(|it| name_of(it)).ne(fresh.iter().map(|it| name_of(it))) {
+        if ones
+            .map(|it| name_of(it))
+            .ne(fresh.iter().map(|it| name_of(it)))
+        {
             self.entries.retain(|(_, it)| !is_one(it));
             fresh.iter().for_each(|it| self.push(Arc::clone(it)));
         }
@@ -138,7 +141,10 @@ mod tests {
     #[test]
     fn entries_in_another_order_get_new_numbers() {
         let arcs = |names: &[&str]| -> Vec<Arc<String>> {
-            names.iter().map(|name| Arc::new((*name).to_owned())).collect()
+            names
+                .iter()
+                .map(|name| Arc::new((*name).to_owned()))
+                .collect()
         };
         let mut list: OrderedRegistry<String> = arcs(&["b", "a:2"]).into_iter().collect();
         let mut put = |names: &[&str]| {
@@ -147,12 +153,21 @@ mod tests {
             found.collect::<Vec<_>>()
         };
         let named = |found: &[(u64, &str)]| -> Vec<(u64, String)> {
-            found.iter().map(|(number, it)| (*number, (*it).to_owned())).collect()
+            found
+                .iter()
+                .map(|(number, it)| (*number, (*it).to_owned()))
+                .collect()
         };
-        assert_eq!(put(&["a:2", "a:3"]), named(&[(0, "b"), (1, "a:2"), (2, "a:3")]));
+        assert_eq!(
+            put(&["a:2", "a:3"]),
+            named(&[(0, "b"), (1, "a:2"), (2, "a:3")])
+        );
         let first = named(&[(0, "b"), (3, "a:1"), (4, "a:2"), (5, "a:3")]);
         assert_eq!(put(&["a:1", "a:2", "a:3"]), first);
-        assert_eq!(put(&["a:1", "a:3"]), named(&[(0, "b"), (3, "a:1"), (5, "a:3")]));
+        assert_eq!(
+            put(&["a:1", "a:3"]),
+            named(&[(0, "b"), (3, "a:1"), (5, "a:3")])
+        );
     }
 
     #[test]

@@ -223,14 +223,17 @@ impl Control {
                 });
                 if has_missed {
                     let uris = self.tracked[place].listener().uris();
-                    self.updated.extend(uris.map(|uri| (upstream, Arc::clone(uri))));
+                    self.updated
+                        .extend(uris.map(|uri| (upstream, Arc::clone(uri))));
                 }
             }
             ControlEvent::Interests => {
                 let (news, now) = (self.board.interests().take_news(), Instant::now());
                 for upstream in news.changed {
                     let uris = self.board.interests().of(upstream);
-                    self.tracked[usize::from(upstream)].listener().set_uris(uris, now);
+                    self.tracked[usize::from(upstream)]
+                        .listener()
+                        .set_uris(uris, now);
                 }
                 self.updated.extend(news.updated);
             }

@@ -64,6 +64,9 @@ impl Drop for Interest {
 
 impl fmt::Debug for Interest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Interest").field(&self.upstream).finish()
+        formatter
+            .debug_tuple("Interest")
+            .field(&self.upstream)
+            .finish()
     }
 }

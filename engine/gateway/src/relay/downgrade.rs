@@ -61,11 +61,7 @@ pub(super) fn downgraded(json: &[u8], revision: Revision) -> Option<Vec<u8>> {
     visited.is_ok().then_some(out)
 }
 
-fn write_list(
-    out: &mut Vec<u8>,
-    parts: Vec<&RawValue>,
-    write: impl Fn(&mut Vec<u8>, &RawValue),
-) {
+fn write_list(out: &mut Vec<u8>, parts: Vec<&RawValue>, write: impl Fn(&mut Vec<u8>, &RawValue)) {
     out.push(b'[');
     for (at, part) in parts.into_iter().enumerate() {
         if at > 0 {

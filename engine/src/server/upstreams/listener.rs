@@ -275,7 +275,8 @@ mod tests {
         listener.set_uris(uris(&["a:2", "a:1"]), now);
         listener.set_uris(uris(&["a:1"]), now);
         assert_eq!(listener.due(), Some(now + CHANGE_INTERVAL));
-        let params = r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}}"#;
+        let params =
+            r#"{"notifications":{"toolsListChanged":true,"resourceSubscriptions":["a:1"]}}"#;
         assert_eq!(listener.next(now), begin(2, params));
         listener.set_uris(uris(&[]), now);
         assert_eq!(listener.due(), None, "one is on its way");
@@ -320,6 +321,10 @@ mod tests {
         listener.handle_ended(1, now, 0.0);
         assert!(matches!(listener.next(now), Some(Listen::Begin(2, _))));
         assert!(listener.handle_acknowledged(2, now));
-        assert_eq!(listener.next(now), subscribe("a:2"), "the stream is another one");
+        assert_eq!(
+            listener.next(now),
+            subscribe("a:2"),
+            "the stream is another one"
+        );
     }
 }

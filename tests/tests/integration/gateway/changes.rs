@@ -43,8 +43,13 @@ fn wait_for_read(gateway: &Gateway, least: usize) {
     let mut connection = gateway.connect();
     wait_until("the list is read", || {
         let names = names(&mut connection);
-        let reads = names.iter().filter_map(|it| it.strip_prefix("up_read")?.parse().ok());
-        reads.into_iter().any(|read: usize| read >= least).then_some(())
+        let reads = names
+            .iter()
+            .filter_map(|it| it.strip_prefix("up_read")?.parse().ok());
+        reads
+            .into_iter()
+            .any(|read: usize| read >= least)
+            .then_some(())
     });
 }
 

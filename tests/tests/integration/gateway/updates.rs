@@ -127,16 +127,25 @@ fn updates_of_other_resources_reach_nobody_and_one_subscription_has_all_resource
             }
             _ => json!({ "resourceTemplates": [] }),
         };
-        Act::Send(corelane_tests::mock_upstream::result_of(received, &result.to_string()))
+        Act::Send(corelane_tests::mock_upstream::result_of(
+            received,
+            &result.to_string(),
+        ))
     });
     let gateway = gateway(&mock.section("up"));
     wait_for_resource(&mut gateway.connect(), "a:1");
     let (mut first, _) = listen(&gateway, &["a:1"]);
     let update = first.next_message();
-    assert_eq!(update["params"]["uri"], "a:1", "a:2 has no subscription: {update}");
+    assert_eq!(
+        update["params"]["uri"], "a:1",
+        "a:2 has no subscription: {update}"
+    );
     let (mut second, _) = listen(&gateway, &["a:2", "a:3"]);
     let update = second.next_message();
-    assert_eq!(update["params"]["uri"], "a:2", "a:3 does not exist: {update}");
+    assert_eq!(
+        update["params"]["uri"], "a:2",
+        "a:3 does not exist: {update}"
+    );
     let listens = mock.received_of("subscriptions/listen");
     let last = listens.last().expect("one").message();
     let subscribed = &last["params"]["notifications"]["resourceSubscriptions"];
