@@ -313,8 +313,8 @@ impl UpstreamPort {
         spare.unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)))
     }
 
-    /// A client subscribes to a resource of an upstream. None if that reports no updates, or clients
-    /// have subscribed to too many others of it.
+    /// A client subscribes to a resource of an upstream. None if that reports no updates, or if
+    /// clients have subscribed to too many others of it.
     pub(crate) fn subscribe(&self, upstream: u16, uri: &str) -> Option<SubscribedUri> {
         let has_updates = self.table.borrow().endpoints[usize::from(upstream)].has_updates;
         has_updates.then(|| SubscribedUri::of(&self.board, upstream, uri))?
