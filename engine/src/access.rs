@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use corelane_protocol::binding::refusal::Category;
-use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::framing::http1::{Field, RequestHead};
 
 #[cfg(feature = "auth")]
 pub(crate) use board::AccessBoard;
@@ -139,8 +139,9 @@ impl AccessControl {
     /// Whether the peers of all connections must be known, because addresses decide something or
     /// are recorded.
     pub(crate) fn needs_addresses(&self) -> bool {
-        let decide = self.tokens.as_ref().is_some_and(Tokens::needs_addresses);
-        decide || self.records.is_on()
+        // A header is believed only from the addresses of proxies.
+        let decide = |tokens: &Tokens| self.header.is_some() || tokens.needs_addresses();
+        self.tokens.as_ref().is_some_and(decide) || self.records.is_on()
     }
 
     /// The identity behind a request on a connection with this peer, if that is known. A request
@@ -159,7 +160,7 @@ impl AccessControl {
         let by_token = tokens.and_then(|tokens| tokens.identify(head, client, has_waited));
         let (identified, note) = match by_token {
             Some(by_token) => by_token,
-            None => (self.identify_without_token(head, known), None),
+            None => (self.identify_with_other_scheme(head, known), None),
         };
         if self.records.is_on() {
             self.record(&identified, note, head, known);
@@ -193,6 +194,23 @@ impl AccessControl {
                 self.records.refuse("malformed_principal", None, peer);
             }
             Identified::Known(None) | Identified::Later(_) => {}
+        }
+    }
+
+    /// The identity without a token. A credential of another scheme is none, and its client is not
+    /// served as an anonymous one: it means to be somebody.
+    fn identify_with_other_scheme(
+        &mut self,
+        head: &RequestHead<'_>,
+        known: Option<&KnownPeer>,
+    ) -> Identified {
+        let identified = self.identify_without_token(head, known);
+        let has_credential = !matches!(head.authorization, Field::Absent);
+        match identified {
+            Identified::Known(None) if has_credential && self.is_configured() => {
+                Identified::Refused(Refusal::NoCredential)
+            }
+            identified => identified,
         }
     }
 
@@ -373,6 +391,20 @@ impl AccessControl {
     pub(crate) fn is_past(&self, expires_s: u64) -> bool {
         let tokens = self.tokens.as_ref();
         tokens.is_some_and(|tokens| expires_s.saturating_add(STREAM_GRACE_S) <= tokens.now_s())
+    }
+
+    /// Why a channel of this peer must be closed: the credential that opened it has expired or is
+    /// no longer valid. None if it may go on.
+    pub(crate) fn end_of_channel(&self, peer: &KnownPeer) -> Option<&'static str> {
+        let identity = peer.identity.as_ref()?;
+        if identity
+            .expires_s
+            .is_some_and(|expires_s| self.is_past(expires_s))
+        {
+            return Some("the access token has expired");
+        }
+        let tokens = self.tokens.as_ref()?;
+        tokens.end_of(identity, peer.endpoint.as_deref())
     }
 
     /// Whether another token may be verified in this turn.

@@ -4,6 +4,7 @@
 //! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
 //! up and running a handler touches no shared memory that is written.
 
+pub(crate) mod arguments;
 pub(crate) mod breaker;
 mod checked;
 pub(crate) mod completer;
@@ -36,9 +37,10 @@ use std::sync::Arc;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
-use crate::guard::policy::{self, EntryKind};
+use crate::guard::policy::{self, ArgumentSchema, EntryKind};
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use crate::meter::ShardMeter;
+use arguments::arguments_of;
 use completer::ShardCompleters;
 pub use defect::CatalogError;
 use guarded::{Guarded, ToolLimits};
@@ -270,6 +272,10 @@ impl policy::Entries for Plan {
             EntryKind::Template => &lists.templates.at(place).definition.uri_template,
             EntryKind::Prompt => &lists.prompts.at(place).definition.name,
         }
+    }
+
+    fn arguments(&self, place: usize) -> Option<Vec<ArgumentSchema>> {
+        arguments_of(&self.lists.tools.at(place).definition.input_schema)
     }
 }
 

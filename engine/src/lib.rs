@@ -82,14 +82,14 @@ mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
-    #[cfg(all(test, feature = "auth"))]
-    pub(crate) use corelane_guard::api_key;
     #[cfg(feature = "tls")]
     pub(crate) use corelane_guard::looks;
     #[cfg(feature = "auth")]
     pub use corelane_guard::pins;
     #[cfg(feature = "auth")]
     pub(crate) use corelane_guard::{access, credential, finding, token};
+    #[cfg(all(test, feature = "auth"))]
+    pub(crate) use corelane_guard::{api_key, proxies};
     pub use corelane_guard::{audit, bits, identity, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, hidden, holder, limit, lookalike, peer};
     pub(crate) use corelane_guard::{refusal, shares};

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use fault::{ConfigError, Fault, Finding, IssuerFault, UrlDefect};
 pub use values::{
-    CONFIG_BYTES_MAX, Config, ISSUERS_MAX, Introspection, IssuerConfig, KeySource, Limits,
+    CONFIG_BYTES_MAX, Catalog, Config, ISSUERS_MAX, Introspection, IssuerConfig, KeySource, Limits,
     ServerFacts,
 };
 
@@ -58,7 +58,11 @@ impl Config {
 }
 
 fn read_text(path: &Path) -> Result<String, Fault> {
-    let text = read_regular(path, CONFIG_BYTES_MAX).map_err(Fault::Unreadable)?;
+    let contents = read_regular(path, CONFIG_BYTES_MAX).map_err(Fault::Unreadable)?;
+    if contents.is_writable_by_all {
+        return Err(Fault::Writable(path.to_owned()));
+    }
+    let text = contents.bytes;
     if text.len() > CONFIG_BYTES_MAX {
         return Err(Fault::TooLong);
     }

@@ -57,6 +57,9 @@ impl Control {
     ///     endpoint_paths: vec!["/mcp".to_owned()],
     ///     loopback_origin: None,
     ///     has_client_certificates: false,
+    ///     has_public_header: false,
+    ///     methods: Vec::new(),
+    ///     catalog: None,
     ///     limits: Limits::default(),
     /// };
     /// let (sender, snapshots) = mpsc::channel();
@@ -122,8 +125,8 @@ impl Control {
         shared
     }
 
-    /// Reads the configuration again, soon. If it has faults, they are logged and that of before
-    /// stays in use.
+    /// Reads the configuration again, soon, and fetches the keys of issuers. If it has faults, they
+    /// are logged and that of before stays in use.
     pub fn reload(&self) {
         self.shared.reload();
     }

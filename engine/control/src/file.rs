@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -19,18 +19,29 @@ pub(crate) fn open_at_once(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// What a regular file had when it was read.
+pub(crate) struct Contents {
+    pub(crate) bytes: Vec<u8>,
+    /// Every user of this host can write the file, and so make itself anybody.
+    pub(crate) is_writable_by_all: bool,
+}
+
 /// Reads a regular file; of a longer one, one byte more than `bytes_max`.
 ///
 /// # Errors
 /// It cannot be read, or it is not a regular file.
-pub(crate) fn read_regular(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path, bytes_max: usize) -> io::Result<Contents> {
     let file = open_at_once(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
     file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(Contents {
+        bytes,
+        is_writable_by_all: metadata.permissions().mode() & 0o002 != 0,
+    })
 }
 
 #[cfg(test)]
@@ -48,11 +59,11 @@ mod tests {
         fs::write(&file, "text").expect("a file");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
         for (bytes_max, expected) in [(5, "text"), (4, "text"), (2, "tex")] {
-            let bytes = read_regular(&file, bytes_max).expect("it is there");
-            assert_eq!(bytes, expected.as_bytes());
+            let contents = read_regular(&file, bytes_max).expect("it is there");
+            assert_eq!(contents.bytes, expected.as_bytes());
         }
         for path in [&pipe, folder.path()] {
-            let refused = read_regular(path, 9).expect_err("no file");
+            let refused = read_regular(path, 9).err().expect("no file");
             assert_eq!(refused.to_string(), "it is not a regular file");
         }
         assert!(read_regular(&folder.path().join("absent"), 9).is_err());

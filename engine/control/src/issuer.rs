@@ -79,6 +79,14 @@ impl IssuerState {
         begins
     }
 
+    /// Has its keys fetched soon, if they are fetched at all.
+    pub(crate) fn hasten(&mut self, now_ms: u64) {
+        if let Some(schedule) = &mut self.schedule {
+            schedule.hasten(now_ms);
+        }
+        self.update_gate();
+    }
+
     /// Takes a request for an unknown key. Returns whether a fetch begins now, and whether one is
     /// under way.
     pub(crate) fn request_key(&mut self, kid: Option<Box<str>>, now_ms: u64) -> (bool, bool) {

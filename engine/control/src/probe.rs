@@ -36,6 +36,9 @@ pub struct ProbedIssuer {
 ///     endpoint_paths: vec!["/mcp".to_owned()],
 ///     loopback_origin: None,
 ///     has_client_certificates: false,
+///     has_public_header: false,
+///     methods: Vec::new(),
+///     catalog: None,
 ///     limits: Limits::default(),
 /// };
 /// let config = Config::parse(text, "".as_ref(), &server, &mut Vec::new());

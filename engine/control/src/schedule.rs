@@ -83,6 +83,16 @@ impl Schedule {
         may_begin
     }
 
+    /// Makes a fetch due now, or as soon as one for an unknown key may begin: an operator does not
+    /// want to wait for the next one.
+    pub fn hasten(&mut self, now_ms: u64) {
+        let earliest_ms = self.opens_ms().max(now_ms);
+        if earliest_ms < self.next_ms {
+            self.next_ms = earliest_ms;
+            self.requested_ms = Some(earliest_ms);
+        }
+    }
+
     /// Whether a fetch is under way.
     pub fn is_fetching(&self) -> bool {
         self.is_fetching
@@ -209,6 +219,28 @@ mod tests {
             );
             assert!(schedule.begin_if_due(expected), "{max_age_s:?} {random}");
         }
+    }
+
+    #[test]
+    fn a_withdrawn_key_lives_until_the_next_fetch_or_a_signal() {
+        let mut schedule = schedule();
+        assert!(schedule.begin_if_due(0));
+        schedule.succeed(0, None, 1.0);
+        assert_eq!(
+            schedule.wakes_ms(),
+            16 * MINUTE + 30_000,
+            "the latest fetch"
+        );
+        schedule.hasten(MINUTE);
+        assert!(schedule.begin_if_due(MINUTE));
+        schedule.succeed(MINUTE, None, 0.5);
+        // Signals that follow each other fetch no more often than tokens with unknown keys.
+        for now in [MINUTE + 1, MINUTE + 2] {
+            schedule.hasten(now);
+            assert!(!schedule.begin_if_due(now));
+        }
+        assert!(!schedule.begin_if_due(MINUTE + 29_999));
+        assert!(schedule.begin_if_due(MINUTE + 30_000));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 #[path = "configuration/accepted.rs"]
 mod accepted;
+#[path = "configuration/facts.rs"]
+mod facts;
 #[path = "configuration/refused.rs"]
 mod refused;
 
@@ -19,6 +21,9 @@ fn server(paths: &[&str]) -> ServerFacts {
         endpoint_paths: paths.iter().map(|path| (*path).to_owned()).collect(),
         loopback_origin: None,
         has_client_certificates: false,
+        has_public_header: false,
+        methods: Vec::new(),
+        catalog: None,
         limits: Limits::default(),
     }
 }
@@ -32,6 +37,7 @@ impl Folder {
         folder.write("corelane.toml", configuration, 0o644);
         folder.write("keys.json", r#"{"keys":[]}"#, 0o644);
         folder.write("broken.json", r#"{"keys":{}}"#, 0o644);
+        folder.write("writable.json", r#"{"keys":[]}"#, 0o646);
         folder.write("loose", &"s".repeat(64), 0o644);
         folder.write("short", "hunter2", 0o400);
         folder.write("good", &format!("{}\n", "s".repeat(64)), 0o440);

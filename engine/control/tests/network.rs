@@ -107,6 +107,9 @@ fn facts(limits: Limits) -> ServerFacts {
         endpoint_paths: vec!["/mcp".to_owned()],
         loopback_origin: None,
         has_client_certificates: false,
+        has_public_header: false,
+        methods: Vec::new(),
+        catalog: None,
         limits,
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::bits::Bits256;
 use crate::limit::file::Limits;
-use crate::network::Networks;
 use crate::policy::Policy;
+use crate::proxies::TrustedProxies;
 use crate::refusal::Challenge;
 use crate::token::fault::TokenFault;
 use crate::token::verify::{Verified, Verifier};
@@ -30,8 +30,8 @@ pub struct Access {
     pub policy: Arc<Policy>,
     /// By the paths of the endpoints, in the order of the profile.
     pub endpoints: Arc<[EndpointAccess]>,
-    /// The peers from which a header may name the principal; None if every peer may.
-    pub trusted_proxies: Option<Networks>,
+    /// The peers from which a header may name the principal.
+    pub trusted_proxies: TrustedProxies,
     /// How much each client may do.
     pub limits: Arc<Limits>,
 }

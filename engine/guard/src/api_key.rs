@@ -108,6 +108,14 @@ impl ApiKeys {
         Ok(())
     }
 
+    /// Whether there is a key with this id and this SHA-256 that has not expired.
+    pub(crate) fn have(&self, id: &str, sha256: &[u8; 32], now_s: u64) -> bool {
+        let mut of_id = self.by_id.get(id).into_iter().flatten();
+        of_id.any(|key| {
+            key.sha256 == *sha256 && key.expires_s.is_none_or(|expires_s| now_s < expires_s)
+        })
+    }
+
     /// The configured key that this text is, if it is valid now and at this address.
     pub fn find(&self, text: &[u8], now_s: u64, address: Option<IpAddr>) -> Option<&ApiKey> {
         let (id, secret) = parse(text)?;

@@ -93,6 +93,12 @@ pub struct Identity {
     pub claims: Vec<Claim>,
     /// When the credential expires, in seconds since 1970, without leeway.
     pub expires_s: Option<u64>,
+    /// The endpoints that the audience of the credential names, by their places in the
+    /// configuration (RFC 8707 2). None if it is for all of them.
+    pub endpoints: Option<Bits256>,
+    /// The proof of it, if it is a token or an API key.
+    #[cfg(feature = "auth")]
+    pub(crate) credential: Option<std::sync::Arc<crate::token::standing::Credential>>,
 }
 
 /// Names of scopes, roles and groups, as a credential gives them.
@@ -122,6 +128,9 @@ impl Identity {
             tenant: None,
             claims: Vec::new(),
             expires_s: None,
+            endpoints: None,
+            #[cfg(feature = "auth")]
+            credential: None,
         }
     }
 

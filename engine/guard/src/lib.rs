@@ -28,6 +28,7 @@ pub mod peer;
 pub mod pins;
 pub mod policy;
 pub mod principal;
+pub mod proxies;
 pub mod refusal;
 pub mod shares;
 #[cfg(feature = "auth")]

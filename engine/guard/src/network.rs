@@ -1,7 +1,7 @@
 //! Distinguishes anonymous peers by their addresses, as far as addresses allow it, and recognises
 //! those of proxies.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The address of a client, for code that knows no sockets.
 pub type ClientAddress = IpAddr;
@@ -34,7 +34,7 @@ struct Range {
     bits: u8,
 }
 
-/// The addresses of proxies.
+/// Ranges of addresses, such as those of proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Range>);
 
@@ -63,6 +63,15 @@ impl Networks {
             })
         });
         ranges.collect::<Result<_, _>>().map(Networks)
+    }
+
+    /// The addresses of this host (RFC 1122 3.2.1.3, RFC 4291 2.5.3).
+    pub fn loopback() -> Networks {
+        let range = |first, bits| Range { first, bits };
+        Networks(vec![
+            range(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+            range(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        ])
     }
 
     /// Whether there is none.

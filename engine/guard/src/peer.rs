@@ -21,6 +21,10 @@ pub struct KnownPeer {
     pub holder: HolderKey,
     /// The address, if it was looked up.
     pub address: Option<IpAddr>,
+    /// The path of the request that opened a channel, if one did: that of its endpoint.
+    pub endpoint: Option<Box<str>>,
+    /// Whether it is connected through a Unix socket.
+    pub is_unix: bool,
     /// SHA-256 of the client's certificate, if it has one.
     pub certificate: Option<Box<[u8; 32]>>,
 }
@@ -47,7 +51,10 @@ impl KnownPeer {
     pub fn user(user: u32) -> KnownPeer {
         let subject = format!("unix:uid={user}");
         let identity = Identity::new(Method::UnixPeer, "", &subject);
-        KnownPeer::new(Some(Arc::new(identity)), None)
+        KnownPeer {
+            is_unix: true,
+            ..KnownPeer::new(Some(Arc::new(identity)), None)
+        }
     }
 
     /// The parent of this process, on standard input and output: the principal is the name that the

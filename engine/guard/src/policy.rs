@@ -44,7 +44,7 @@ mod view;
 
 use std::net::IpAddr;
 
-pub use argument::Argument;
+pub use argument::{Argument, ArgumentSchema};
 pub use decide::{Class, Decision, GrantId};
 pub use explain::Explanation;
 pub use fault::{Fault, Finding, PolicyError};
@@ -107,4 +107,9 @@ pub trait Entries {
     fn count(&self, kind: EntryKind) -> usize;
     /// The name, URI or URI template of the entry at `place`, which is below the count.
     fn name(&self, kind: EntryKind, place: usize) -> &str;
+    /// The arguments of the tool at `place`, which is below the count; None if its schema does not
+    /// name them.
+    fn arguments(&self, _place: usize) -> Option<Vec<ArgumentSchema>> {
+        None
+    }
 }

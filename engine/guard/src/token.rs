@@ -22,6 +22,7 @@ mod introspection;
 mod json;
 pub mod jws;
 pub mod keys;
+pub(crate) mod standing;
 pub mod verify;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use corelane_protocol::framing::http1::{Field, RequestHead};
 use crossbeam::queue::SegQueue;
 
+use super::STREAM_GRACE_S;
 use super::board::AccessBoard;
 use super::failed::FailedCredentials;
 use super::identified::{Client, Identified, Note, Recheck};
@@ -69,7 +70,7 @@ pub(crate) struct Tokens {
     access: Arc<Access>,
     authenticator: Authenticator,
     limits: TokenLimits,
-    /// Whether a rule, an API key or a header depends on the address of the peer.
+    /// Whether a rule or an API key depends on the address of the peer.
     needs_addresses: bool,
     /// Results of introspection that have come, at most `key_waits_max`.
     introspected: Arc<SegQueue<Introspected>>,
@@ -250,11 +251,7 @@ impl Tokens {
 
     /// Whether a peer may name the principal of its requests in a header.
     pub(super) fn may_name_principal(&self, known: Option<&KnownPeer>) -> bool {
-        let Some(proxies) = &self.access.trusted_proxies else {
-            return true;
-        };
-        let address = known.and_then(|peer| peer.address);
-        address.is_some_and(|address| proxies.contain(address))
+        self.access.trusted_proxies.contain(known)
     }
 
     /// Whether an identity has the roles and scopes of the present policy.
@@ -270,10 +267,15 @@ impl Tokens {
         }
     }
 
-    /// The refusal of a request to the endpoint with this path for the roles and the scopes of
-    /// its identity.
+    /// The refusal of a request to the endpoint with this path for the audience of its token, and
+    /// for the roles and the scopes of its identity.
     pub(super) fn refusal_at(&self, path: &str, identity: Option<&Identity>) -> Option<Refusal> {
-        let endpoint = self.endpoint(path)?;
+        let place = self.place_of_endpoint(path)?;
+        let endpoint = &self.access.endpoints[place];
+        let audience = identity.and_then(|identity| identity.endpoints.as_ref());
+        if audience.is_some_and(|endpoints| !endpoints.contains(place)) {
+            return Some(TokenFault::Audience.refusal());
+        }
         if let Some(allowed) = &endpoint.roles
             && allowed.is_disjoint(&self.roles_of(identity))
         {
@@ -285,6 +287,22 @@ impl Tokens {
         let scopes = identity.map(|identity| identity.scopes).unwrap_or_default();
         let has_all = endpoint.scope_bits.is_subset_of(&scopes);
         (!has_all).then(|| Refusal::InsufficientScope(endpoint.scopes.join(" ").into()))
+    }
+
+    /// Why the client of a channel, who proved this identity when it was opened at the endpoint
+    /// with this path, may not use it any longer; None if it may.
+    pub(super) fn end_of(
+        &self,
+        identity: &Arc<Identity>,
+        endpoint: Option<&str>,
+    ) -> Option<&'static str> {
+        let now_s = self.now_s.saturating_sub(STREAM_GRACE_S);
+        if !self.access.verifier.still_proves(identity, now_s) {
+            return Some("the credential is no longer valid");
+        }
+        let identity = self.refreshed(Arc::clone(identity));
+        let refusal = self.refusal_at(endpoint?, Some(&identity));
+        refusal.map(|_| "the client may no longer use this endpoint")
     }
 
     /// The roles of an identity, or of a client without one.
@@ -310,18 +328,28 @@ impl Tokens {
         let policy = &self.access.policy;
         let endpoint = self.access.endpoints.first();
         let endpoint = endpoint.filter(|_| policy.id() == of)?;
-        let scopes: Vec<&str> = policy.scope_names(GrantId::new(rule)).collect();
+        let mut scopes = policy.challenge_scopes(GrantId::new(rule));
+        for scope in &endpoint.scopes {
+            if !scopes.contains(&&**scope) {
+                scopes.push(scope);
+            }
+        }
         let refusal = Refusal::InsufficientScope(scopes.join(" ").into());
         refusal.answer(&endpoint.challenge, None).www_authenticate
     }
 
-    /// The parts of the endpoint with this path; a slash at the end makes no difference. Targets of
-    /// other transports have those of the first endpoint.
     fn endpoint(&self, path: &str) -> Option<&EndpointAccess> {
+        Some(&self.access.endpoints[self.place_of_endpoint(path)?])
+    }
+
+    /// The place of the endpoint with this path; a slash at the end makes no difference. Targets of
+    /// other transports have the first endpoint.
+    fn place_of_endpoint(&self, path: &str) -> Option<usize> {
         let bare = |path: &'_ str| path.len() - usize::from(path.ends_with('/'));
-        let is_it = |it: &&EndpointAccess| it.path[..bare(&it.path)] == path[..bare(path)];
+        let is_it = |it: &EndpointAccess| it.path[..bare(&it.path)] == path[..bare(path)];
         let endpoints = &self.access.endpoints;
-        endpoints.iter().find(is_it).or_else(|| endpoints.first())
+        let place = endpoints.iter().position(is_it);
+        place.or_else(|| (!endpoints.is_empty()).then_some(0))
     }
 
     /// The number of the metadata document at a path.
@@ -374,8 +402,5 @@ impl Tokens {
 }
 
 fn needs_addresses(access: &Access) -> bool {
-    let Access {
-        policy, verifier, ..
-    } = access;
-    policy.has_addresses() || verifier.has_addresses() || access.trusted_proxies.is_some()
+    access.policy.has_addresses() || access.verifier.has_addresses()
 }

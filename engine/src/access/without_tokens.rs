@@ -81,6 +81,10 @@ impl Tokens {
         match *self {}
     }
 
+    pub(super) fn end_of(&self, _: &Arc<Identity>, _: Option<&str>) -> Option<&'static str> {
+        match *self {}
+    }
+
     pub(super) fn refusal_at(&self, _: &str, _: Option<&Identity>) -> Option<Refusal> {
         match *self {}
     }

@@ -54,6 +54,15 @@ struct Segment {
     is_unsynced: bool,
 }
 
+impl Drop for Segments {
+    /// Unlocks the directory. To close the file is not enough: a child process that is being
+    /// started has it open as well until it executes its program (flock(2)).
+    fn drop(&mut self) {
+        let unlocked = flock(&self.locked, FlockOperation::Unlock);
+        debug_assert!(unlocked.is_ok(), "{unlocked:?}");
+    }
+}
+
 impl Segments {
     /// Makes the directory unless it is there, locks it, and finds the last record.
     pub(super) fn open(

@@ -253,6 +253,11 @@ impl Tool {
         &self.name
     }
 
+    /// The schema of the arguments, unless it is none.
+    pub(crate) fn schema(&self) -> Option<&RawValue> {
+        self.schema.as_deref().ok()
+    }
+
     pub(crate) fn into_parts(self) -> Result<ToolParts, ToolDefect> {
         if !is_tool_name(&self.name) {
             return Err(ToolDefect::Name);

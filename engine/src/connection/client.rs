@@ -59,13 +59,14 @@ impl Client {
         self.identity.is_some() || self.holder.is_some()
     }
 
-    /// The peer of a connection that the request upgrades.
-    pub(super) fn into_peer(self) -> KnownPeer {
+    /// The peer of a channel that a request to the endpoint with this path opens.
+    pub(super) fn into_peer(self, endpoint: &str) -> KnownPeer {
         KnownPeer {
             identity: self.identity,
             holder: self.holder.unwrap_or(HolderKey::ANONYMOUS),
             address: self.address,
-            certificate: None,
+            endpoint: Some(endpoint.into()),
+            ..KnownPeer::default()
         }
     }
 }

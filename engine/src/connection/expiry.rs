@@ -63,14 +63,11 @@ impl Connection {
 
     fn end_expired_channel(&mut self, context: &mut Context<'_>) -> bool {
         let peer = context.peers.get(&context.key.index);
-        let identity = peer.and_then(|peer| peer.identity.as_ref());
-        let expires_s = identity.and_then(|identity| identity.expires_s);
-        if !expires_s.is_some_and(|expires_s| context.access.is_past(expires_s)) {
+        let Some(text) = peer.and_then(|peer| context.access.end_of_channel(peer)) else {
             return false;
-        }
+        };
         match self.channel().is_some_and(|channel| channel.is_websocket()) {
             true => {
-                let text = "the access token has expired";
                 self.close_socket(CloseCode::PolicyViolation, text, context);
             }
             false => self.phase = Phase::Flushing { lingers: true },

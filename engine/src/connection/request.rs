@@ -138,7 +138,7 @@ impl Connection {
             Ok((Route::Upgrade(_), client)) if !client.is_known() => Disposition::PeerNeeded,
             Ok((Route::Upgrade(handshake), client)) if !context.is_draining => {
                 context.pool.scratch = scratch;
-                self.upgrade(&handshake, client.into_peer(), context);
+                self.upgrade(&handshake, client.into_peer(head.path), context);
                 return None;
             }
             Ok((route, client)) => {

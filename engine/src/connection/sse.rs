@@ -223,7 +223,7 @@ impl Connection {
         let identity = preconditions::identify(context.access, head, of, has_waited)?;
         Ok(KnownPeer {
             identity,
-            ..client.into_peer()
+            ..client.into_peer(head.path)
         })
     }
 }

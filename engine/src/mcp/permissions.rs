@@ -169,7 +169,7 @@ impl Permissions {
     pub(super) fn refuse(&self, denied: Denied, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
         let (refusal, category) = match (denied, &self.policy) {
             (Denied::ScopeMissing(grant), Some(policy)) => {
-                let scopes: Vec<&str> = policy.scope_names(grant).collect();
+                let scopes = policy.challenge_scopes(grant);
                 let category = Category::ScopeMissing {
                     rule: grant.number(),
                     policy: policy.id(),

@@ -3,14 +3,16 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use corelane_control::config::{Limits, ServerFacts};
+use corelane_control::config::{Catalog, Limits, ServerFacts};
 use corelane_control::{Control, ControlError, ControlEvent};
 
 use super::error::{Error, Result};
+use super::public::is_public;
 use super::quotas::QuotaFile;
 use crate::access::AccessBoard;
 use crate::audit::AuditLog;
 use crate::guard::audit::{Event, Record};
+use crate::guard::identity::Method;
 use crate::guard::limit::board::QuotaBoard;
 use crate::mcp::ServerParts;
 use crate::profile::{Auth, Binding, ListenAddress, Profile};
@@ -44,10 +46,12 @@ impl ServerAccess {
             return Ok(None);
         };
         let facts = ServerFacts {
-            endpoint_paths: profile.server.endpoint.as_slice().to_vec(),
-            loopback_origin: loopback_origin(addresses),
-            has_client_certificates: !profile.tls.client_ca_files.is_empty(),
-            limits: Limits::from(&profile.auth),
+            catalog: Some(Catalog {
+                entries: Arc::clone(&parts.plan) as _,
+                // Entries of upstreams are not there yet.
+                is_open: parts.upstreams.is_some(),
+            }),
+            ..facts(profile, addresses)
         };
         let board = Arc::new(AccessBoard::default());
         let (of_thread, woken) = (Arc::clone(&board), shards.to_vec());
@@ -62,22 +66,6 @@ impl ServerAccess {
             event => record(&event, log.as_ref()),
         })?;
         board.set_issuers(control.issuers());
-        let findings = board.present().policy.findings(&*parts.plan);
-        // Entries of upstreams are not there yet.
-        let is_open = parts.upstreams.is_some();
-        let (warnings, faults): (Vec<_>, Vec<_>) = findings
-            .into_iter()
-            .partition(|finding| finding.is_warning || is_open);
-        for finding in warnings {
-            tracing::warn!(file = %path.display(), "{finding}");
-        }
-        if !faults.is_empty() {
-            let faults: Vec<String> = faults
-                .iter()
-                .map(|fault| format!("{}: {fault}", path.display()))
-                .collect();
-            return Err(Error::Access(faults.join("\n")));
-        }
         let limits = Arc::clone(&board.present().limits);
         let quota_file = limits.quota.as_ref().and_then(|quota| quota.file.as_ref());
         let interval = Duration::from_millis(profile.limits.quota_write_interval_ms);
@@ -112,6 +100,35 @@ impl Reload {
         if let Some(control) = self.0.upgrade() {
             control.reload();
         }
+    }
+}
+
+/// The properties of a server with this profile that its access file depends on, without its
+/// catalog.
+impl From<&Profile> for ServerFacts {
+    fn from(profile: &Profile) -> ServerFacts {
+        facts(profile, &profile.server.listen)
+    }
+}
+
+fn facts(profile: &Profile, addresses: &[ListenAddress]) -> ServerFacts {
+    let has_header = profile.server.principal_header.is_some();
+    let has_certificates = !profile.tls.client_ca_files.is_empty();
+    let has_unix = addresses.iter().any(|it| it.socket_addr().is_none());
+    let methods = [
+        (Method::ProxyHeader, has_header),
+        (Method::Certificate, has_certificates),
+        (Method::UnixPeer, has_unix && profile.unix.user_is_principal),
+    ];
+    let methods = methods.into_iter().filter(|(_, is_used)| *is_used);
+    ServerFacts {
+        endpoint_paths: profile.server.endpoint.as_slice().to_vec(),
+        loopback_origin: loopback_origin(addresses),
+        has_client_certificates: has_certificates,
+        has_public_header: has_header && addresses.iter().any(is_public),
+        methods: methods.map(|(method, _)| method).collect(),
+        catalog: None,
+        limits: Limits::from(&profile.auth),
     }
 }
 

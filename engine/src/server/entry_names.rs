@@ -1,7 +1,8 @@
 //! The names of a server's entries before it starts, to check a policy against them.
 
 use super::Server;
-use crate::guard::policy::{Entries, EntryKind};
+use crate::catalog::arguments::arguments_of;
+use crate::guard::policy::{ArgumentSchema, Entries, EntryKind};
 
 /// The entries that were added one by one, without the files of directories.
 impl Entries for Server {
@@ -21,5 +22,9 @@ impl Entries for Server {
             EntryKind::Template => self.entries.templates[place].uri_template(),
             EntryKind::Prompt => self.entries.prompts[place].name(),
         }
+    }
+
+    fn arguments(&self, place: usize) -> Option<Vec<ArgumentSchema>> {
+        arguments_of(self.entries.tools[place].schema()?)
     }
 }

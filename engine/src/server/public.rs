@@ -27,7 +27,7 @@ pub(super) fn check(profile: &Profile) -> Result<()> {
 }
 
 /// Whether other hosts reach an address.
-fn is_public(address: &ListenAddress) -> bool {
+pub(super) fn is_public(address: &ListenAddress) -> bool {
     let socket = address.socket_addr();
     socket.is_some_and(|socket| !socket.ip().to_canonical().is_loopback())
 }

@@ -68,6 +68,7 @@ impl Shard {
             }
             _ => KnownPeer {
                 address,
+                is_unix: source.is_unix(),
                 ..KnownPeer::anonymous(holder)
             },
         };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use corelane::Profile;
-use corelane_control::config::Config;
+use corelane_control::config::{Config, ServerFacts};
 use corelane_control::probe::{ProbedIssuer, probe};
 
 use super::finding::{Fault, Outcome, Probe, counted};
@@ -30,7 +30,7 @@ const CLOCKS: Probe = Probe {
 
 /// The outcomes of the probes of the access file at `path`.
 pub(super) fn examine(path: &Path, profile: &Profile) -> Vec<Outcome> {
-    let config = access_file::read(path, &access_file::facts(profile));
+    let config = access_file::read(path, &ServerFacts::from(profile));
     let config = match config {
         Ok(config) => config,
         Err(error) => {

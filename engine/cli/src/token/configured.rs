@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use corelane::Profile;
+use corelane_control::config::ServerFacts;
 use corelane_control::probe::{self, ProbedIssuer};
 use corelane_guard::api_key;
 use corelane_guard::token::fault::TokenFault;
@@ -26,7 +27,7 @@ pub(super) fn verify(
         Some(path) => Profile::from_file(path)?,
         None => Profile::default(),
     };
-    let facts = access_file::facts(&profile);
+    let facts = ServerFacts::from(&profile);
     let config = access_file::read(path, &facts)?;
     let probed = probe::probe(&config)?;
     let mut text = String::new();

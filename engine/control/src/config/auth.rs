@@ -33,11 +33,11 @@ impl Reader<'_> {
     ) -> (Arc<[EndpointAccess]>, Vec<Resource>) {
         let texts = self.endpoint_texts(&auth.endpoint);
         let initial = self.offered_scopes(auth.scopes_initial.as_ref());
+        let required = self.required_scopes(auth.scopes_required.as_ref());
         let supported = match &auth.scopes_supported {
-            None => initial.clone(),
+            None => joined(&initial, &required),
             supported => self.offered_scopes(supported.as_ref()),
         };
-        let required = self.required_scopes(auth.scopes_required.as_ref());
         let allowed = self.allowed_roles(auth.roles_allowed.as_ref(), policy);
         self.texts(auth);
         let publication = Publication {
@@ -73,7 +73,8 @@ impl Reader<'_> {
             let url = uri.as_ref().filter(|_| metadata.is_some());
             let url = url.map(CanonicalUri::metadata_url);
             // Faults of the scopes were found before; the URL has no quotes.
-            let challenge = Challenge::new(url.as_deref(), &initial).unwrap_or_default();
+            let scopes = joined(&initial, &required);
+            let challenge = Challenge::new(url.as_deref(), &scopes).unwrap_or_default();
             resources.extend(uri.and_then(|uri| Resource::new(uri.as_str()).ok()));
             endpoints.push(EndpointAccess {
                 path: path.as_str().into(),
@@ -180,4 +181,15 @@ impl Reader<'_> {
         }
         Some(uri)
     }
+}
+
+/// The scopes of two lists, each once.
+fn joined<'t>(initial: &[&'t str], required: &[&'t str]) -> Vec<&'t str> {
+    let mut scopes = initial.to_vec();
+    for scope in required {
+        if !scopes.contains(scope) {
+            scopes.push(scope);
+        }
+    }
+    scopes
 }

@@ -50,6 +50,9 @@ pub enum Fault {
     /// The file is too long.
     #[error("the file has more than {CONFIG_BYTES_MAX} bytes: use an issuer for so many keys")]
     TooLong,
+    /// Others can write the file.
+    #[error("every user of this host can write the file: run chmod o-w {}", .0.display())]
+    Writable(PathBuf),
     /// The text is not UTF-8.
     #[error("the file is not UTF-8: save it in that encoding")]
     NotUtf8,
@@ -114,6 +117,13 @@ pub enum Fault {
     /// Unusable addresses.
     #[error(transparent)]
     Addresses(#[from] NetworkError),
+    /// Every client could name itself.
+    #[error(
+        "other hosts reach a listener, and principal_header of the profile names principals, so \
+         any of them could name itself: write trusted_proxies = [\"10.0.0.5\"] in [auth], the \
+         addresses of the proxies, or remove principal_header"
+    )]
+    NoTrustedProxies,
     /// No such endpoint.
     #[error("there is no endpoint {path:?}: use one of {endpoints}, or add it to the profile")]
     EndpointUnknown {
@@ -232,6 +242,9 @@ pub enum IssuerFault {
         /// The system's error.
         error: std::io::Error,
     },
+    /// Others can write a file.
+    #[error("every user of this host can write the file: run chmod o-w {}", .0.display())]
+    Writable(PathBuf),
     /// An unusable key set.
     #[error("{}: {error}: save the JWK set of the issuer in it", path.display())]
     KeySet {

@@ -224,7 +224,7 @@ impl Reader<'_> {
 
     fn key_set(&mut self, place: &Spanned<String>) -> Option<Arc<IssuerKeys>> {
         let path = self.base.join(place.get_ref());
-        let found = match self.file(&path, KEY_SET_BYTES_MAX) {
+        let found = match self.file(place, &path) {
             Err(error) => Err(IssuerFault::File { path, error }),
             Ok(text) => {
                 IssuerKeys::from_jwks(&text).map_err(|error| IssuerFault::KeySet { path, error })
@@ -236,10 +236,15 @@ impl Reader<'_> {
             .ok()
     }
 
-    fn file(&mut self, path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    /// The bytes of a file that the configuration names at `place`.
+    fn file(&mut self, place: &Spanned<String>, path: &Path) -> io::Result<Vec<u8>> {
         self.files.push(path.to_owned());
         // One byte more, so that a longer file is refused for its length.
-        read_regular(path, bytes_max)
+        let contents = read_regular(path, KEY_SET_BYTES_MAX)?;
+        if contents.is_writable_by_all {
+            self.find_in(place, IssuerFault::Writable(path.to_owned()));
+        }
+        Ok(contents.bytes)
     }
 
     fn secret(&mut self, place: &Spanned<String>) -> Option<Secret> {
@@ -286,7 +291,7 @@ impl Reader<'_> {
         let mut authorities = Vec::new();
         for place in places {
             let path = self.base.join(place.get_ref());
-            let found = self.certificates(&path);
+            let found = self.certificates(place, &path);
             match found {
                 Ok(text) => authorities.push(text.into()),
                 Err(reason) => self.find_in(place, IssuerFault::Certificates { path, reason }),
@@ -295,8 +300,8 @@ impl Reader<'_> {
         authorities
     }
 
-    fn certificates(&mut self, path: &Path) -> Result<Vec<u8>, String> {
-        let text = self.file(path, KEY_SET_BYTES_MAX);
+    fn certificates(&mut self, place: &Spanned<String>, path: &Path) -> Result<Vec<u8>, String> {
+        let text = self.file(place, path);
         let text = text.map_err(|error| error.to_string())?;
         match reqwest::Certificate::from_pem_bundle(&text) {
             Ok(all) if all.is_empty() => Err("no certificate is in it".to_owned()),

@@ -8,6 +8,7 @@ use corelane_guard::finding::line_of;
 use corelane_guard::limit;
 use corelane_guard::network::Networks;
 use corelane_guard::policy::{self, Policy, PolicyError};
+use corelane_guard::proxies::TrustedProxies;
 use corelane_guard::refusal::Challenge;
 use serde::Deserialize;
 use toml::Spanned;
@@ -70,9 +71,12 @@ impl<'a> Reader<'a> {
             self.findings.extend(findings);
             limit::file::Limits::default()
         });
+        let auth = auth.unwrap_or_default();
+        let warnings = self.rules(&policy, &auth);
         let config = Config {
             client_limits: Arc::new(client_limits.in_folder(self.base)),
-            ..self.auth(auth.unwrap_or_default(), policy)
+            warnings,
+            ..self.auth(auth, policy)
         };
         if self.findings.is_empty() {
             return Ok(config);
@@ -112,8 +116,7 @@ impl<'a> Reader<'a> {
         let denied = self.denied(&auth.revoked, &issuers);
         let api_keys = self.api_keys(&auth.api_key);
         let authorities = self.authorities(&auth.ca_files);
-        let trusted_proxies = auth.trusted_proxies.as_ref();
-        let trusted_proxies = trusted_proxies.and_then(|it| self.networks("trusted_proxies", it));
+        let trusted_proxies = self.trusted_proxies(auth.trusted_proxies.as_ref());
         let (endpoints, resources) = self.endpoints(&auth, &policy, &issuers);
         Config {
             requires_credential: auth.mode == ModeText::Required,
@@ -126,7 +129,51 @@ impl<'a> Reader<'a> {
             trusted_proxies,
             client_limits: Arc::default(),
             authorities,
+            warnings: Vec::new(),
         }
+    }
+
+    /// The proxies that may name principals; without a list, those of this host.
+    fn trusted_proxies(&mut self, list: Option<&Spanned<Vec<String>>>) -> TrustedProxies {
+        const KEY: &str = "trusted_proxies";
+        let Some(list) = list else {
+            if self.server.has_public_header {
+                self.find(0..0, Fault::NoTrustedProxies);
+            }
+            return TrustedProxies::default();
+        };
+        self.check_count(list.span(), "networks", list.get_ref().len(), NETWORKS_MAX);
+        let proxies = TrustedProxies::new(KEY, list.get_ref());
+        proxies.unwrap_or_else(|fault| {
+            self.find(list.span(), fault);
+            TrustedProxies::default()
+        })
+    }
+
+    /// Compares the rules with the catalog, and finds those that hold for other identities than
+    /// their author means. Returns the warnings.
+    fn rules(&mut self, policy: &Policy, auth: &AuthText) -> Vec<policy::Finding> {
+        let has_keys = !auth.api_key.is_empty();
+        let ways = auth.issuer.len() + self.server.methods.len() + usize::from(has_keys);
+        if ways > 1 {
+            let findings = policy.subjects_of_any_method().map(|(line, name)| {
+                let fault = policy::Fault::SubjectsOfAnyMethod(name.to_owned()).into();
+                Finding { line, fault }
+            });
+            self.findings.extend(findings);
+        }
+        let Some(catalog) = &self.server.catalog else {
+            return Vec::new();
+        };
+        let findings = policy.findings(&*catalog.entries).into_iter();
+        let (warnings, faults): (Vec<_>, Vec<_>) =
+            findings.partition(|finding| finding.is_warning || catalog.is_open);
+        self.findings
+            .extend(faults.into_iter().map(|finding| Finding {
+                line: finding.line,
+                fault: finding.fault.into(),
+            }));
+        warnings
     }
 
     fn refuse_unused(&mut self, auth: &AuthText) {

@@ -1,14 +1,16 @@
 //! The values of a checked configuration.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use corelane_guard::access::EndpointAccess;
 use corelane_guard::api_key::{API_KEYS_MAX, ApiKeys};
 use corelane_guard::credential::TOKEN_BYTES_MAX;
+use corelane_guard::identity::Method;
 use corelane_guard::limit;
-use corelane_guard::network::Networks;
-use corelane_guard::policy::Policy;
+use corelane_guard::policy::{self, Entries, Policy};
+use corelane_guard::proxies::TrustedProxies;
 use corelane_guard::token::claims::Resource;
 use corelane_guard::token::keys::IssuerKeys;
 use corelane_guard::token::verify::{DenyList, Issuer, Verifier};
@@ -31,8 +33,32 @@ pub struct ServerFacts {
     pub loopback_origin: Option<String>,
     /// Whether connections may have client certificates, which tokens can be bound to.
     pub has_client_certificates: bool,
+    /// Whether other hosts reach a listener, and a header may name the principals of its requests.
+    pub has_public_header: bool,
+    /// How connections and proxies name principals, besides the tokens of the configuration.
+    pub methods: Vec<Method>,
+    /// The catalog that the rules are compared with, if it is known.
+    pub catalog: Option<Catalog>,
     /// The bounds.
     pub limits: Limits,
+}
+
+/// The entries of a server that the rules of its configuration are compared with.
+#[derive(Clone)]
+pub struct Catalog {
+    /// The entries.
+    pub entries: Arc<dyn Entries + Send + Sync>,
+    /// Whether entries come later, such as those of upstreams: rules without an entry only warn.
+    pub is_open: bool,
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_open = self.is_open;
+        out.debug_struct("Catalog")
+            .field("is_open", &is_open)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Sizes, times and rates of the profile.
@@ -82,12 +108,14 @@ pub struct Config {
     pub api_keys: Arc<ApiKeys>,
     /// The revoked tokens and subjects.
     pub denied: Arc<DenyList>,
-    /// The peers from which a header may name the principal; None if every peer may.
-    pub trusted_proxies: Option<Networks>,
+    /// The peers from which a header may name the principal.
+    pub trusted_proxies: TrustedProxies,
     /// How much each client may do.
     pub client_limits: Arc<limit::file::Limits>,
     /// Certificates in PEM of authorities that issuers have, besides those of the system.
     pub authorities: Vec<Box<[u8]>>,
+    /// Rules that have no effect as yet. The configuration is in use all the same.
+    pub warnings: Vec<policy::Finding>,
 }
 
 /// An issuer and the source of its keys.

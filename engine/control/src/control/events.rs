@@ -133,7 +133,13 @@ impl Events {
 
     fn handle(&mut self, message: Message, looks: &mut Looks) {
         match message {
-            Message::Reload => self.reload(looks),
+            Message::Reload => {
+                self.reload(looks);
+                let now_ms = self.shared.now_ms();
+                for issuer in &mut self.issuers {
+                    issuer.hasten(now_ms);
+                }
+            }
             Message::Request(IssuerRequest::Key { issuer, kid }) => self.request_key(&issuer, kid),
             Message::Request(IssuerRequest::Introspect {
                 issuer,
@@ -294,6 +300,9 @@ impl Events {
 
     /// Makes the states of the issuers of a new configuration. Keys that were fetched stay.
     fn take_configuration(&mut self) {
+        for warning in &self.config.warnings {
+            tracing::warn!(file = %self.files.path.display(), "{warning}");
+        }
         let now_ms = self.shared.now_ms();
         let mut old = std::mem::take(&mut self.issuers);
         for config in &self.config.issuers {

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use corelane_control::config::{Config, KeySource, ServerFacts};
+use corelane_guard::peer::KnownPeer;
 use corelane_guard::refusal::Refusal;
 use corelane_guard::token::jws::Algorithm;
 use corelane_guard::token::verify::{TokenKind, TypeProfile};
@@ -68,8 +69,12 @@ tools = ["*"]
 fn each_key_has_its_value() {
     let config = config(WHOLE, &server(&["/mcp"]));
     assert!(config.requires_credential);
-    let proxies = config.trusted_proxies.expect("proxies");
-    assert!(proxies.contain("10.1.2.3".parse().expect("an address")));
+    let peer = |text: &str| KnownPeer {
+        address: text.parse().ok(),
+        ..KnownPeer::default()
+    };
+    assert!(config.trusted_proxies.contain(Some(&peer("10.1.2.3"))));
+    assert!(!config.trusted_proxies.contain(Some(&peer("127.0.0.1"))));
     let [corp, old, partner] = &config.issuers[..] else {
         panic!("{:?}", config.issuers);
     };

@@ -15,10 +15,21 @@ pub enum Argument<'a> {
     Other,
 }
 
+/// An argument of a tool, as its input schema describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArgumentSchema {
+    /// The name.
+    pub name: String,
+    /// The types of JSON Schema that its values have; any type if there is none.
+    pub types: Vec<String>,
+}
+
 /// A condition on one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
-    name: String,
+    /// The line of the list in which it stands.
+    pub(super) line: usize,
+    pub(super) name: String,
     test: Test,
 }
 
@@ -31,7 +42,7 @@ enum Test {
 
 impl Condition {
     /// None if the text has no test or several.
-    pub(super) fn new(text: ConditionText) -> Option<Condition> {
+    pub(super) fn new(line: usize, text: ConditionText) -> Option<Condition> {
         let is_range = text.min.is_some() || text.max.is_some();
         let test = match (text.equals, text.one_of, text.prefix, is_range) {
             (Some(value), None, None, false) => Test::OneOf(vec![value]),
@@ -44,7 +55,23 @@ impl Condition {
             _ => return None,
         };
         let name = text.name;
-        Some(Condition { name, test })
+        Some(Condition { line, name, test })
+    }
+
+    /// The types of JSON Schema with a value for which it can hold.
+    pub(super) fn types(&self) -> Vec<&'static str> {
+        let of_value = |value: &Value| -> &[&str] {
+            match value {
+                Value::Boolean(_) => &["boolean"],
+                Value::Integer(_) => &["integer", "number"],
+                Value::Text(_) => &["string"],
+            }
+        };
+        match &self.test {
+            Test::Prefix(_) => vec!["string"],
+            Test::Range(..) => vec!["integer", "number"],
+            Test::OneOf(values) => values.iter().flat_map(of_value).copied().collect(),
+        }
     }
 
     /// Whether the member that `read` gives holds. An absent one does not. `is_deny`: a member of

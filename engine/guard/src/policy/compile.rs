@@ -384,7 +384,7 @@ impl Compiler<'_> {
         }
         let conditions = texts.into_iter().filter_map(|text| {
             let name = text.name.clone();
-            let condition = Condition::new(text);
+            let condition = Condition::new(line, text);
             if condition.is_none() {
                 self.find(line, Fault::Condition(name));
             }

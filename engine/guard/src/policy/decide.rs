@@ -135,6 +135,19 @@ impl Policy {
         scopes.map(|scope| self.scopes.names[*scope].as_str())
     }
 
+    /// The scopes for a challenge about a grant: its own, and those by which its role is had.
+    /// Clients request the scopes of a challenge alone, and would lose the role otherwise (MCP
+    /// 2026-07-28 basic/authorization, "Scope Challenge Handling").
+    pub fn challenge_scopes(&self, grant: GrantId) -> Vec<&str> {
+        let rule = &self.grants[grant.0];
+        let of_role = &self.roles[rule.role].scopes;
+        let names = self.scopes.names.iter().enumerate();
+        let of_role =
+            names.filter(|(place, _)| of_role.contains(*place) && !rule.scopes.contains(*place));
+        let of_role = of_role.map(|(_, name)| name.as_str());
+        of_role.chain(self.scope_names(grant)).collect()
+    }
+
     pub(super) fn decide_target(
         &self,
         class: &Class,

@@ -110,6 +110,12 @@ pub enum Fault {
         /// The aliases of the issuers.
         known: String,
     },
+    /// Several ways of being known may give one subject to two principals.
+    #[error(
+        "role {0:?} is that of its subjects by any method, and there are several, which may give \
+         one subject to different people: write methods or issuers, such as methods = [\"api_key\"]"
+    )]
+    SubjectsOfAnyMethod(String),
     /// A scope that no token can have.
     #[error(
         "{0:?} is no scope: write printable ASCII without spaces, quotes and backslashes \
@@ -177,6 +183,30 @@ pub enum Fault {
          unmatched = \"warn\" in [policy] for entries that come later"
     )]
     Unmatched(String),
+    /// A condition on an argument that no tool of the rule has.
+    #[error(
+        "no tool of this rule has an argument {name:?}, so the condition never holds: use one of \
+         {known}"
+    )]
+    ArgumentUnknown {
+        /// The name.
+        name: String,
+        /// The arguments that there are, the nearest names first.
+        known: String,
+    },
+    /// A condition on an argument of another type.
+    #[error(
+        "argument {name:?} has the type {types}, and the condition is about {expected}, so it \
+         never holds: compare it with a value of its type"
+    )]
+    ArgumentType {
+        /// The name.
+        name: String,
+        /// The types of its values.
+        types: String,
+        /// The types of the condition.
+        expected: String,
+    },
     /// A grant without an effect.
     #[error(
         "every entry of this grant is denied at line {0}: remove the grant, or narrow the deny"

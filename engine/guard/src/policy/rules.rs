@@ -198,6 +198,16 @@ impl Policy {
         self.roles.iter().position(|role| role.name == name)
     }
 
+    /// The roles that are had for a subject alone, by line and name: whoever has the subject has
+    /// the role, at any issuer and by any method.
+    pub fn subjects_of_any_method(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_bare = |role: &&Role| {
+            role.subjects.is_some() && role.methods.is_none() && role.issuers.is_none()
+        };
+        let roles = self.roles.iter().filter(is_bare);
+        roles.map(|role| (role.line, role.name.as_str()))
+    }
+
     /// Whether lists have the entries that an identity could use with more scopes.
     pub fn lists_acquirable(&self) -> bool {
         self.lists_acquirable

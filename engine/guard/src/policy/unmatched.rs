@@ -1,5 +1,7 @@
 //! Compares the rules with a catalog: patterns without an entry, and grants without an effect.
 
+mod conditions;
+
 use super::decide::Target;
 use super::fault::{Fault, Finding};
 use super::pattern::NormalUri;
@@ -17,7 +19,7 @@ struct Targets<'a> {
 impl Policy {
     /// The rules that have no effect for a catalog. All are faults, or warnings if the policy says
     /// so of patterns without an entry.
-    pub fn findings(&self, entries: &impl Entries) -> Vec<Finding> {
+    pub fn findings(&self, entries: &(impl Entries + ?Sized)) -> Vec<Finding> {
         let targets = Targets::of(entries);
         let mut findings = Vec::new();
         for rule in self.grants.iter().chain(&self.denies) {
@@ -25,6 +27,14 @@ impl Policy {
             findings.extend(unmatched.map(|(line, text)| Finding {
                 line,
                 fault: Fault::Unmatched(text.to_owned()),
+                is_warning: self.warns_of_unmatched,
+            }));
+        }
+        for rule in self.grants.iter().chain(&self.denies) {
+            let faults = conditions::faults(rule, entries).into_iter();
+            findings.extend(faults.map(|(line, fault)| Finding {
+                line,
+                fault,
                 is_warning: self.warns_of_unmatched,
             }));
         }
@@ -45,7 +55,7 @@ impl Policy {
 }
 
 impl<'a> Targets<'a> {
-    fn of(entries: &'a impl Entries) -> Targets<'a> {
+    fn of(entries: &'a (impl Entries + ?Sized)) -> Targets<'a> {
         let names = |kind| (0..entries.count(kind)).map(move |at| entries.name(kind, at));
         Targets {
             tools: names(EntryKind::Tool).collect(),

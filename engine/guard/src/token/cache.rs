@@ -111,7 +111,7 @@ impl TokenCache {
 
     /// Keeps a token that was verified now. API keys are not kept: a check of one is as fast.
     pub fn insert(&mut self, digest: TokenDigest, verified: Verified, now_s: u64) {
-        if verified.proof != Proof::ApiKey {
+        if !matches!(verified.proof, Proof::ApiKey(_)) {
             let until_s = verified
                 .until_s
                 .min(now_s.saturating_add(self.limits.ttl_s));

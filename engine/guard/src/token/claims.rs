@@ -4,6 +4,7 @@
 
 use super::fault::TokenFault;
 use super::json::{Bounds, Json};
+use crate::bits::Bits256;
 use crate::identity::Claim;
 
 /// Longest subject, in bytes.
@@ -91,21 +92,29 @@ impl Claims {
     }
 
     /// V7: one of the audiences is one of these resources, or one of the others byte by byte.
+    /// Returns the places of those resources; None of another audience, which is that of all.
     pub(super) fn check_audience(
         &self,
         resources: &[Resource],
         extra: &[Box<str>],
-    ) -> Result<(), TokenFault> {
+    ) -> Result<Option<Bits256>, TokenFault> {
         let names = self
             .0
             .member("aud")
-            .and_then(|aud| texts(aud, AUDIENCES_MAX));
-        let is_here = |name: &&str| {
-            normal_form(name).is_some_and(|name| resources.iter().any(|it| it.0 == name))
-                || extra.iter().any(|other| **other == **name)
-        };
-        let found = names.is_some_and(|names| names.iter().any(is_here));
-        found.then_some(()).ok_or(TokenFault::Audience)
+            .and_then(|aud| texts(aud, AUDIENCES_MAX))
+            .ok_or(TokenFault::Audience)?;
+        if names
+            .iter()
+            .any(|name| extra.iter().any(|it| **it == **name))
+        {
+            return Ok(None);
+        }
+        let names: Vec<String> = names.into_iter().filter_map(normal_form).collect();
+        let resources = resources.iter().take(Bits256::END).enumerate();
+        let named = resources.filter(|(_, resource)| names.contains(&resource.0));
+        let places: Bits256 = named.map(|(place, _)| place).collect();
+        let is_here = places != Bits256::default();
+        is_here.then_some(Some(places)).ok_or(TokenFault::Audience)
     }
 
     /// V8: when the token expires.

@@ -42,9 +42,10 @@ impl Verifier {
         if claims.has("iss") && claims.issuer()? != &*issuer.issuer {
             return Err(TokenFault::Issuer);
         }
-        if audience_required || claims.has("aud") {
-            claims.check_audience(&self.resources, &issuer.audiences_extra)?;
-        }
+        let endpoints = match audience_required || claims.has("aud") {
+            true => claims.check_audience(&self.resources, &issuer.audiences_extra)?,
+            false => None,
+        };
         let leeway_s = issuer.leeway_s.min(LEEWAY_S_MAX);
         let expires_s = match claims.has("exp") {
             true => Some(claims.check_expiry(now_s, leeway_s)?),
@@ -54,6 +55,7 @@ impl Verifier {
         let subject = subject(&claims)?;
         let identity = Identity {
             expires_s,
+            endpoints,
             ..self.identity(issuer, Method::Introspected, &subject, &claims)?
         };
         let expires_s = expires_s.map_or(u64::MAX, |end_s| end_s.saturating_add(leeway_s));
@@ -66,7 +68,7 @@ impl Verifier {
         };
         match self.has_revoked(&verified) {
             true => Err(TokenFault::Revoked),
-            false => Ok(verified),
+            false => Ok(verified.remembered()),
         }
     }
 }

@@ -117,7 +117,7 @@ impl DenyList {
         has_space
     }
 
-    fn has(&self, entry: &[u8; 32]) -> bool {
+    pub(super) fn has(&self, entry: &[u8; 32]) -> bool {
         !self.0.is_empty() && self.0.contains(entry)
     }
 }
@@ -155,13 +155,13 @@ pub struct Verified {
 
 /// The proof of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(crate) enum Proof {
     /// A signature by the key with this fingerprint.
     Signature([u8; 32]),
     /// The answer of the issuer.
     Introspection,
-    /// An API key. It is never cached.
-    ApiKey,
+    /// The API key with this SHA-256. It is never cached.
+    ApiKey([u8; 32]),
 }
 
 /// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration,
@@ -171,9 +171,9 @@ pub struct Verifier {
     pub(super) resources: Vec<Resource>,
     /// Without keys until they are loaded, and after they are too old.
     pub(super) issuers: Vec<(Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
-    api_keys: Arc<ApiKeys>,
+    pub(super) api_keys: Arc<ApiKeys>,
     policy: Arc<Policy>,
-    denied: Arc<DenyList>,
+    pub(super) denied: Arc<DenyList>,
     token_bytes_max: usize,
 }
 
@@ -325,13 +325,14 @@ impl Verifier {
         key: [u8; 32],
         circumstances: &Circumstances<'_>,
     ) -> Result<Verified, TokenFault> {
-        claims.check_audience(&self.resources, &issuer.audiences_extra)?;
+        let endpoints = claims.check_audience(&self.resources, &issuer.audiences_extra)?;
         check_type(issuer.profile, jws.typ.as_deref(), claims)?;
         let (now_s, leeway_s) = (circumstances.now_s, issuer.leeway_s.min(LEEWAY_S_MAX));
         let expires_s = claims.check_expiry(now_s, leeway_s)?;
         claims.check_start(now_s, leeway_s, issuer.token_age_max_s)?;
         let identity = Identity {
             expires_s: Some(expires_s),
+            endpoints,
             ..self.identity(issuer, Method::Jwt, claims.subject()?, claims)?
         };
         let verified = Verified {
@@ -346,7 +347,7 @@ impl Verifier {
         }
         match self.has_revoked(&verified) {
             true => Err(TokenFault::Revoked),
-            false => Ok(verified),
+            false => Ok(verified.remembered()),
         }
     }
 
@@ -405,36 +406,15 @@ impl Verifier {
             identity: Arc::new(identity.under(&self.policy)),
             until_s: key.expires_s.unwrap_or(u64::MAX),
             certificate: None,
-            proof: Proof::ApiKey,
+            proof: Proof::ApiKey(key.sha256),
             revocations: [None, None],
-        })
+        }
+        .remembered())
     }
 
     /// Whether the address of the client decides about a token.
     pub fn has_addresses(&self) -> bool {
         self.api_keys.have_addresses()
-    }
-
-    pub(super) fn has_revoked(&self, verified: &Verified) -> bool {
-        verified
-            .revocations
-            .iter()
-            .flatten()
-            .any(|entry| self.denied.has(entry))
-    }
-
-    /// Whether a token that an earlier verifier with the same issuers accepted is accepted by this
-    /// one, as far as keys and the deny list matter.
-    pub(super) fn still_accepts(&self, verified: &Verified) -> bool {
-        let has = |(issuer, keys): &(Arc<Issuer>, Option<Arc<IssuerKeys>>)| {
-            let proves = match &verified.proof {
-                Proof::Signature(key) => keys.as_ref().is_some_and(|keys| keys.has(key)),
-                Proof::Introspection => issuer.kind != TokenKind::Signed,
-                Proof::ApiKey => false,
-            };
-            proves && *issuer.alias == *verified.identity.issuer
-        };
-        self.issuers.iter().any(has) && !self.has_revoked(verified)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::limits::HttpLimits;
 use serde_json::json;
 
 use super::response::Response;
-use super::test_connection::{TestConnection, call, post, text_of};
+use super::test_connection::{KEY, TestConnection, call, post, text_of};
 use super::websocket::handshake;
 use crate::access::{AccessBoard, AccessControl, TokenLimits, Tokens};
 use crate::connection::http::{Connection, Phase};
@@ -13,11 +15,14 @@ use crate::guard::access::{
     Access, EndpointAccess, IssuerRequest, Issuers, Metadata, RequestState,
 };
 use crate::guard::api_key::{self, ApiKey, ApiKeys};
+use crate::guard::holder::Holders;
+use crate::guard::identity::{Identity, Method};
 use crate::guard::network::Networks;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
 use crate::guard::principal::PrincipalHeader;
-use crate::guard::refusal::Challenge;
+use crate::guard::proxies::TrustedProxies;
+use crate::guard::refusal::{Challenge, Refusal};
 use crate::guard::token::verify::Verifier;
 use crate::mcp::tests::test_endpoint::{initialize, request};
 use crate::profile::{Auth, ClientLimits};
@@ -92,7 +97,7 @@ pub(super) fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, Stri
             }),
             ..EndpointAccess::default()
         }]),
-        trusted_proxies: None,
+        trusted_proxies: TrustedProxies::default(),
         limits: Arc::default(),
     };
     change(&mut access);
@@ -104,10 +109,27 @@ pub(super) fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, Stri
     let mut line = TestConnection::new();
     let header = Some(PrincipalHeader::new("x-user"));
     line.access = AccessControl::new(header, Networks::default(), Some(tokens));
+    line.peers.insert(KEY.index, peer_at("127.0.0.1"));
     line.harness.endpoint.handle_policy(policy, 1);
     let limits = line.access.limits().expect("access control is configured");
     line.harness.endpoint.handle_limits(Arc::clone(limits));
     (line, format!("Authorization: Bearer {key}\r\n"))
+}
+
+/// A peer with this address.
+fn peer_at(address: &str) -> KnownPeer {
+    KnownPeer {
+        address: Some(address.parse().expect("an address")),
+        ..KnownPeer::default()
+    }
+}
+
+/// A peer on this host whose requests count for this source.
+pub(super) fn peer_of(source: &str) -> KnownPeer {
+    KnownPeer {
+        holder: Holders::default().of_principal(source),
+        ..peer_at("127.0.0.1")
+    }
 }
 
 #[track_caller]
@@ -288,15 +310,12 @@ fn metadata_is_public_and_nothing_of_it_is_from_the_request() {
 
 #[test]
 fn only_a_trusted_proxy_names_principals() {
-    let networks = Networks::new("trusted_proxies", &["10.0.0.0/8".to_owned()]).expect("valid");
-    let (mut line, key) = guarded(|access| access.trusted_proxies = Some(networks));
+    let proxies = TrustedProxies::new("trusted_proxies", &["10.0.0.0/8".to_owned()]);
+    let proxies = proxies.expect("valid");
+    let (mut line, key) = guarded(|access| access.trusted_proxies = proxies);
     let echo = |headers: &str| call(headers, "echo", json!({"message": "m"}));
     for (address, status) in [("10.1.2.3", 200), ("192.0.2.1", 400)] {
-        let known = KnownPeer {
-            address: Some(address.parse().expect("an address")),
-            ..KnownPeer::default()
-        };
-        line.peers.insert(super::test_connection::KEY.index, known);
+        line.peers.insert(KEY.index, peer_at(address));
         assert_eq!(
             send(&mut line, &echo("X-User: ann\r\n")).status,
             status,
@@ -309,6 +328,75 @@ fn only_a_trusted_proxy_names_principals() {
     line.receive(echo("X-User: ann\r\n").as_bytes());
     assert!(line.take_sent().is_empty());
     assert_eq!(line.effects.postponed.len(), 1);
+}
+
+#[test]
+fn without_a_list_only_peers_on_this_host_name_principals() {
+    let (mut line, _) = guarded(|_| {});
+    let echo = call("X-User: ann\r\n", "echo", json!({"message": "m"}));
+    let unix = KnownPeer {
+        is_unix: true,
+        ..KnownPeer::default()
+    };
+    for (peer, status) in [
+        (peer_at("127.0.0.1"), 200),
+        (peer_at("::1"), 200),
+        (unix, 200),
+        (peer_at("192.0.2.1"), 400),
+        (KnownPeer::default(), 400),
+    ] {
+        line.peers.insert(KEY.index, peer.clone());
+        assert_eq!(send(&mut line, &echo).status, status, "{peer:?}");
+    }
+}
+
+#[test]
+fn another_scheme_is_not_served_as_anonymous() {
+    let (mut line, _) = guarded(|access| access.requires_credential = false);
+    let ping = |headers: &str| post(headers, &initialize("2025-11-25"));
+    assert_eq!(send(&mut line, &ping("")).status, 200);
+    for scheme in ["Basic YTpi", "DPoP a.b.c", "Bearers a"] {
+        let response = send(&mut line, &ping(&format!("Authorization: {scheme}\r\n")));
+        let (status, challenge, _) = parts(&response);
+        let challenge = challenge.expect("a challenge");
+        assert!(
+            status == 401 && challenge.starts_with("Bearer resource_metadata="),
+            "{challenge}"
+        );
+    }
+}
+
+#[test]
+fn a_token_is_for_the_endpoints_of_its_audience() {
+    let identity = |endpoints: Option<&[usize]>| {
+        let mut identity = Identity::new(Method::Jwt, "corp", "ann");
+        identity.endpoints = endpoints.map(|places| places.iter().copied().collect());
+        identity
+    };
+    let (line, _) = guarded(|access| {
+        let endpoint = |path: &str| EndpointAccess {
+            path: path.into(),
+            ..EndpointAccess::default()
+        };
+        access.endpoints = Arc::new([endpoint("/mcp"), endpoint("/admin")]);
+    });
+    let refusal_at = |path: &str, identity: &Identity| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let head = RequestHead::parse(head.as_bytes(), &HttpLimits::DEFAULT).expect("a head");
+        line.access.refusal_at(&head, None, Some(identity))
+    };
+    for (endpoints, path, is_refused) in [
+        (None, "/admin", false),
+        (Some(&[0, 1][..]), "/admin", false),
+        (Some(&[1]), "/admin/", false),
+        (Some(&[1]), "/mcp", true),
+        (Some(&[0]), "/admin", true),
+        (Some(&[0]), "/mcp", false),
+    ] {
+        let refusal = refusal_at(path, &identity(endpoints));
+        let expected = is_refused.then_some(Refusal::InvalidToken);
+        assert_eq!(refusal, expected, "{endpoints:?} {path}");
+    }
 }
 
 /// The texts that the server sent on a stream.
@@ -361,4 +449,30 @@ fn a_websocket_is_closed_a_while_after_the_credential_of_its_handshake() {
         "{closed:?}"
     );
     assert_eq!(line.connection.phase, Phase::Flushing { lingers: true });
+}
+
+#[test]
+fn a_websocket_is_closed_when_its_credential_is_withdrawn() {
+    fn needs_more_scopes(access: &mut Access) {
+        access.endpoints = Arc::new([EndpointAccess {
+            path: "/mcp".into(),
+            scopes: vec!["mcp:write".into()],
+            scope_bits: access.policy.scopes_of(["mcp:write"]),
+            ..EndpointAccess::default()
+        }]);
+    }
+    let without_key = |access: &mut Access| access.verifier = Verifier::new(Arc::default());
+    for (present, start) in [
+        (guarded(|_| {}), b"\x89"),
+        (guarded(without_key), b"\x88"),
+        (guarded(needs_more_scopes), b"\x88"),
+    ] {
+        let (mut line, key) = guarded(|_| {});
+        line.receive(handshake(&key).as_bytes());
+        assert!(sent_text(&mut line).starts_with("HTTP/1.1 101 "));
+        line.access = present.0.access;
+        line.step(Connection::ping);
+        let sent = line.take_sent();
+        assert!(sent.starts_with(start), "{sent:?}");
+    }
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::access::{guarded, send};
+use super::access::{guarded, peer_of, send};
 use super::response::Response;
-use super::test_connection::TestConnection;
+use super::test_connection::{KEY, TestConnection};
 use crate::guard::access::EndpointAccess;
 use crate::guard::api_key::{self, ApiKey, ApiKeys};
-use crate::guard::holder::Holders;
 use crate::guard::limit::file::Limits;
 use crate::guard::token::verify::Verifier;
 use crate::mcp::tests::test_endpoint::{MODERN, claim, request};
@@ -245,7 +244,7 @@ fn line() -> (TestConnection, Keys) {
         access.verifier = Verifier::new(policy).with_api_keys(known);
         access.limits = Arc::new(Limits::parse(LIMITS).expect("valid"));
     });
-    line.peer = Some(Holders::default().of_principal("source"));
+    line.peers.insert(KEY.index, peer_of("source"));
     line.harness.endpoint.update_limits(0);
     let [good, poor] = keys.try_into().expect("two keys");
     (line, Keys { good, poor })

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::access::{guarded, open_session, send};
+use super::access::{guarded, open_session, peer_of, send};
 use super::response::Response;
-use super::test_connection::{TestConnection, call, post};
+use super::test_connection::{KEY, TestConnection, call, post};
 use crate::connection::http::Connection;
 use crate::connection::source::Source;
-use crate::guard::holder::{HolderKey, Holders};
 use crate::guard::limit::file::Limits;
 use crate::mcp::tests::test_endpoint::{MODERN, claim, initialize, request};
 
@@ -93,17 +92,17 @@ fn a_session_has_the_rate_of_its_client_and_pings_are_free() {
 #[test]
 fn anonymous_clients_have_rates_by_source_which_is_looked_up() {
     let (mut line, _) = limited("[limits]\nsource = { rate = \"1/min\", burst = 1 }");
-    let list = |line: &mut TestConnection, peer: Option<HolderKey>| {
-        line.peer = peer;
+    let list = |line: &mut TestConnection| {
         line.receive(call("", "echo", json!({})).as_bytes());
     };
-    list(&mut line, None);
+    line.peers.clear();
+    list(&mut line);
     assert!(line.take_sent().is_empty());
     assert_eq!(line.effects.postponed.len(), 1, "its source is looked up");
     line.connection = Connection::from(Source::default());
     for (source, is_limited) in [("a", false), ("a", true), ("b", false), ("b", true)] {
-        let source = Holders::default().of_principal(source);
-        list(&mut line, Some(source));
+        line.peers.insert(KEY.index, peer_of(source));
+        list(&mut line);
         let answer = line.response();
         assert_eq!(answer.status == 429, is_limited, "{answer:?}");
     }
@@ -135,7 +134,7 @@ fn tools_and_quotas_limit_calls_and_nothing_else() {
 fn a_source_of_bad_credentials_is_blocked_but_for_tokens_known_before() {
     let text = "[limits]\nfailed_credentials = { tries = 3, window_s = 60, block_s = 9 }";
     let (mut line, key) = limited(text);
-    line.peer = Some(Holders::default().of_principal("source"));
+    line.peers.insert(KEY.index, peer_of("source"));
     assert_eq!(send(&mut line, &echo(&key)).status, 200);
     let bad = "Authorization: Bearer a.b.c\r\n";
     for _ in 0..3 {
@@ -150,7 +149,7 @@ fn a_source_of_bad_credentials_is_blocked_but_for_tokens_known_before() {
         200,
         "a right key passes"
     );
-    line.peer = Some(Holders::default().of_principal("other"));
+    line.peers.insert(KEY.index, peer_of("other"));
     assert_eq!(send(&mut line, &echo(bad)).status, 401);
     // The other shards hear of each failure once.
     let mut reported = 0;
@@ -158,7 +157,7 @@ fn a_source_of_bad_credentials_is_blocked_but_for_tokens_known_before() {
         reported += 1;
     }
     assert_eq!(reported, 4);
-    line.peer = Some(Holders::default().of_principal("source"));
+    line.peers.insert(KEY.index, peer_of("source"));
     line.access.begin_turn(9_000, || 1);
     assert_eq!(send(&mut line, &echo(bad)).status, 401, "the block is over");
 }

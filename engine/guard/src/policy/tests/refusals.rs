@@ -331,3 +331,69 @@ fn rules_without_an_effect_on_a_catalog_are_found() {
     let resources = format!("{ROLE}[[grant]]\nrole = \"r\"\nresources = [\"docs://a/**\"]\n");
     assert_eq!(findings(&resources), Vec::<String>::new());
 }
+
+#[test]
+fn conditions_that_hold_for_no_call_are_found() {
+    /// A catalog with the tool `pay`.
+    struct Pay(bool);
+    impl Entries for Pay {
+        fn count(&self, kind: EntryKind) -> usize {
+            usize::from(kind == EntryKind::Tool)
+        }
+
+        fn name(&self, _: EntryKind, _: usize) -> &str {
+            "pay"
+        }
+
+        fn arguments(&self, _: usize) -> Option<Vec<ArgumentSchema>> {
+            let argument = |name: &str, types: &[&str]| ArgumentSchema {
+                name: name.to_owned(),
+                types: types.iter().map(|it| (*it).to_owned()).collect(),
+            };
+            let sum = argument("amount", &["number", "null"]);
+            self.0
+                .then(|| vec![argument("to", &["string"]), sum, argument("any", &[])])
+        }
+    }
+    let findings = |condition: &str, is_known| -> Vec<String> {
+        let text = format!(
+            "{ROLE}[[deny]]\nrole = \"r\"\ntools = [\"*\"]\narguments = [{{ {condition} }}]\n"
+        );
+        let found = Policy::parse(&text).unwrap().findings(&Pay(is_known));
+        found.iter().map(ToString::to_string).collect()
+    };
+    for (condition, expected) in [
+        ("name = \"amount\", min = 5", None),
+        ("name = \"amount\", equals = 5", None),
+        ("name = \"to\", prefix = \"x\"", None),
+        ("name = \"to\", one_of = [\"x\", 1]", None),
+        ("name = \"any\", min = 5", None),
+        (
+            "name = \"amonut\", min = 5",
+            Some("no tool of this rule has an argument \"amonut\""),
+        ),
+        ("name = \"amonut\", min = 5", Some("use one of amount, ")),
+        (
+            "name = \"to\", max = 5",
+            Some("has the type string, and the condition is about integer"),
+        ),
+        (
+            "name = \"amount\", prefix = \"5\"",
+            Some("is about string, so it never holds"),
+        ),
+        ("name = \"to\", equals = true", Some("is about boolean")),
+    ] {
+        let found = findings(condition, true).join("\n");
+        match expected {
+            None => assert_eq!(found, "", "{condition}"),
+            Some(text) => assert!(
+                found.starts_with("line 7: ") && found.contains(text),
+                "{found}"
+            ),
+        }
+        assert!(
+            findings(condition, false).is_empty(),
+            "its schema names no arguments"
+        );
+    }
+}
