@@ -46,12 +46,13 @@ pub(super) fn downgraded(json: &[u8], revision: Revision) -> Option<Vec<u8>> {
         if is_name(name, "content")
             && let Ok(blocks) = serde_json::from_slice(value)
         {
-            let write = |out: &mut Vec<u8>, block| write_block(out, block, revision);
+            let write = |out: &mut Vec<u8>, block: &RawValue| write_block(out, block, revision);
             write_list(object.name("content"), blocks, write);
         } else if is_name(name, "messages")
             && let Ok(messages) = serde_json::from_slice(value)
         {
-            let write = |out: &mut Vec<u8>, message| write_message(out, message, revision);
+            let write =
+                |out: &mut Vec<u8>, message: &RawValue| write_message(out, message, revision);
             write_list(object.name("messages"), messages, write);
         } else if !is_name(name, "structuredContent") {
             object.copy(name, value);
