@@ -22,7 +22,7 @@ struct State {
     news: News,
 }
 
-/// What the control side has not taken yet.
+/// News that the control side has not taken yet.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     /// Upstreams whose resources are other ones.
