@@ -37,7 +37,7 @@ pub enum UpstreamError {
         /// The upstream.
         name: String,
         /// Why not.
-        error: TlsError,
+        error: Box<TlsError>,
     },
     /// Two upstreams have one name.
     #[error("two upstreams are named {name:?}: exposed names and logs need a name of each")]

@@ -153,7 +153,7 @@ fn tls_of(upstream: &Upstream) -> std::result::Result<Option<OutgoingTls>, Upstr
     let tls = OutgoingTls::read(host, &upstream.ca_files);
     tls.map(Some).map_err(|error| UpstreamError::Tls {
         name: upstream.name.to_string(),
-        error,
+        error: Box::new(error),
     })
 }
 

@@ -206,7 +206,7 @@ impl Listener {
             (None, None) => return None,
         };
         self.due = self.has_other_uris().then_some(now);
-        Some(Listen::Request(method, json!({ "uri": uri }).to_string()))
+        Some(Listen::Request(method, json!({ "uri": &*uri }).to_string()))
     }
 }
 
