@@ -37,7 +37,7 @@ pub(crate) use without_tokens::{AccessBoard, TokenLimits, Tokens};
 use crate::audit::AuditPort;
 use crate::guard::forwarded;
 use crate::guard::identity::{Identity, Method};
-use crate::guard::limit::LimitKey;
+use crate::guard::limit::failures::Attempt;
 use crate::guard::limit::file::Limits;
 use crate::guard::network::{ClientAddress, Networks};
 use crate::guard::peer::KnownPeer;
@@ -50,10 +50,6 @@ use crate::profile::ShardProfile;
 /// The names of principals whose identities are kept, of each kind: all are forgotten when there
 /// are more.
 const NAMED_MAX: usize = 4096;
-
-/// How long a stream outlives its credential, in seconds: clients renew a token some time before
-/// it expires, and open the stream again with the new one.
-const STREAM_GRACE_S: u64 = 60;
 
 /// Access control of one shard.
 pub(crate) struct AccessControl {
@@ -364,14 +360,14 @@ impl AccessControl {
     }
 
     /// Counts a credential that failed on another shard.
-    pub(crate) fn record_failure(&mut self, source: LimitKey) {
+    pub(crate) fn record_failure(&mut self, attempt: Attempt) {
         if let Some(tokens) = &mut self.tokens {
-            tokens.record_failure(source);
+            tokens.record_failure(attempt);
         }
     }
 
     /// The next credential that failed here, which the other shards are to count as well.
-    pub(crate) fn poll_failure(&mut self) -> Option<LimitKey> {
+    pub(crate) fn poll_failure(&mut self) -> Option<Attempt> {
         self.tokens.as_mut()?.poll_failure()
     }
 
@@ -390,7 +386,7 @@ impl AccessControl {
     /// Whether a stream that was opened with a credential that expires then must have ended.
     pub(crate) fn is_past(&self, expires_s: u64) -> bool {
         let tokens = self.tokens.as_ref();
-        tokens.is_some_and(|tokens| expires_s.saturating_add(STREAM_GRACE_S) <= tokens.now_s())
+        tokens.is_some_and(|tokens| tokens.is_past(expires_s))
     }
 
     /// Why a channel of this peer must be closed: the credential that opened it has expired or is

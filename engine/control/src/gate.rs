@@ -7,6 +7,8 @@
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use corelane_guard::access::RequestState;
+
 /// How many ids are remembered for one issuer.
 pub const ABSENT_MAX: usize = 1024;
 /// How long an id is remembered, in seconds.
@@ -37,12 +39,16 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Whether a request for a key leads to a fetch or joins one. Without an id it always may: it
-    /// could be any key.
-    pub fn is_open(&self, kid: Option<&str>, now_ms: u64) -> bool {
+    /// Whether a request for a key leads to a fetch or joins one, is refused because a fresh set
+    /// lacked the id, or comes too early. Without an id it could be any key.
+    pub fn state_of(&self, kid: Option<&str>, now_ms: u64) -> RequestState {
         let may_fetch = self.is_fetching.load(Ordering::Relaxed)
             || self.opens_ms.load(Ordering::Relaxed) <= now_ms;
-        may_fetch && !kid.is_some_and(|kid| self.is_absent(kid, now_ms))
+        match kid {
+            Some(kid) if self.is_absent(kid, now_ms) => RequestState::Refused,
+            _ if may_fetch => RequestState::Pending,
+            _ => RequestState::Busy,
+        }
     }
 
     /// Follows the schedule of the issuer.
@@ -75,31 +81,32 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::{ABSENT_MAX, Gate};
+    use corelane_guard::access::RequestState::{Busy, Pending, Refused};
 
     #[test]
     fn a_gate_is_open_while_a_fetch_runs_and_after_its_interval() {
         let gate = Gate::default();
-        assert!(gate.is_open(Some("a"), 0));
+        assert_eq!(gate.state_of(Some("a"), 0), Pending);
         gate.update(true, 30_000);
-        assert!(gate.is_open(Some("a"), 5));
+        assert_eq!(gate.state_of(Some("a"), 5), Pending);
         gate.update(false, 30_000);
-        assert!(!gate.is_open(Some("a"), 29_999));
-        assert!(gate.is_open(Some("a"), 30_000));
+        assert_eq!(gate.state_of(Some("a"), 29_999), Busy);
+        assert_eq!(gate.state_of(Some("a"), 30_000), Pending);
     }
 
     #[test]
     fn absent_ids_are_refused_for_their_time() {
         let gate = Gate::default();
         gate.remember_absent("a", 1_500);
-        for (kid, now_ms, is_open) in [
-            (Some("a"), 1_500, false),
-            (None, 1_500, true),
-            (Some("b"), 1_500, true),
-            (Some(""), 1_500, true),
-            (Some("a"), 300_999, false),
-            (Some("a"), 301_000, true),
+        for (kid, now_ms, state) in [
+            (Some("a"), 1_500, Refused),
+            (None, 1_500, Pending),
+            (Some("b"), 1_500, Pending),
+            (Some(""), 1_500, Pending),
+            (Some("a"), 300_999, Refused),
+            (Some("a"), 301_000, Pending),
         ] {
-            assert_eq!(gate.is_open(kid, now_ms), is_open, "{kid:?} {now_ms}");
+            assert_eq!(gate.state_of(kid, now_ms), state, "{kid:?} {now_ms}");
         }
     }
 
@@ -110,7 +117,7 @@ mod tests {
             gate.remember_absent(&number.to_string(), 0);
         }
         assert_eq!(gate.absent.len(), ABSENT_MAX);
-        let refused = |number: &i32| !gate.is_open(Some(&number.to_string()), 0);
+        let refused = |number: &i32| gate.state_of(Some(&number.to_string()), 0) == Refused;
         let last = (99_000..100_000).filter(refused).count();
         assert!(last > ABSENT_MAX / 3, "{last}");
         // No id that was not remembered is refused: hashes have 32 bits besides their place.

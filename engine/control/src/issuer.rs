@@ -79,6 +79,11 @@ impl IssuerState {
         begins
     }
 
+    /// Whether its keys come from its own server.
+    pub(crate) fn fetches_keys(&self) -> bool {
+        self.schedule.is_some()
+    }
+
     /// Has its keys fetched soon, if they are fetched at all.
     pub(crate) fn hasten(&mut self, now_ms: u64) {
         if let Some(schedule) = &mut self.schedule {

@@ -97,29 +97,33 @@ impl Shared {
         let _ = self.messages.try_send(Message::Reload);
     }
 
-    fn may_fetch(&self, alias: &str, kid: Option<&str>) -> bool {
+    /// The state of a request for a key before it is made.
+    fn state_of(&self, alias: &str, kid: Option<&str>) -> RequestState {
         // The lock is held for a write only while a reload puts a list in place of another. Then
-        // the request is refused as if its fetch had failed: waiting would hold up a shard.
+        // the request comes too early: waiting would hold up a shard.
         let Ok(issuers) = self.issuers.try_read() else {
-            return false;
+            return RequestState::Busy;
         };
         let mut issuers = issuers.iter();
         let found = issuers.find(|issuer| *issuer.alias == *alias);
-        found.is_some_and(|issuer| issuer.gate.is_open(kid, self.now_ms()))
+        found.map_or(RequestState::Refused, |issuer| {
+            issuer.gate.state_of(kid, self.now_ms())
+        })
     }
 }
 
 impl Issuers for Shared {
     fn request(&self, request: IssuerRequest) -> RequestState {
-        if let IssuerRequest::Key { issuer, kid } = &request
-            && !self.may_fetch(issuer, kid.as_deref())
-        {
-            self.counters.key_requests_refused.add_one();
-            return RequestState::Refused;
+        if let IssuerRequest::Key { issuer, kid } = &request {
+            let state = self.state_of(issuer, kid.as_deref());
+            if state != RequestState::Pending {
+                self.counters.key_requests_refused.add_one();
+                return state;
+            }
         }
         match self.messages.try_send(Message::Request(request)) {
             Ok(()) => RequestState::Pending,
-            Err(_) => RequestState::Refused,
+            Err(_) => RequestState::Busy,
         }
     }
 }

@@ -91,8 +91,11 @@ pub enum RequestState {
     /// A snapshot or a reply follows, even if nothing is different: keep the message until then,
     /// or until its time is over.
     Pending,
-    /// The result is known to be negative, or too much was requested: refuse the message.
+    /// The result is known to be negative: refuse the message.
     Refused,
+    /// Too much was requested before: the result may be known later, and the client should try
+    /// again then.
+    Busy,
 }
 
 /// Takes requests of shards to issuers. It never blocks.

@@ -1,12 +1,10 @@
 //! Failed credentials by source, as one shard counts them. All shards count all failures.
 //!
 //! A source is an address behind trusted proxies, the first half of an IPv6 one, or a peer with a
-//! name of its own. A blocked source is refused whatever it sends, but for tokens that were
-//! verified before: one bad client behind an address blocks no other.
+//! name of its own. A blocked source is refused, but for tokens that were verified before, and for
+//! one of its other credentials now and then: one bad client behind an address blocks no other.
 
-use crate::guard::holder::HolderKey;
-use crate::guard::limit::LimitKey;
-use crate::guard::limit::failures::{FailureLimit, Failures};
+use crate::guard::limit::failures::{Attempt, FailureLimit, Failures};
 use crate::guard::refusal::Refusal;
 use crate::guard::token::fault::TokenFault;
 
@@ -19,7 +17,7 @@ const NS_PER_MS: u64 = 1_000_000;
 #[derive(Debug)]
 pub(super) struct FailedCredentials {
     failures: Failures,
-    unreported: Vec<LimitKey>,
+    unreported: Vec<Attempt>,
     now_ms: u64,
 }
 
@@ -46,33 +44,27 @@ impl FailedCredentials {
         self.now_ms = now_ms;
     }
 
-    /// The refusal of a source that is blocked.
-    pub(super) fn refusal_of(&self, source: HolderKey) -> Option<Refusal> {
-        let now_ns = self.now_ms * NS_PER_MS;
-        let blocked_ms = self.failures.blocked_ms(Failures::key(source), now_ns)?;
+    /// The refusal of an attempt, unchecked, because its source is blocked.
+    pub(super) fn refusal_of(&mut self, attempt: Attempt) -> Option<Refusal> {
+        let blocked_ms = self.failures.refuses(attempt, self.now_ms * NS_PER_MS)?;
         let retry_after_s = u32::try_from(blocked_ms.div_ceil(1000)).unwrap_or(u32::MAX);
         Some(Refusal::TooManyFailures { retry_after_s })
     }
 
-    /// Counts a credential of a source that was refused, if the fault is that of a guess.
-    pub(super) fn count(&mut self, source: HolderKey, fault: TokenFault) {
-        if !fault.is_guess() {
-            return;
+    /// Counts an attempt that failed, if the fault is that of a guess.
+    pub(super) fn count(&mut self, attempt: Attempt, fault: TokenFault) {
+        if fault.is_guess() && self.record(attempt) && self.unreported.len() < UNREPORTED_MAX {
+            self.unreported.push(attempt);
         }
-        let source = Failures::key(source);
-        if self.unreported.len() < UNREPORTED_MAX {
-            self.unreported.push(source);
-        }
-        self.record(source);
     }
 
-    /// Counts a failure that another shard saw.
-    pub(super) fn record(&mut self, source: LimitKey) {
-        self.failures.record(source, self.now_ms * NS_PER_MS);
+    /// Records an attempt that failed here or on another shard. Returns whether it counts.
+    pub(super) fn record(&mut self, attempt: Attempt) -> bool {
+        self.failures.record(attempt, self.now_ms * NS_PER_MS)
     }
 
-    /// The next failure that the other shards have not seen.
-    pub(super) fn poll(&mut self) -> Option<LimitKey> {
+    /// The next failed attempt that the other shards have not seen.
+    pub(super) fn poll(&mut self) -> Option<Attempt> {
         self.unreported.pop()
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use corelane_protocol::framing::http1::{Field, RequestHead};
 use crossbeam::queue::SegQueue;
 
-use super::STREAM_GRACE_S;
 use super::board::AccessBoard;
 use super::failed::FailedCredentials;
 use super::identified::{Client, Identified, Note, Recheck};
@@ -13,7 +12,7 @@ use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
 use crate::guard::bits::Bits256;
 use crate::guard::credential::{self, Bearer};
 use crate::guard::identity::Identity;
-use crate::guard::limit::LimitKey;
+use crate::guard::limit::failures::Attempt;
 use crate::guard::limit::file::Limits;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::{GrantId, Policy};
@@ -27,6 +26,10 @@ use crate::profile::{Auth, ClientLimits};
 
 /// The start of the paths of metadata documents (RFC 9728 3).
 const METADATA_PREFIX: &str = "/.well-known/oauth-protected-resource";
+
+/// How long a stream outlives its credential, in seconds: clients renew a token some time before
+/// it expires, and open the stream again with the new one.
+const STREAM_GRACE_S: u64 = 60;
 
 /// The limits of the profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +178,8 @@ impl Tokens {
         let Some(source) = client.source else {
             return (Identified::Later(Recheck::PeerKnown), None);
         };
-        if let Some(refusal) = self.failed.refusal_of(source) {
+        let attempt = Attempt::new(source, token.as_bytes());
+        if let Some(refusal) = self.failed.refusal_of(attempt) {
             return (Identified::Refused(refusal), None);
         }
         let checks_left = &mut self.checks_left;
@@ -185,10 +189,19 @@ impl Tokens {
         match checked {
             Checked::Valid(identity) => (Identified::Known(Some(identity)), Some(Note::FirstSight)),
             Checked::Later => (Identified::Later(Recheck::NextTurn), None),
-            Checked::Refused(TokenFault::UnknownKey)
-                if !has_waited && self.requests_key_of(token) =>
-            {
-                (Identified::Later(Recheck::NextSnapshot), None)
+            Checked::Refused(TokenFault::UnknownKey) => {
+                let fault = TokenFault::UnknownKey;
+                let note = Note::Broke(fault.rule());
+                match self.request_key_of(token) {
+                    RequestState::Pending if !has_waited => {
+                        (Identified::Later(Recheck::NextSnapshot), None)
+                    }
+                    // The issuer may have the key, and its user is not to log in again.
+                    RequestState::Pending | RequestState::Busy => {
+                        (Identified::Refused(Refusal::Unavailable), Some(note))
+                    }
+                    RequestState::Refused => (Identified::Refused(fault.refusal()), Some(note)),
+                }
             }
             Checked::Refused(TokenFault::NotIntrospected)
                 if !has_waited && self.introspects(token) =>
@@ -196,22 +209,34 @@ impl Tokens {
                 (Identified::Later(Recheck::NextSnapshot), None)
             }
             Checked::Refused(fault) => {
-                self.failed.count(source, fault);
+                if fault == TokenFault::Signature {
+                    self.request_keys_again(token);
+                }
+                self.failed.count(attempt, fault);
                 let note = Note::Broke(fault.rule());
                 (Identified::Refused(fault.refusal()), Some(note))
             }
         }
     }
 
-    /// Requests the key of a token. Returns whether it may come.
-    fn requests_key_of(&self, token: Bearer<'_>) -> bool {
+    /// Requests the key of a token.
+    fn request_key_of(&self, token: Bearer<'_>) -> RequestState {
         let verifier = self.authenticator.verifier();
         let Some((issuer, kid)) = verifier.unknown_key_of(token.as_bytes()) else {
-            return false;
+            return RequestState::Refused;
         };
         let issuer = issuer.alias.clone();
-        let request = IssuerRequest::Key { issuer, kid };
-        self.board.request(request) == RequestState::Pending
+        self.board.request(IssuerRequest::Key { issuer, kid })
+    }
+
+    /// Requests the keys of an issuer for a token that its known key did not sign: there may be
+    /// another key with the same id. No request waits for it.
+    fn request_keys_again(&self, token: Bearer<'_>) {
+        let verifier = self.authenticator.verifier();
+        if let Some((issuer, _)) = verifier.unknown_key_of(token.as_bytes()) {
+            let issuer = issuer.alias.clone();
+            self.board.request(IssuerRequest::Key { issuer, kid: None });
+        }
     }
 
     /// Requests the introspection of a token. Returns whether its result comes.
@@ -235,12 +260,12 @@ impl Tokens {
     }
 
     /// Counts a credential that failed on another shard.
-    pub(super) fn record_failure(&mut self, source: LimitKey) {
-        self.failed.record(source);
+    pub(super) fn record_failure(&mut self, attempt: Attempt) {
+        self.failed.record(attempt);
     }
 
     /// The next credential that failed here, for the other shards.
-    pub(super) fn poll_failure(&mut self) -> Option<LimitKey> {
+    pub(super) fn poll_failure(&mut self) -> Option<Attempt> {
         self.failed.poll()
     }
 
@@ -287,6 +312,11 @@ impl Tokens {
         let scopes = identity.map(|identity| identity.scopes).unwrap_or_default();
         let has_all = endpoint.scope_bits.is_subset_of(&scopes);
         (!has_all).then(|| Refusal::InsufficientScope(endpoint.scopes.join(" ").into()))
+    }
+
+    /// Whether a stream that was opened with a credential that expires then must have ended.
+    pub(super) fn is_past(&self, expires_s: u64) -> bool {
+        expires_s.saturating_add(STREAM_GRACE_S) <= self.now_s
     }
 
     /// Why the client of a channel, who proved this identity when it was opened at the endpoint
@@ -378,11 +408,6 @@ impl Tokens {
     /// The policy.
     pub(super) fn policy(&self) -> &Arc<Policy> {
         &self.access.policy
-    }
-
-    /// The time of this turn, in seconds since 1970.
-    pub(super) fn now_s(&self) -> u64 {
-        self.now_s
     }
 
     /// The limits of the profile.

@@ -6,7 +6,7 @@ use corelane_protocol::framing::http1::RequestHead;
 
 use super::identified::{Client, Identified, Note};
 use crate::guard::identity::Identity;
-use crate::guard::limit::LimitKey;
+use crate::guard::limit::failures::Attempt;
 use crate::guard::limit::file::Limits;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
@@ -40,7 +40,7 @@ impl Tokens {
         match *board {}
     }
 
-    pub(super) fn now_s(&self) -> u64 {
+    pub(super) fn is_past(&self, _: u64) -> bool {
         match *self {}
     }
 
@@ -109,11 +109,11 @@ impl Tokens {
         match *self {}
     }
 
-    pub(super) fn record_failure(&mut self, _: LimitKey) {
+    pub(super) fn record_failure(&mut self, _: Attempt) {
         match *self {}
     }
 
-    pub(super) fn poll_failure(&mut self) -> Option<LimitKey> {
+    pub(super) fn poll_failure(&mut self) -> Option<Attempt> {
         match *self {}
     }
 

@@ -7,6 +7,8 @@ mod bounds;
 mod framing;
 #[cfg(feature = "auth")]
 mod gates;
+#[cfg(feature = "auth")]
+mod keys;
 mod large;
 mod large_messages;
 #[cfg(feature = "auth")]

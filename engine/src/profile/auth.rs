@@ -23,7 +23,7 @@ knobs! {
         /// microseconds; requests past it wait for the next turn, and all others go on.
         signature_checks_per_turn: u32 = 2, within(1..=1000);
         /// Requests that wait for a key that their issuer has to be fetched from. Past it a request
-        /// with an unknown key is refused with 401.
+        /// with an unknown key gets 503.
         key_waits_max: usize = 256, within(1..=1_000_000);
         /// Milliseconds that such a request waits.
         key_wait_ms: u64 = 2000, within(10..=60_000);

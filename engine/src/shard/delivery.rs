@@ -122,10 +122,10 @@ impl Shard {
 
     /// Notifies all other shards of the credentials that have failed here.
     pub(super) fn report_failures(&mut self) {
-        while let Some(source) = self.handling.access.poll_failure() {
+        while let Some(attempt) = self.handling.access.poll_failure() {
             let (shards, own) = (self.ring_fds.len(), usize::from(self.handling.shard));
             for to in (0..shards).filter(|to| *to != own) {
-                let message = ShardMessage::FailedCredential(source);
+                let message = ShardMessage::FailedCredential(attempt);
                 self.send_or_queue(to, Tier::Control, message);
             }
         }
@@ -229,8 +229,8 @@ impl Shard {
                 ShardMessage::Limit(message) => {
                     self.handling.endpoint.handle_limit_message(from, *message);
                 }
-                ShardMessage::FailedCredential(source) => {
-                    self.handling.access.record_failure(source);
+                ShardMessage::FailedCredential(attempt) => {
+                    self.handling.access.record_failure(attempt);
                 }
                 ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
                 ShardMessage::Undelivered(undelivered) => {

@@ -1,7 +1,7 @@
 //! The messages between shards.
 
 use crate::connection::posted::PostedMessage;
-use crate::guard::limit::LimitKey;
+use crate::guard::limit::failures::Attempt;
 use crate::guard::limit::shard::LimitMessage;
 use crate::mcp::{Delivery, EventId, Forwarded, TaskWatchMessage};
 
@@ -19,7 +19,7 @@ pub(crate) enum ShardMessage {
     /// About the limits of a client.
     Limit(Box<LimitMessage>),
     /// A credential failed that came from this source.
-    FailedCredential(LimitKey),
+    FailedCredential(Attempt),
     /// A message to a session of the receiver whose stream was lost before it arrived.
     Undelivered(Box<(EventId, Vec<u8>)>),
 }

@@ -90,11 +90,11 @@ fn guesses_of_keys_block_their_source_on_all_shards_and_no_right_key() {
     let file =
         file("[limits]\nfailed_credentials = { tries = 5, window_s = 600, block_s = 600 }\n");
     let server = file.setup(2).start();
-    let guess = echo().field("Authorization", "Bearer guess");
+    let guess = |number: u32| echo().field("Authorization", &format!("Bearer guess-{number}"));
     let mut tries = 0;
     wait_until("the block", || {
         tries += 1;
-        let answer = exchange(&server, &guess);
+        let answer = exchange(&server, &guess(tries));
         match answer.status() {
             401 => None,
             429 => Some(()),
@@ -104,7 +104,7 @@ fn guesses_of_keys_block_their_source_on_all_shards_and_no_right_key() {
     assert!(tries > 5, "{tries} tries");
     // The other shard hears of it at once.
     wait_until("the block on all shards", || {
-        let answers = (0..8).map(|_| exchange(&server, &guess).status());
+        let answers = (0..8).map(|_| exchange(&server, &guess(1)).status());
         answers.into_iter().all(|it| it == 429).then_some(())
     });
     for _ in 0..8 {

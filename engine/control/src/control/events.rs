@@ -317,7 +317,9 @@ impl Events {
             };
             self.issuers.push(issuer);
         }
-        let shared = self.issuers.iter().map(|issuer| Arc::clone(&issuer.shared));
+        // No key of the others comes later.
+        let fetched = self.issuers.iter().filter(|issuer| issuer.fetches_keys());
+        let shared = fetched.map(|issuer| Arc::clone(&issuer.shared));
         self.shared.set_issuers(shared.collect());
         self.shared.counters.configurations.add_one();
         self.introspections.forget();

@@ -54,11 +54,6 @@ impl<E: Entry> Table<E> {
         self.places.get(&key).copied()
     }
 
-    /// The entry of a key.
-    pub(super) fn get(&self, key: LimitKey) -> Option<&E> {
-        self.entries.get(self.find(key)?)
-    }
-
     pub(super) fn at(&mut self, place: usize) -> &mut E {
         &mut self.entries[place]
     }

@@ -151,15 +151,15 @@ impl TokenFault {
         }
     }
 
-    /// Whether a client that guesses credentials gets this: the signature, the key or the API key
-    /// is wrong. A client with a right token of another time or place does not.
+    /// Whether a client that guesses credentials gets this: the signature or the API key is wrong.
+    /// A client with a right token of another time or place does not; nor does one whose key is
+    /// unknown, which is that of every right client while an issuer changes its keys.
     pub fn is_guess(self) -> bool {
         matches!(
             self,
             TokenFault::Form
                 | TokenFault::Header
                 | TokenFault::Algorithm
-                | TokenFault::UnknownKey
                 | TokenFault::Signature
                 | TokenFault::Claims
                 | TokenFault::Issuer

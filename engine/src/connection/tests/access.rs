@@ -51,18 +51,28 @@ const POLICY: &str = r#"
 "#;
 const METADATA_URL: &str = "https://h.example/.well-known/oauth-protected-resource/mcp";
 
-/// Refuses every request, and remembers them.
-#[derive(Debug, Default)]
-struct NoIssuers(Mutex<Vec<String>>);
+/// Remembers the requests to issuers, and gives each the same state.
+#[derive(Debug)]
+pub(super) struct FixedIssuers {
+    pub(super) state: RequestState,
+    pub(super) requests: Mutex<Vec<String>>,
+}
 
-impl Issuers for NoIssuers {
+impl FixedIssuers {
+    pub(super) fn new(state: RequestState) -> FixedIssuers {
+        let requests = Mutex::default();
+        FixedIssuers { state, requests }
+    }
+}
+
+impl Issuers for FixedIssuers {
     fn request(&self, request: IssuerRequest) -> RequestState {
         let text = match request {
             IssuerRequest::Key { issuer, kid } => format!("{issuer} {kid:?}"),
             IssuerRequest::Introspect { issuer, .. } => format!("{issuer} introspect"),
         };
-        self.0.lock().expect("no panic").push(text);
-        RequestState::Refused
+        self.requests.lock().expect("no panic").push(text);
+        self.state
     }
 }
 
@@ -71,6 +81,14 @@ const EXPIRES_S: u64 = 1_000;
 
 /// A connection with access control, and a key of the role "reader".
 pub(super) fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, String) {
+    guarded_with(Arc::new(FixedIssuers::new(RequestState::Refused)), change)
+}
+
+/// The same with other issuers.
+pub(super) fn guarded_with(
+    issuers: Arc<dyn Issuers>,
+    change: impl FnOnce(&mut Access),
+) -> (TestConnection, String) {
     let (key, sha256) = api_key::create("reader", &[7; 32]).expect("an id");
     let keys = ApiKeys::new([ApiKey {
         id: "reader".into(),
@@ -102,7 +120,7 @@ pub(super) fn guarded(change: impl FnOnce(&mut Access)) -> (TestConnection, Stri
     };
     change(&mut access);
     let board = AccessBoard::default();
-    board.set_issuers(Arc::new(NoIssuers::default()));
+    board.set_issuers(issuers);
     board.publish(Arc::new(access));
     let limits = TokenLimits::of(&Auth::default(), &ClientLimits::default());
     let tokens = Tokens::new(Arc::new(board), limits, Arc::new(|| {}));

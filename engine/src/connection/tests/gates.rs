@@ -156,9 +156,9 @@ fn checks_of_calls() -> [Check; 3] {
 }
 
 fn block(line: &mut TestConnection, _: &Keys) {
-    for _ in 0..2 {
+    for credential in [BAD.into(), BAD.replace("\r\n", "x\r\n")] {
         let draft = Draft {
-            credential: BAD.into(),
+            credential,
             ..draft("")
         };
         assert_eq!(send(line, &draft.text()).status, 401);

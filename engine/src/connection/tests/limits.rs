@@ -131,16 +131,20 @@ fn tools_and_quotas_limit_calls_and_nothing_else() {
 }
 
 #[test]
-fn a_source_of_bad_credentials_is_blocked_but_for_tokens_known_before() {
+fn a_source_of_bad_credentials_is_blocked_but_not_for_good_ones() {
     let text = "[limits]\nfailed_credentials = { tries = 3, window_s = 60, block_s = 9 }";
     let (mut line, key) = limited(text);
     line.peers.insert(KEY.index, peer_of("source"));
     assert_eq!(send(&mut line, &echo(&key)).status, 200);
-    let bad = "Authorization: Bearer a.b.c\r\n";
-    for _ in 0..3 {
-        assert_eq!(send(&mut line, &echo(bad)).status, 401);
+    let bad = |number: u32| format!("Authorization: Bearer a.b.{number}\r\n");
+    // A client that was configured wrongly fails again and again, and counts once.
+    for (number, times) in [(0, 3), (1, 5), (2, 1)] {
+        for _ in 0..times {
+            line.access.begin_turn(0, || 1);
+            assert_eq!(send(&mut line, &echo(&bad(number))).status, 401);
+        }
     }
-    let blocked = send(&mut line, &echo(bad));
+    let blocked = send(&mut line, &echo(&bad(3)));
     assert_eq!(blocked.status, 429);
     assert_eq!(blocked.field("retry-after"), Some("9"));
     assert_eq!(blocked.field("www-authenticate"), None);
@@ -150,7 +154,7 @@ fn a_source_of_bad_credentials_is_blocked_but_for_tokens_known_before() {
         "a right key passes"
     );
     line.peers.insert(KEY.index, peer_of("other"));
-    assert_eq!(send(&mut line, &echo(bad)).status, 401);
+    assert_eq!(send(&mut line, &echo(&bad(4))).status, 401);
     // The other shards hear of each failure once.
     let mut reported = 0;
     while line.access.poll_failure().is_some() {
@@ -158,6 +162,15 @@ fn a_source_of_bad_credentials_is_blocked_but_for_tokens_known_before() {
     }
     assert_eq!(reported, 4);
     line.peers.insert(KEY.index, peer_of("source"));
+    // A second later another credential is checked, and only one.
+    line.access.begin_turn(1_000, || 1);
+    for (number, status) in [(2, 429), (5, 401), (6, 429)] {
+        assert_eq!(send(&mut line, &echo(&bad(number))).status, status);
+    }
     line.access.begin_turn(9_000, || 1);
-    assert_eq!(send(&mut line, &echo(bad)).status, 401, "the block is over");
+    assert_eq!(
+        send(&mut line, &echo(&bad(3))).status,
+        401,
+        "the block is over"
+    );
 }
