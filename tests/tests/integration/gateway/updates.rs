@@ -88,7 +88,10 @@ fn resources() -> Value {
 
 #[test]
 fn an_upstream_that_reports_no_updates_has_no_subscriptions() {
-    let lists = [("resources/list", "resources", resources())];
+    let lists = [
+        ("resources/list", "resources", resources()),
+        ("resources/templates/list", "resourceTemplates", json!([])),
+    ];
     let mock = MockUpstream::with_lists(&lists, |_| Act::Reset);
     let gateway = gateway(&mock.section("up"));
     wait_for_resource(&mut gateway.connect(), "a:1");
