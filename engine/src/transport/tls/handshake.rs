@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
+use rustls::time_provider::TimeProvider;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
 use super::fault::Fault;
@@ -32,6 +33,7 @@ pub(crate) struct Handshake {
     seen: usize,
     /// Something was sent, and with it the keys began.
     is_answered: bool,
+    clock: Arc<dyn TimeProvider>,
 }
 
 /// The result of a step.
@@ -80,11 +82,13 @@ impl Handshake {
     /// # Errors
     /// The configuration is of no use, which is our own fault.
     pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Box<Handshake>, HandshakeError> {
+        let clock = Arc::clone(&config.time_provider);
         let connection = UnbufferedServerConnection::new(config)?;
         Ok(Box::new(Handshake {
             connection,
             seen: 0,
             is_answered: false,
+            clock,
         }))
     }
 
@@ -168,13 +172,21 @@ impl Handshake {
         let connection = self.connection;
         let is_resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        let client = certificate
+        let mut client = certificate
             .map(|it| ClientCertificate::read(it))
             .transpose();
+        if is_resumed {
+            // A ticket may outlive the certificate, which was verified when it was issued.
+            let now_s = self
+                .clock
+                .current_time()
+                .map_or(u64::MAX, |it| it.as_secs());
+            client = client.and_then(|it| it.map(|it| it.still_valid(now_s)).transpose());
+        }
         let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
         let mut session = Session::new(secrets, keys);
-        let client = client.inspect_err(|_| {
-            session.fail(IdentityError::FAULT, out);
+        let client = client.inspect_err(|error| {
+            session.fail(error.fault(), out);
         })?;
         Ok(Step::Established(Box::new(Established {
             session,

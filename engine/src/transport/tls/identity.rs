@@ -7,8 +7,7 @@ use std::fmt::Write;
 
 use rustls::AlertDescription;
 use x509_cert::Certificate;
-use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
@@ -22,20 +21,29 @@ pub(crate) enum IdentityError {
     #[error("it cannot be read")]
     Malformed,
     /// It has no name of a kind that can be one.
-    #[error(
-        "it has no URI, e-mail address or DNS name among its alternative names, and no common name"
-    )]
+    #[error("it has no URI, e-mail address or DNS name among its alternative names")]
     NoName,
     /// The name is too long.
     #[error("its name exceeds the limit of {PRINCIPAL_BYTES_MAX} bytes of a principal")]
     TooLong,
+    /// It has expired since it was verified, when the ticket of the session was issued.
+    #[error("it has expired since its session began")]
+    Expired,
 }
 
 impl IdentityError {
-    pub(super) const FAULT: Fault = Fault::new(
-        AlertDescription::BadCertificate,
-        "a certificate without a name",
-    );
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            IdentityError::Expired => Fault::new(
+                AlertDescription::CertificateExpired,
+                "a session of an expired certificate",
+            ),
+            _ => Fault::new(
+                AlertDescription::BadCertificate,
+                "a certificate without a name",
+            ),
+        }
+    }
 }
 
 /// The verified certificate of a client.
@@ -45,6 +53,8 @@ pub(crate) struct ClientCertificate {
     pub(crate) subject: Box<str>,
     /// SHA-256 of the certificate (RFC 8705 3.1).
     pub(crate) sha256: [u8; 32],
+    /// Its last second, since 1970.
+    expires_s: u64,
 }
 
 impl ClientCertificate {
@@ -53,32 +63,47 @@ impl ClientCertificate {
     /// # Errors
     /// It names no principal.
     pub(super) fn read(certificate: &[u8]) -> Result<ClientCertificate, IdentityError> {
-        let subject = principal_of(certificate)?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest.as_ref());
-        Ok(ClientCertificate { subject, sha256 })
+        let certificate = Certificate::from_der(certificate);
+        let certificate = certificate.map_err(|_| IdentityError::Malformed)?;
+        let not_after = certificate.tbs_certificate.validity.not_after;
+        Ok(ClientCertificate {
+            subject: principal_of(&certificate)?,
+            sha256,
+            expires_s: not_after.to_unix_duration().as_secs(),
+        })
+    }
+
+    /// The same certificate, unless it has expired in this second since 1970.
+    ///
+    /// # Errors
+    /// It has expired.
+    pub(super) fn still_valid(self, now_s: u64) -> Result<ClientCertificate, IdentityError> {
+        match self.expires_s >= now_s {
+            true => Ok(self),
+            false => Err(IdentityError::Expired),
+        }
     }
 }
 
-/// The object identifiers id-ce-subjectAltName and id-at-commonName (RFC 5280 4.2.1.6, A.1).
+/// The object identifier id-ce-subjectAltName (RFC 5280 4.2.1.6).
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
-const COMMON_NAME: &str = "2.5.4.3";
 
 /// The principal that a verified certificate names: the first of its alternative names that is a
-/// URI, such as a SPIFFE id, else an e-mail address, else a DNS name; else the common name of the
-/// subject. White space, control characters and `%` are percent-encoded.
-fn principal_of(certificate: &[u8]) -> Result<Box<str>, IdentityError> {
-    let certificate = Certificate::from_der(certificate).map_err(|_| IdentityError::Malformed)?;
-    let names = alternative_names(&certificate)?;
+/// URI, such as a SPIFFE id, else an e-mail address, else a DNS name. The common name of the subject
+/// is none: it has no form, and authorities sign what they are given. White space, control
+/// characters and `%` are percent-encoded.
+fn principal_of(certificate: &Certificate) -> Result<Box<str>, IdentityError> {
+    let names = alternative_names(certificate)?;
     let first = |kind: Kind| {
         let found = names.iter().find(|(it, _)| *it == kind);
         found.map(|(_, name)| (kind.label(), name.clone()))
     };
     let found = first(Kind::Uri)
         .or_else(|| first(Kind::Email))
-        .or_else(|| first(Kind::Dns))
-        .or_else(|| Some(("cn", common_name(&certificate)?)));
+        .or_else(|| first(Kind::Dns));
     let (label, name) = found.ok_or(IdentityError::NoName)?;
     let mut principal = format!("tls:{label}=");
     for character in name.chars() {
@@ -146,19 +171,4 @@ fn alternative_names(certificate: &Certificate) -> Result<Vec<(Kind, String)>, I
         (!text.is_empty()).then(|| (kind, text.to_owned()))
     };
     Ok(names.iter().filter_map(name).collect())
-}
-
-/// The last common name of the subject, which is the most specific one.
-fn common_name(certificate: &Certificate) -> Option<String> {
-    let parts = certificate.tbs_certificate.subject.0.iter();
-    let mut attributes = parts.flat_map(|part| part.0.iter());
-    let attribute = attributes.rfind(|it| it.oid.to_string() == COMMON_NAME)?;
-    let value = attribute.value.to_der().ok()?;
-    let text = |der: &[u8]| -> Option<String> {
-        let utf8 = Utf8StringRef::from_der(der).map(|it| it.as_str().to_owned());
-        let printable = || PrintableStringRef::from_der(der).map(|it| it.as_str().to_owned());
-        let ia5 = || Ia5StringRef::from_der(der).map(|it| it.as_str().to_owned());
-        utf8.or_else(|_| printable()).or_else(|_| ia5()).ok()
-    };
-    text(&value).filter(|name| !name.is_empty())
 }

@@ -67,20 +67,18 @@ impl Authority {
         files
     }
 
-    /// The certificate of a client with these names, and its key.
+    /// The certificate of a client with these alternative names, and its key.
     pub(super) fn client_identity(
         &self,
-        common_name: Option<&str>,
         names: Vec<SanType>,
     ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        if let Some(name) = common_name {
-            params
-                .distinguished_name
-                .push(rcgen::DnType::CommonName, name);
-        }
+        // It names no principal.
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "admin");
         params.subject_alt_names = names;
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
@@ -113,7 +111,8 @@ impl Authority {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name
-            .push(rcgen::DnType::CommonName, "agent");
+            .push(rcgen::DnType::CommonName, "admin");
+        params.subject_alt_names = vec![SanType::DnsName("agent".try_into().unwrap())];
         change(&mut params);
         let signer = issuers.last().unwrap_or(&self.issuer);
         let certificate = params.signed_by(&key, signer).unwrap();

@@ -5,6 +5,12 @@ use rcgen::{
     date_time_ymd,
 };
 
+use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::{Authority, Client, NAME, server_config, shake_hands};
 use crate::profile::{ClientCertificates, Tls};
 
@@ -66,10 +72,10 @@ fn requiring_clients(authority: &Authority) -> Tls {
 }
 
 /// The principal of a client with these names in its certificate.
-fn principal(common_name: Option<&str>, names: Vec<SanType>) -> Result<Option<Box<str>>, String> {
+fn principal(names: Vec<SanType>) -> Result<Option<Box<str>>, String> {
     let authority = Authority::new();
     let tls = requiring_clients(&authority);
-    let identity = authority.client_identity(common_name, names);
+    let identity = authority.client_identity(names);
     let config = authority.client_config_with(identity);
     let server = server_config(&tls);
     // A resumed session has the principal of the first.
@@ -82,31 +88,63 @@ fn principal(common_name: Option<&str>, names: Vec<SanType>) -> Result<Option<Bo
 
 #[test]
 fn the_principal_is_the_most_specific_name_of_the_certificate() {
-    let check = |principal_name: &str, common_name: Option<&str>, names: Vec<SanType>| {
-        let found = principal(common_name, names).unwrap();
+    let check = |principal_name: &str, names: Vec<SanType>| {
+        let found = principal(names).unwrap();
         assert_eq!(found.as_deref(), Some(principal_name));
     };
     let spiffe = "spiffe://example.org/agent";
     let all = || vec![dns("a.example"), email("a@example.org"), uri(spiffe)];
-    check("tls:uri=spiffe://example.org/agent", Some("agent"), all());
-    check("tls:email=a@example.org", None, all()[..2].to_vec());
-    check("tls:dns=a.example", None, all()[..1].to_vec());
+    check("tls:uri=spiffe://example.org/agent", all());
+    check("tls:email=a@example.org", all()[..2].to_vec());
+    check("tls:dns=a.example", all()[..1].to_vec());
     check(
         "tls:dns=a.example",
-        None,
         vec![dns("a.example"), dns("b.example")],
     );
-    check("tls:cn=agent", Some("agent"), Vec::new());
-    check("tls:cn=J\u{fc}rg%20M%25", Some("J\u{fc}rg M%"), Vec::new());
+    check(
+        "tls:email=J%20M%25@example.org",
+        vec![email("J M%@example.org")],
+    );
 }
 
 #[test]
 fn a_certificate_without_a_name_is_refused() {
-    let error = principal(None, Vec::new()).unwrap_err();
+    let error = principal(Vec::new()).unwrap_err();
     assert!(error.contains("it has no URI"), "{error}");
     assert!(error.contains("BadCertificate"), "{error}");
-    let error = principal(Some(&"x".repeat(300)), Vec::new()).unwrap_err();
+    let error = principal(vec![dns(&"x".repeat(300))]).unwrap_err();
     assert!(error.contains("exceeds the limit of 256 bytes"), "{error}");
+}
+
+/// A clock that always shows the same time.
+#[derive(Debug)]
+struct Always(UnixTime);
+
+impl TimeProvider for Always {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_ticket_does_not_outlive_the_certificate_of_its_client() {
+    let authority = Authority::new();
+    let chain = authority.client_chain(0, |params| params.not_after = date_time_ymd(2400, 1, 2));
+    let config = authority.client_config_of(chain);
+    let server = server_config(&requiring_clients(&authority));
+    let at = |day: u64| {
+        let mut server = ServerConfig::clone(&server);
+        // The first of January 2400 and the days after it.
+        let time = Duration::from_secs(13_569_465_600 + day * 86_400);
+        server.time_provider = Arc::new(Always(UnixTime::since_unix_epoch(time)));
+        shake_hands(&mut Client::new(&config, NAME), &Arc::new(server))
+    };
+    let first = at(0).unwrap();
+    assert!(!first.is_resumed && first.client.is_some());
+    assert!(at(0).unwrap().is_resumed);
+    let error = at(2).err().unwrap();
+    assert!(error.contains("expired since its session"), "{error}");
+    assert!(error.contains("CertificateExpired"), "{error}");
 }
 
 #[test]
@@ -121,7 +159,7 @@ fn certificates_of_clients_are_verified() {
     let check = |is_required, signer: Option<&Authority>, expected: Result<Option<&str>, &str>| {
         let config = match signer {
             Some(signer) => {
-                authority.client_config_with(signer.client_identity(Some("agent"), Vec::new()))
+                authority.client_config_with(signer.client_identity(vec![dns("agent")]))
             }
             None => authority.client_config(),
         };
@@ -143,7 +181,7 @@ fn certificates_of_clients_are_verified() {
         }
     };
     for is_required in [true, false] {
-        check(is_required, Some(&authority), Ok(Some("tls:cn=agent")));
+        check(is_required, Some(&authority), Ok(Some("tls:dns=agent")));
         check(is_required, Some(&foreign), Err("invalid peer certificate"));
     }
     check(true, None, Err("CertificateRequired"));
@@ -160,7 +198,7 @@ fn chains_of_clients_are_verified() {
         let outcome = shake_hands(&mut Client::new(&config, NAME), &server);
         outcome.map(|established| established.client.map(|client| client.subject))
     };
-    let name = Some("tls:cn=agent".into());
+    let name = Some("tls:dns=agent".into());
     for intermediates in [0, 1, 3] {
         let chain = authority.client_chain(intermediates, |_| {});
         assert_eq!(principal(chain), Ok(name.clone()), "{intermediates}");
