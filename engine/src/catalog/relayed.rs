@@ -80,8 +80,8 @@ fn has_relayed<P: Listed>(list: &OrderedRegistry<P>) -> bool {
     list.iter().any(|it| it.relayed().is_some())
 }
 
-/// Puts checked entries in the place of all of upstreams, in their order. An entry of this server keeps its name,
-/// and so does the first one of upstreams.
+/// Puts checked entries in the place of all of upstreams, in their order. An entry of this server
+/// keeps its name, and so does the first one of upstreams.
 fn exchange<P: Listed>(
     list: &mut OrderedRegistry<P>,
     entries: RelayedList,

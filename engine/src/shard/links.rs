@@ -10,6 +10,7 @@
 
 mod completed;
 mod secured;
+mod secured_link;
 mod sessions;
 mod taken;
 
@@ -26,7 +27,7 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
-use self::secured::{SecuredLink, WARNING_INTERVAL_MS};
+use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
 use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
 use crate::transport::OutgoingTls;

@@ -134,7 +134,7 @@ mod tests {
     fn content_that_a_revision_lacks_becomes_a_text_and_the_rest_stays_to_the_digit() {
         let other = r#"{"type":"text","text":"t","n":1.0}"#;
         let json = format!(
-            r#"{{"content":[{other},{AUDIO},{LINK}],"structuredContent":{{}},"_meta":{{"n":1e400}}}}"#
+            r#"{{"content":[{other},{AUDIO},{LINK}],"structuredContent":0,"_meta":{{"n":1e400}}}}"#
         );
         for (revision, audio) in [
             (Revision::V2025_03_26, AUDIO),

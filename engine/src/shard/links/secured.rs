@@ -9,40 +9,12 @@ use corelane_io::chunk::Chunk;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 
+use super::secured_link::{RequestPlace, SecuredLink};
 use super::{LinkState, Links};
-use crate::transport::OutgoingSession;
 use crate::upstream::relay::RelayKey;
-
-/// Between two warnings of links to one upstream whose TLS failed.
-pub(super) const WARNING_INTERVAL_MS: u64 = 60_000;
-
-/// The TLS of a link.
-#[derive(Debug)]
-pub(super) struct SecuredLink {
-    session: OutgoingSession,
-    request: RequestPlace,
-}
-
-/// Where the request of a link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RequestPlace {
-    /// It waits until the chunk before it is sent, or there is none.
-    Waiting,
-    /// It is in the chunk that is being sent.
-    InChunk,
-    /// It was sent, or there is none.
-    Sent,
-}
 
 /// The plaintext of received bytes, or why there is none.
 pub(super) type Opened = Result<Vec<u8>, String>;
-
-impl SecuredLink {
-    /// Whether the end of the connection was announced, so that no answer was cut.
-    pub(super) fn is_closed(&self) -> bool {
-        self.session.is_closed()
-    }
-}
 
 impl Links {
     /// Begins the handshake of a link that is connected. Returns whether it has one.
