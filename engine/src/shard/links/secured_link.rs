@@ -16,7 +16,7 @@ pub(super) struct SecuredLink {
 /// Where the request of a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestPlace {
-    /// It waits until the chunk before it is sent, or there is none.
+    /// It waits until the chunk before it was sent.
     Waiting,
     /// It is in the chunk that is being sent.
     InChunk,
