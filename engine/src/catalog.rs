@@ -21,6 +21,8 @@ pub(crate) mod pending_updates;
 pub(crate) mod pinned;
 pub(crate) mod plan;
 pub(crate) mod prompt;
+#[cfg(feature = "auth")]
+pub(crate) mod registered;
 mod relayed;
 pub(crate) mod resource;
 mod rollout;

@@ -15,7 +15,8 @@ def decode(text):
 
 def verify(key, lines):
     """Returns the numbers of records and of signatures; raises ValueError at a bad record."""
-    before, signatures = None, 0
+    before, signatures, kept = None, 0, 1
+    first = json.loads(lines[0])["seq"] if lines else 1
     for line in lines:
         record = json.loads(line)
         seq, prev = record["seq"], decode(record["prev"])
@@ -30,7 +31,11 @@ def verify(key, lines):
             signed = ("corelane audit checkpoint 1", record["node"], seq - 1, record["prev"], "")
             key.verify(decode(record["signature"]), "\n".join(map(str, signed)).encode())
             signatures += 1
+        if record["event"] == "audit.removed":
+            kept = int(record["name"].rpartition("-")[2].split(".")[0]) + record["count"]
         before = record
+    if first > kept:
+        raise ValueError(f"record {first}: those before it are missing")
     return before["seq"] if before else 0, signatures
 
 

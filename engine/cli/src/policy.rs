@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use corelane::Profile;
 use corelane::guard::policy::{
     Claims, Class, Decision, Entries, EntryKind, Policy, PolicyError, Subject,
 };
+use corelane_control::config::{ConfigError, ServerFacts};
 use corelane_guard::identity::Method;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::access_file;
 use crate::demo::Demo;
 
 /// The exit code of a policy with faults, and of an entry that is denied.
@@ -26,10 +29,11 @@ const NO_DECISION: u8 = 3;
 /// The commands of `corelane policy`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// Check a policy, and print the entries that each role may use. Exits with 0 if there are no
-    /// findings, 1 if there are.
+    /// Check a configuration, and print the entries that each role may use. Exits with 0 if there
+    /// are no findings, 1 if there are.
     Check {
-        /// The configuration with the policy.
+        /// The configuration with the policy. It is checked as a whole, as by a server with the
+        /// default profile.
         #[arg(long, default_value = "corelane.toml", value_name = "FILE")]
         config: PathBuf,
         /// The catalog that the patterns must match.
@@ -99,6 +103,8 @@ enum CommandError {
     Read { path: PathBuf, error: io::Error },
     #[error("{}", with_path(path, error))]
     Policy { path: PathBuf, error: PolicyError },
+    #[error("{0}")]
+    Configuration(#[from] ConfigError),
     #[error(
         "{}: {error}: write one JSON object with method, issuer, subject, client, roles, groups, \
          scopes, tenant or address", path.display()
@@ -155,7 +161,8 @@ fn policy(path: &Path) -> Result<Policy, CommandError> {
 }
 
 fn check(config: &Path, catalog: Option<Demo>) -> Result<(String, u8), CommandError> {
-    let policy = policy(config)?;
+    let facts = ServerFacts::from(&Profile::default());
+    let policy = access_file::read(config, &facts)?.policy;
     let mut text = String::new();
     let mut code = 0;
     if let Some(catalog) = catalog {
@@ -270,8 +277,11 @@ mod tests {
     use super::*;
 
     const POLICY: &str = r#"
+[auth]
+resource = "https://mcp.example.com/mcp"
 [[auth.issuer]]
 alias = "corp"
+issuer = "https://login.example.com"
 roles_claim = "roles"
 [[role]]
 name = "ops"
@@ -313,14 +323,14 @@ scopes = ["mcp:write"]
         let (_directory, path) = file(&POLICY.replace("echo", "eco"));
         let (text, code) = check(&path, Some(Demo::Basic)).unwrap();
         assert_eq!(code, NO);
-        let expected = format!("{}: line 10: pattern \"eco\" matches no", path.display());
+        let expected = format!("{}: line 13: pattern \"eco\" matches no", path.display());
         assert!(text.contains(&expected), "{text}");
         assert!(!text.contains("is valid"));
         assert_eq!(check(&path, None).unwrap().1, 0);
 
         let (_directory, path) = file(&POLICY.replace("tools", "tool"));
         let error = check(&path, None).unwrap_err().to_string();
-        let expected = format!("{}: line 10: unknown field `tool`", path.display());
+        let expected = format!("{}: line 13: unknown field `tool`", path.display());
         assert!(error.starts_with(&expected), "{error}");
     }
 
@@ -340,13 +350,13 @@ scopes = ["mcp:write"]
                 format!("{{{roles}}}"),
                 "echo",
                 0,
-                "allowed: by the grant at line 9\nroles: ops\n",
+                "allowed: by the grant at line 12\nroles: ops\n",
             ),
             (
                 format!("{{{roles}}}"),
                 "sleep",
                 ACQUIRABLE,
-                "acquirable: the grant at line 12 needs scopes mcp:write\nroles: ops\n",
+                "acquirable: the grant at line 15 needs scopes mcp:write\nroles: ops\n",
             ),
             (
                 format!("{{{roles}, \"scopes\": [\"mcp:write\"]}}"),
@@ -358,7 +368,7 @@ scopes = ["mcp:write"]
                 "{}".to_owned(),
                 "echo",
                 NO,
-                "hidden: the grant at line 9 for role \"ops\"",
+                "hidden: the grant at line 12 for role \"ops\"",
             ),
             (
                 format!("{{{roles}}}"),

@@ -9,12 +9,14 @@ mod fault;
 mod issuers;
 mod keys;
 mod reader;
+mod startup;
 mod text;
 mod values;
 
 use std::path::{Path, PathBuf};
 
 pub use fault::{ConfigError, Fault, Finding, IssuerFault, UrlDefect};
+pub use startup::StartupSections;
 pub use values::{
     CONFIG_BYTES_MAX, Catalog, Config, ISSUERS_MAX, Introspection, IssuerConfig, KeySource, Limits,
     ServerFacts,

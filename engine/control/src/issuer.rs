@@ -5,6 +5,7 @@ use std::sync::Arc;
 use corelane_guard::token::keys::IssuerKeys;
 
 use crate::config::{IssuerConfig, KeySource, Limits};
+use crate::fetch::FetchError;
 use crate::requests::{FetchedKeys, KeysError};
 use crate::schedule::Schedule;
 use crate::shared::SharedIssuer;
@@ -23,6 +24,8 @@ pub(crate) struct IssuerState {
     schedule: Option<Schedule>,
     /// The ids of keys for which shards wait.
     waiting: Vec<Box<str>>,
+    /// Whether the last introspection had no answer.
+    introspection_fails: bool,
 }
 
 impl IssuerState {
@@ -38,18 +41,14 @@ impl IssuerState {
             KeySource::Introspection(_) => (None, None),
             KeySource::Uri(_) | KeySource::Discovery { .. } => (None, Some(schedule())),
         };
-        let shared = SharedIssuer::new(&config.issuer.alias);
-        if schedule.is_none() {
-            // No token makes it fetch.
-            shared.gate.update(false, u64::MAX);
-        }
         IssuerState {
+            shared: SharedIssuer::new(&config.issuer.alias),
             config,
             serial,
-            shared,
             keys,
             schedule,
             waiting: Vec::new(),
+            introspection_fails: false,
         }
     }
 
@@ -146,6 +145,26 @@ impl IssuerState {
         }
         self.waiting.clear();
         self.update_gate();
+    }
+
+    /// Ends an introspection without an answer. It is logged once, until one succeeds.
+    pub(crate) fn introspection_failed(&mut self, error: &FetchError) {
+        if !std::mem::replace(&mut self.introspection_fails, true) {
+            let alias = &self.config.issuer.alias;
+            tracing::warn!(
+                issuer = %alias,
+                %error,
+                "the issuer introspects no tokens: they are answered with 503"
+            );
+        }
+    }
+
+    /// Ends an introspection with an answer.
+    pub(crate) fn introspection_succeeded(&mut self) {
+        if std::mem::take(&mut self.introspection_fails) {
+            let alias = &self.config.issuer.alias;
+            tracing::info!(issuer = %alias, "the issuer introspects tokens again");
+        }
     }
 
     /// Drops keys that are too old. Returns whether it did.

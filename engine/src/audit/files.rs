@@ -54,6 +54,13 @@ struct Segment {
     is_unsynced: bool,
 }
 
+/// An old segment that was removed.
+pub(super) struct RemovedSegment {
+    pub(super) name: String,
+    /// How many records it had.
+    pub(super) records: u64,
+}
+
 impl Drop for Segments {
     /// Unlocks the directory. To close the file is not enough: a child process that is being
     /// started has it open as well until it executes its program (flock(2)).
@@ -100,12 +107,16 @@ impl Segments {
         Ok((segments, last))
     }
 
-    /// Appends whole lines, of which the first has number `first_seq`. Returns the names of old
+    /// Appends whole lines, of which the first has number `first_seq`. Returns the old
     /// segments that were removed.
     ///
     /// # Errors
     /// None of the lines is in the log then, and the same call can be made again.
-    pub(super) fn append(&mut self, first_seq: u64, lines: &[u8]) -> io::Result<Vec<String>> {
+    pub(super) fn append(
+        &mut self,
+        first_seq: u64,
+        lines: &[u8],
+    ) -> io::Result<Vec<RemovedSegment>> {
         let mut removed = Vec::new();
         let mut segment = match self.current.take() {
             Some(segment) => segment,
@@ -152,25 +163,32 @@ impl Segments {
     }
 
     /// Removes the oldest segments past the number that stays. One that cannot be removed is logged
-    /// and stays.
-    fn remove_old(&self) -> Vec<String> {
+    /// and stays, and so do those after it.
+    fn remove_old(&self) -> Vec<RemovedSegment> {
         let Some(keep) = self.limits.keep else {
             return Vec::new();
         };
         let names = self.names().unwrap_or_default();
         let old = names.len().saturating_sub(keep as usize);
         let mut removed = Vec::new();
-        for name in names.into_iter().take(old) {
-            match std::fs::remove_file(self.directory.join(&name)) {
-                Ok(()) => removed.push(name),
-                Err(error) => tracing::warn!(name, %error, "an old audit segment stays"),
+        for pair in names.windows(2).take(old) {
+            let [(first_seq, name), (next_seq, _)] = pair else {
+                unreachable!("each window has two");
+            };
+            if let Err(error) = std::fs::remove_file(self.directory.join(name)) {
+                tracing::warn!(name, %error, "an old audit segment stays");
+                break;
             }
+            removed.push(RemovedSegment {
+                name: name.clone(),
+                records: next_seq.saturating_sub(*first_seq),
+            });
         }
         removed
     }
 
-    /// The names of the node's segments, the oldest first.
-    fn names(&self) -> io::Result<Vec<String>> {
+    /// The node's segments, the oldest first: the numbers of their first records, and their names.
+    fn names(&self) -> io::Result<Vec<(u64, String)>> {
         let prefix = format!("audit-{}-", self.node);
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.directory)? {
@@ -182,7 +200,7 @@ impl Segments {
             }
         }
         names.sort();
-        Ok(names.into_iter().map(|(_, name)| name).collect())
+        Ok(names)
     }
 
     /// The last whole record. Segments after it that have none are removed: they are of a start
@@ -195,7 +213,7 @@ impl Segments {
         let names = self
             .names()
             .map_err(|error| failed(&self.directory, error))?;
-        for name in names.iter().rev() {
+        for (_, name) in names.iter().rev() {
             let path = self.directory.join(name);
             let line = last_line(&path).map_err(|error| failed(&path, error))?;
             let Some(line) = line else {

@@ -237,9 +237,10 @@ impl Writer {
         self.shared.pending_bytes.store(0, Ordering::Relaxed);
         self.pending.clear();
         self.pending_seq = self.chain.head().seq + 1;
-        for name in &removed {
+        for segment in &removed {
             self.append(&Record {
-                name: Some(name),
+                name: Some(&segment.name),
+                count: Some(segment.records),
                 ..Record::new(Event::AuditRemoved, now_us())
             });
         }

@@ -24,28 +24,39 @@ pub(crate) struct PinnedEntries {
 
 impl PinnedEntries {
     /// Reports each difference of a whole catalog, and removes the entries that are refused.
+    /// Returns the kinds and names of those.
     ///
     /// # Errors
     /// A definition cannot be pinned.
-    pub(super) fn apply(&self, lists: &mut Lists) -> Result<(), CatalogError> {
+    pub(super) fn apply(&self, lists: &mut Lists) -> Result<Vec<RefusedEntry>, CatalogError> {
         let differences = self.pins.differences(&pins_of(lists)?);
         for difference in &differences {
             self.report(difference);
         }
         if self.on_mismatch != OnMismatch::Refuse {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let mut refused = Vec::new();
         for difference in &differences {
             let name = difference.name();
-            match difference.kind() {
-                "tool" => lists.tools.remove(|it| it.definition.name == name),
-                "prompt" => lists.prompts.remove(|it| it.definition.name == name),
-                _ => lists
-                    .templates
-                    .remove(|it| it.definition.uri_template == name),
+            let kind = match difference.kind() {
+                "tool" => {
+                    lists.tools.remove(|it| it.definition.name == name);
+                    EntryKind::Tool
+                }
+                "prompt" => {
+                    lists.prompts.remove(|it| it.definition.name == name);
+                    EntryKind::Prompt
+                }
+                _ => {
+                    let templates = &mut lists.templates;
+                    templates.remove(|it| it.definition.uri_template == name);
+                    EntryKind::Template
+                }
             };
+            refused.push((kind, name.into()));
         }
-        Ok(())
+        Ok(refused)
     }
 
     /// Reports a new entry that differs.
@@ -91,6 +102,9 @@ impl PinnedEntries {
         }
     }
 }
+
+/// The kind and the name of an entry that is refused.
+pub(crate) type RefusedEntry = (EntryKind, Box<str>);
 
 /// The pins of checked entries.
 ///

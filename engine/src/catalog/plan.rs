@@ -16,7 +16,7 @@ use super::listed::Listed as _;
 use super::lists::Lists;
 use super::page::Pages;
 #[cfg(feature = "auth")]
-use super::pinned::{self, PinnedEntries};
+use super::pinned::{self, PinnedEntries, RefusedEntry};
 use super::prompt::{Prompt, PromptParts};
 use super::relayed::{OWN, RelayedList};
 use super::resource::{Resource, ResourceParts, ResourceTemplate};
@@ -94,12 +94,18 @@ impl Plan {
             checked_template,
         )?;
         let prompts = checked(entries.prompts, "prompt", Prompt::name, checked_prompt)?;
-        let rules = Rules {
+        #[cfg_attr(
+            not(feature = "auth"),
+            expect(unused_mut, reason = "pins refuse entries")
+        )]
+        let mut rules = Rules {
             page_entries_max,
             allows_hidden: entries.allows_hidden,
             schemes: entries.schemes.into(),
             #[cfg(feature = "auth")]
             pinned: entries.pinned.map(Arc::new),
+            #[cfg(feature = "auth")]
+            refused: Arc::default(),
         };
         #[cfg_attr(
             not(feature = "auth"),
@@ -114,9 +120,15 @@ impl Plan {
         rules.check(&lists)?;
         #[cfg(feature = "auth")]
         if let Some(pinned) = &rules.pinned {
-            pinned.apply(&mut lists)?;
+            rules.refused = pinned.apply(&mut lists)?.into();
         }
         Ok(Plan::of(lists, rules, entries.offer))
+    }
+
+    /// The entries that pins refused when the server started.
+    #[cfg(feature = "auth")]
+    pub(super) fn refused(&self) -> &[RefusedEntry] {
+        &self.rules.refused
     }
 
     /// The pins of the entries.

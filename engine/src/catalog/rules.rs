@@ -11,7 +11,7 @@ use super::listed::Listed;
 use super::lists::Lists;
 use super::ordered_registry::OrderedRegistry;
 #[cfg(feature = "auth")]
-use super::pinned::PinnedEntries;
+use super::pinned::{PinnedEntries, RefusedEntry};
 use crate::guard::policy::EntryKind;
 
 /// The parts of a plan that the next one has, too.
@@ -23,6 +23,9 @@ pub(super) struct Rules {
     pub(super) schemes: Arc<[(u16, Box<str>)]>,
     #[cfg(feature = "auth")]
     pub(super) pinned: Option<Arc<PinnedEntries>>,
+    /// The entries that pins refused when the server started.
+    #[cfg(feature = "auth")]
+    pub(super) refused: Arc<[RefusedEntry]>,
 }
 
 impl Rules {

@@ -11,6 +11,7 @@ use super::public::is_public;
 use super::quotas::QuotaFile;
 use crate::access::AccessBoard;
 use crate::audit::AuditLog;
+use crate::catalog::registered::RegisteredEntries;
 use crate::guard::audit::{Event, Record};
 use crate::guard::identity::Method;
 use crate::guard::limit::board::QuotaBoard;
@@ -47,7 +48,7 @@ impl ServerAccess {
         };
         let facts = ServerFacts {
             catalog: Some(Catalog {
-                entries: Arc::clone(&parts.plan) as _,
+                entries: Arc::new(RegisteredEntries(Arc::clone(&parts.plan))),
                 // Entries of upstreams are not there yet.
                 is_open: parts.upstreams.is_some(),
             }),

@@ -222,3 +222,15 @@ fn the_audit_log_of_the_file_is_written_and_a_section_without_effect_is_refused(
         assert!(ended.error.contains(expected), "{section}: {}", ended.error);
     }
 }
+
+#[test]
+fn a_policy_may_name_a_tool_that_pins_refuse() {
+    let pins = "[pins]\nfile = \"pins.toml\"\non_mismatch = \"refuse\"\n";
+    let file = AccessFile::new(&format!("{RULES}{pins}"));
+    // No tool has a pin.
+    let path = file.directory.path().join("pins.toml");
+    fs::write(path, "version = 1\n").expect("the directory is there");
+    let server = file.setup(1).start();
+    let answer = exchange(&server, &file.sign(echo())).json();
+    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+}

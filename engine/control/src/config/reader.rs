@@ -14,6 +14,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::fault::{Fault, Finding};
+use super::startup::StartupSections;
 use super::text::{AuthText, Document, ModeText};
 use super::values::{Config, ServerFacts};
 
@@ -129,6 +130,7 @@ impl<'a> Reader<'a> {
             trusted_proxies,
             client_limits: Arc::default(),
             authorities,
+            startup: StartupSections::of(self.text),
             warnings: Vec::new(),
         }
     }

@@ -15,6 +15,7 @@ use corelane_guard::token::claims::Resource;
 use corelane_guard::token::keys::IssuerKeys;
 use corelane_guard::token::verify::{DenyList, Issuer, Verifier};
 
+use super::startup::StartupSections;
 use crate::fetch::Target;
 use crate::secret::Secret;
 
@@ -114,6 +115,8 @@ pub struct Config {
     pub client_limits: Arc<limit::file::Limits>,
     /// Certificates in PEM of authorities that issuers have, besides those of the system.
     pub authorities: Vec<Box<[u8]>>,
+    /// What only a start applies.
+    pub startup: StartupSections,
     /// Rules that have no effect as yet. The configuration is in use all the same.
     pub warnings: Vec<policy::Finding>,
 }

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::error::ControlError;
 use super::files::Files;
-use crate::config::{Config, KeySource};
+use crate::config::{Config, KeySource, StartupSections};
 use crate::event::{ControlEvent, PublishedKeys};
 use crate::fetch::{FetchError, Fetcher, Lookup};
 use crate::introspection::{Introspections, Reply, TokenHash};
@@ -31,6 +31,8 @@ const SLEEP_MAX_MS: u64 = 3600 * 1000;
 
 pub(super) struct Events {
     config: Config,
+    /// What the configuration of the start had that only a start applies.
+    started: StartupSections,
     files: Files,
     lookup: Lookup,
     /// None if no request is ever made.
@@ -74,6 +76,7 @@ impl Events {
         let mut events = Events {
             fetcher: fetcher(&config, &lookup)?,
             verifier: Verifier::new(Arc::clone(&config.policy)),
+            started: config.startup.clone(),
             config,
             files,
             lookup,
@@ -263,10 +266,15 @@ impl Events {
             Ok(_) => counters.introspections_succeeded.add_one(),
             Err(_) => counters.introspections_failed.add_one(),
         }
-        let mut issuers = self.issuers.iter();
+        let mut issuers = self.issuers.iter_mut();
         let issuer = issuers.find(|issuer| issuer.serial == serial);
         let result = match (issuer, answer) {
+            (Some(issuer), Err(error)) => {
+                issuer.introspection_failed(&error);
+                Err(TokenFault::KeysUnavailable)
+            }
             (Some(issuer), Ok(answer)) => {
+                issuer.introspection_succeeded();
                 let alias = &issuer.config.issuer.alias;
                 self.verifier.verify_introspection(alias, &answer, now_s())
             }
@@ -286,6 +294,12 @@ impl Events {
                 self.config = config;
                 self.take_configuration();
                 tracing::info!("the configuration was read again and is in use");
+                for place in self.config.startup.differing(&self.started) {
+                    tracing::warn!(
+                        place,
+                        "a change of the configuration is not in use: restart the server for it"
+                    );
+                }
             }
             Err(error) => {
                 self.shared.counters.configurations_refused.add_one();

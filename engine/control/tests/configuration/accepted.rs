@@ -261,3 +261,23 @@ fn no_value_shows_its_secrets() {
         }
     }
 }
+
+/// The first example of a page of the documentation.
+fn example(page: &str) -> String {
+    let path = format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("the page is there");
+    let (_, rest) = text.split_once("```toml\n").expect("it has an example");
+    let (example, _) = rest.split_once("```").expect("it ends");
+    example.to_owned()
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_valid() {
+    // One needs a policy, and the others add to it.
+    let mut text = example("access.md");
+    for page in ["policy.md", "limits.md", "audit.md"] {
+        text += &example(page);
+        config(&text, &server(&["/mcp"]));
+    }
+    config(&example("gateway.md"), &server(&["/mcp"]));
+}

@@ -29,6 +29,8 @@ pub struct Verifier {
     /// The last time of each shard, in microseconds since 1970; of the process under none.
     times: HashMap<Option<u16>, u64, foldhash::fast::RandomState>,
     unsigned: u64,
+    /// The number of the record after those that the writer has removed.
+    kept_seq: u64,
 }
 
 /// A chain that is whole.
@@ -96,6 +98,12 @@ pub enum Fault {
     /// A checkpoint is missing.
     #[error("the {CHECKPOINT_RECORDS_MAX} records before it have no signature")]
     Unsigned,
+    /// Records before the first one were removed, and not by the writer.
+    #[error(
+        "the records before it are missing, and no audit.removed says that the server removed \
+         them: bring their segments back, or name a record of these with --anchor"
+    )]
+    StartMissing,
     /// The anchored record has another hash.
     #[error("its hash is not that of the anchor: it was made anew after the anchor was kept")]
     Anchor,
@@ -132,6 +140,8 @@ struct Members<'a> {
     shard: Option<u16>,
     #[serde(borrow)]
     event: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     outcome: Option<Cow<'a, str>>,
     count: Option<u64>,
@@ -199,10 +209,18 @@ impl Verifier {
     /// The result after the last line.
     ///
     /// # Errors
-    /// The record of the anchor is missing.
+    /// The record of the anchor is missing; without an anchor, the first records are, and the
+    /// writer has not removed them.
     pub fn finish(self) -> Result<Summary, Broken> {
         let Some(anchor) = self.anchor.filter(|_| !self.is_anchored) else {
-            return Ok(self.summary);
+            let is_whole = self.summary.first_seq <= self.kept_seq.max(1);
+            return match is_whole || self.is_anchored {
+                true => Ok(self.summary),
+                false => Err(Broken {
+                    seq: self.summary.first_seq,
+                    fault: Fault::StartMissing,
+                }),
+            };
         };
         Err(match self.first_seq {
             Some(first) if first > anchor.seq => Broken {
@@ -256,6 +274,9 @@ impl Verifier {
         summary.is_stopped = is_stop(&members);
         if members.event == Event::AuditGap.name() {
             summary.lost = summary.lost.saturating_add(members.count.unwrap_or(0));
+        }
+        if let Some((first, count)) = removed(&members) {
+            self.kept_seq = self.kept_seq.max(first.saturating_add(count));
         }
         Ok(())
     }
@@ -335,6 +356,16 @@ impl LastRecord {
 }
 
 /// The last two records of a writer that stops in order: one has the event, the other signs it.
+/// The first record of a segment that the writer has removed, and how many there were.
+fn removed(members: &Members<'_>) -> Option<(u64, u64)> {
+    if members.event != Event::AuditRemoved.name() {
+        return None;
+    }
+    let name = members.name.as_deref()?.strip_suffix(".jsonl")?;
+    let (_, first_seq) = name.rsplit_once('-')?;
+    Some((first_seq.parse().ok()?, members.count?))
+}
+
 fn is_stop(members: &Members<'_>) -> bool {
     let is_last_checkpoint =
         members.event == Event::Checkpoint.name() && members.outcome.as_deref() == Some(STOPPED);

@@ -86,6 +86,20 @@ impl Claims {
         self.0.member("active") == Some(&Json::Bool(true))
     }
 
+    /// Whether the answer of an introspection is about an access token, as far as it says:
+    /// `token_type` has the scheme (RFC 7662 2.2) or, with some servers, the kind, which others
+    /// have in `token_use`.
+    pub(super) fn is_access_token(&self) -> bool {
+        ["token_type", "token_use"].into_iter().all(|name| {
+            let kind = self.0.text_of(name);
+            let is_known = |kind: &str| {
+                let kinds = ["bearer", "access_token", "access"];
+                kinds.iter().any(|it| it.eq_ignore_ascii_case(kind))
+            };
+            !self.has(name) || kind.is_some_and(is_known)
+        })
+    }
+
     /// Whether a claim is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.member(name).is_some()

@@ -36,7 +36,7 @@ impl Verifier {
             return Err(TokenFault::Issuer);
         };
         let claims = Claims::read(answer)?;
-        if !claims.is_active() {
+        if !claims.is_active() || !claims.is_access_token() {
             return Err(TokenFault::Inactive);
         }
         if claims.has("iss") && claims.issuer()? != &*issuer.issuer {

@@ -279,3 +279,23 @@ fn a_bound_token_is_valid_on_its_connection_only() {
         }
     }
 }
+
+#[test]
+fn only_access_tokens_are_taken() {
+    let verifier = verifier(true);
+    for (claim, value, is_taken) in [
+        ("token_type", "\"Bearer\"", true),
+        ("token_type", "\"access_token\"", true),
+        ("token_use", "\"access\"", true),
+        ("token_type", "\"refresh_token\"", false),
+        ("token_type", "\"DPoP\"", false),
+        ("token_use", "\"refresh_token\"", false),
+        ("token_use", "\"id\"", false),
+        ("token_type", "[\"Bearer\"]", false),
+    ] {
+        let found = outcome(&verifier, &active().with(claim, value));
+        let refused = Err(TokenFault::Inactive);
+        assert_eq!(found.is_ok(), is_taken, "{claim} {value}: {found:?}");
+        assert!(is_taken || found == refused, "{claim} {value}: {found:?}");
+    }
+}

@@ -92,8 +92,8 @@ impl ClientCertificate {
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 
 /// The principal that a verified certificate names: the first of its alternative names that is a
-/// URI, such as a SPIFFE id, else an e-mail address, else a DNS name. The common name of the subject
-/// is none: it has no form, and authorities sign what they are given. White space, control
+/// URI, such as a SPIFFE id, else an e-mail address, else a DNS name. The common name of the
+/// subject is none: it has no form, and authorities sign what they are given. White space, control
 /// characters and `%` are percent-encoded.
 fn principal_of(certificate: &Certificate) -> Result<Box<str>, IdentityError> {
     let names = alternative_names(certificate)?;

@@ -127,12 +127,39 @@ fn removed_moved_and_repeated_records_are_found() {
 }
 
 #[test]
-fn a_removed_segment_is_found_and_a_removed_start_is_seen() {
+fn a_removed_segment_is_found_and_a_removed_start_is_one_that_the_writer_removed() {
     let lines = lines();
     let without = [&lines[..3], &lines[6..]].concat();
     check(&without, 4, Fault::Seq { found: 7 });
-    let summary = verify(verifier(), &lines[6..]).expect("the start may be removed");
+    check(&lines[6..], 7, Fault::StartMissing);
+    let anchored = verifier().with_anchor(head(&lines[8]));
+    let summary = verify(anchored, &lines[6..]).expect("the anchor is there");
     assert_eq!(summary.first_seq, 7);
+    for (removed, is_whole) in [
+        (&[(1, 2)][..], true),
+        (&[(1, 1), (2, 1)], true),
+        (&[(1, 1)], false),
+        (&[], false),
+    ] {
+        let mut chain = Chain::new("host", Head::GENESIS, None);
+        let mut lines = Vec::new();
+        let mut append = |record: &Record<'_>| {
+            let mut line = Vec::new();
+            chain.append(record, &mut line);
+            line.pop();
+            lines.push(line);
+        };
+        (1..=3).for_each(|time_us| append(&call(time_us)));
+        for (first, count) in removed {
+            append(&Record {
+                name: Some(&format!("audit-host-{first:012}.jsonl")),
+                count: Some(*count),
+                ..Record::new(Event::AuditRemoved, 4)
+            });
+        }
+        let found = verify(Verifier::default(), &lines[2..]);
+        assert_eq!(found.is_ok(), is_whole, "{removed:?}: {found:?}");
+    }
     let early = verifier().with_anchor(head(&lines[2]));
     let fault = Fault::AnchorBefore;
     assert_eq!(verify(early, &lines[6..]), Err(Broken { seq: 7, fault }));
