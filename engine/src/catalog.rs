@@ -224,6 +224,16 @@ impl Catalog {
                 .any(|template| template.parts.template.matches(uri).is_some())
     }
 
+    /// The upstream of a resource that exists; none if it is this server's.
+    pub(crate) fn upstream_of(&self, uri: &str) -> Option<u16> {
+        let fits = |it: &&ShardTemplate| it.parts.template.matches(uri).is_some();
+        let relayed = match self.resource(uri) {
+            Some(resource) => &resource.parts.relayed,
+            None => &self.templates().iter().find(fits)?.parts.relayed,
+        };
+        relayed.as_ref().map(|entry| entry.upstream)
+    }
+
     /// The resource at `uri`, if it was registered by that URI.
     pub(crate) fn resource(&self, uri: &str) -> Option<&ShardResource> {
         self.resources.find(uri)

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `board` | the addresses of upstreams and requests for their lists, for all shards |
 //! | `entry` | an entry of the catalog that an upstream executes |
+//! | `interest` | a resource to which a client has subscribed |
+//! | `interests` | the resources of upstreams to which clients have subscribed |
 //! | `owner` | the owners of sessions with upstreams |
 //! | `port` | where services leave calls for upstreams |
 //! | `relay` | one call on its way, and its answer |
@@ -12,6 +14,8 @@
 
 pub(crate) mod board;
 pub(crate) mod entry;
+pub(crate) mod interest;
+pub(crate) mod interests;
 pub(crate) mod owner;
 pub(crate) mod port;
 pub(crate) mod relay;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
 use rustls::version::TLS12;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
 /// The name of servers in tests.
@@ -136,6 +137,26 @@ impl Authority {
         let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
         let builder = ClientConfig::builder().with_root_certificates(self.roots());
         let config = builder.with_client_auth_cert(chain, key);
+        Arc::new(config.expect("the key is that of the certificate"))
+    }
+
+    /// A server with a certificate for `name`, in these versions.
+    ///
+    /// # Panics
+    /// If the certificate cannot be made.
+    #[must_use]
+    pub fn server(
+        &self,
+        name: &str,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let key = KeyPair::generate().expect("a key can be made");
+        let params = CertificateParams::new([name.to_owned()]).expect("it is a name");
+        let certificate = params.signed_by(&key, &self.issuer);
+        let chain = vec![certificate.expect("the authority signs").der().clone()];
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let builder = ServerConfig::builder_with_protocol_versions(versions);
+        let config = builder.with_no_client_auth().with_single_cert(chain, key);
         Arc::new(config.expect("the key is that of the certificate"))
     }
 

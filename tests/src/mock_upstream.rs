@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use socket2::SockRef;
 
@@ -44,6 +45,7 @@ type Script = Box<dyn Fn(&Received) -> Act + Send + Sync>;
 #[derive(Debug)]
 pub struct MockUpstream {
     address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
 }
 
@@ -129,10 +131,24 @@ impl MockUpstream {
     /// If no port is free.
     #[must_use]
     pub fn start(script: impl Fn(&Received) -> Act + Send + Sync + 'static) -> MockUpstream {
+        MockUpstream::start_with(None, script)
+    }
+
+    /// The same, with TLS if there is a configuration of it. It ends connections without announcing
+    /// that, so that answers may have been cut.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn start_with(
+        tls: Option<Arc<ServerConfig>>,
+        script: impl Fn(&Received) -> Act + Send + Sync + 'static,
+    ) -> MockUpstream {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
+        let scheme = tls.as_ref().map_or("http", |_| "https");
         let script: Arc<Script> = Arc::new(Box::new(script));
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -142,10 +158,22 @@ impl MockUpstream {
                 let Ok(stream) = stream else { continue };
                 let number = of_thread.connections.fetch_add(1, Ordering::Relaxed);
                 let (shared, script) = (Arc::clone(&of_thread), Arc::clone(&script));
-                thread::spawn(move || serve(stream, number, &shared, &script));
+                let tls = tls.clone();
+                thread::spawn(move || match tls {
+                    None => serve((&stream, &stream), number, &shared, &script),
+                    Some(tls) => {
+                        let tls = ServerConnection::new(tls).expect("the configuration is valid");
+                        let secured = StreamOwned::new(tls, &stream);
+                        serve((secured, &stream), number, &shared, &script);
+                    }
+                });
             }
         });
-        MockUpstream { address, shared }
+        MockUpstream {
+            address,
+            scheme,
+            shared,
+        }
     }
 
     /// Where it listens.
@@ -157,8 +185,8 @@ impl MockUpstream {
     /// The section of a configuration that makes it the upstream called `name`.
     #[must_use]
     pub fn section(&self, name: &str) -> String {
-        let address = self.address;
-        format!("[[upstream]]\nname = \"{name}\"\nurl = \"http://{address}/mcp\"\n")
+        let (scheme, address) = (self.scheme, self.address);
+        format!("[[upstream]]\nname = \"{name}\"\nurl = \"{scheme}://{address}/mcp\"\n")
     }
 
     /// The requests so far.
@@ -248,8 +276,13 @@ fn described(received: &Received, lists: &[(&str, &str, Value)]) -> Option<Act> 
 }
 
 /// Serves one connection until an act or the other side ends it.
-fn serve(stream: TcpStream, connection: usize, shared: &Shared, script: &Script) {
-    let mut reader = BufReader::new(&stream);
+fn serve(
+    (stream, socket): (impl Read + Write, &TcpStream),
+    connection: usize,
+    shared: &Shared,
+    script: &Script,
+) {
+    let mut reader = BufReader::new(stream);
     while let Some(received) = read_request(&mut reader, connection) {
         let act = script(&received);
         lock(&shared.received).push(received);
@@ -258,11 +291,16 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared, script: &Script)
             Act::SendAndClose(bytes) => (bytes, false, false),
             Act::SendAndWait(bytes) => (bytes, false, true),
             Act::Reset => {
-                let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
                 return;
             }
         };
-        if (&stream).write_all(&bytes).is_err() {
+        let stream = reader.get_mut();
+        if stream
+            .write_all(&bytes)
+            .and_then(|()| stream.flush())
+            .is_err()
+        {
             return;
         }
         if waits {
@@ -277,7 +315,7 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared, script: &Script)
 }
 
 /// The next request; none at the end of the connection.
-fn read_request(reader: &mut BufReader<&TcpStream>, connection: usize) -> Option<Received> {
+fn read_request(reader: &mut impl BufRead, connection: usize) -> Option<Received> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head).ok()? == 0 {

@@ -10,6 +10,7 @@ mod target;
 mod text;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 pub(crate) use child::INHERITED;
 pub use child::{Child, ChildLimits};
@@ -31,6 +32,9 @@ pub struct Upstream {
     pub name: Box<str>,
     /// Where it is: at least one, and several are replicas of each other.
     pub targets: Vec<Target>,
+    /// The files of the authorities that sign its certificates; without any, those that the system
+    /// trusts do.
+    pub ca_files: Vec<PathBuf>,
     /// Whether the server is not ready without it.
     pub is_required: bool,
     /// The era that it speaks.

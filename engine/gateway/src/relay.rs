@@ -4,6 +4,7 @@
 //! by are replaced; the text of all others stays, to the digit of each number.
 
 mod answer;
+mod downgrade;
 mod failure;
 mod part;
 mod request;

@@ -90,6 +90,25 @@ impl<P> OrderedRegistry<P> {
         }
     }
 
+    /// The same in the order of `fresh`. In another order than before all of them get new numbers,
+    /// so that a client in the midst of the list may see some twice and misses none.
+    pub(super) fn replace_in_order(
+        &mut self,
+        is_one: impl Fn(&P) -> bool,
+        name_of: impl Fn(&P) -> &str,
+        fresh: &[Arc<P>],
+    ) {
+        self.replace(&is_one, &name_of, fresh);
+        let ones = self.iter().filter(|it| is_one(it));
+        if ones
+            .map(|it| name_of(it))
+            .ne(fresh.iter().map(|it| name_of(it)))
+        {
+            self.entries.retain(|(_, it)| !is_one(it));
+            fresh.iter().for_each(|it| self.push(Arc::clone(it)));
+        }
+    }
+
     fn push(&mut self, entry: Arc<P>) {
         self.entries.push((self.numbers_end, entry));
         self.numbers_end += 1;
@@ -118,6 +137,38 @@ impl<P> FromIterator<Arc<P>> for OrderedRegistry<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_in_another_order_get_new_numbers() {
+        let arcs = |names: &[&str]| -> Vec<Arc<String>> {
+            names
+                .iter()
+                .map(|name| Arc::new((*name).to_owned()))
+                .collect()
+        };
+        let mut list: OrderedRegistry<String> = arcs(&["b", "a:2"]).into_iter().collect();
+        let mut put = |names: &[&str]| {
+            list.replace_in_order(|it| it.starts_with("a:"), |it| it, &arcs(names));
+            let found = list.numbered().map(|(number, it)| (number, it.clone()));
+            found.collect::<Vec<_>>()
+        };
+        let named = |found: &[(u64, &str)]| -> Vec<(u64, String)> {
+            found
+                .iter()
+                .map(|(number, it)| (*number, (*it).to_owned()))
+                .collect()
+        };
+        assert_eq!(
+            put(&["a:2", "a:3"]),
+            named(&[(0, "b"), (1, "a:2"), (2, "a:3")])
+        );
+        let first = named(&[(0, "b"), (4, "a:1"), (5, "a:2"), (6, "a:3")]);
+        assert_eq!(put(&["a:1", "a:2", "a:3"]), first);
+        assert_eq!(
+            put(&["a:1", "a:3"]),
+            named(&[(0, "b"), (4, "a:1"), (6, "a:3")])
+        );
+    }
 
     #[test]
     fn a_replaced_entry_keeps_its_place_and_its_number() {

@@ -80,8 +80,8 @@ fn has_relayed<P: Listed>(list: &OrderedRegistry<P>) -> bool {
     list.iter().any(|it| it.relayed().is_some())
 }
 
-/// Puts checked entries in the place of all of upstreams. An entry of this server keeps its name,
-/// and so does the first one of upstreams.
+/// Puts checked entries in the place of all of upstreams, in their order. An entry of this server
+/// keeps its name, and so does the first one of upstreams.
 fn exchange<P: Listed>(
     list: &mut OrderedRegistry<P>,
     entries: RelayedList,
@@ -114,7 +114,7 @@ fn exchange<P: Listed>(
     }
     let before = list.iter().filter_map(|it| it.relayed());
     let is_same = before.eq(parts.iter().filter_map(|it| it.relayed()));
-    list.replace(is_relayed, P::key, &parts);
+    list.replace_in_order(is_relayed, P::key, &parts);
     (!is_same, faults)
 }
 

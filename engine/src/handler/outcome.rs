@@ -33,8 +33,9 @@ impl Answer {
         match self {
             Answer::Tool(result) => result.downgrade_to(revision),
             Answer::Prompt(result) => result.downgrade_to(revision),
+            Answer::Relayed(part) => part.downgrade_to(revision),
             // These are the same in every revision.
-            Answer::Contents(_) | Answer::Completion(_) | Answer::Relayed(_) => {}
+            Answer::Contents(_) | Answer::Completion(_) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `subscriptions/listen` of modern clients: streams that stay open and bring changes.
 
+use std::rc::Rc;
+
 use corelane_protocol::binding::admission::ModernRequest;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Id, OwnedId};
@@ -16,12 +18,15 @@ use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::permissions::{Permissions, Use};
 use super::requester::Requester;
-use super::subscriptions::{Subscription, Subscriptions, TASK_REQUESTS_MAX, TaskSubscription};
+use super::subscriptions::{
+    Subscription, Subscriptions, TASK_REQUESTS_MAX, TaskSubscription, subscribed,
+};
 use super::task_id::TaskId;
 use super::task_watch::{SubscriptionId, TaskWatchMessage};
 use crate::catalog::Catalog;
 use crate::guard::holder::HolderKey;
 use crate::meter::Counter;
+use crate::upstream::port::UpstreamPort;
 
 /// Opens and ends subscriptions, and delivers the statuses of tasks to them.
 pub(super) struct Listening<'a> {
@@ -30,6 +35,7 @@ pub(super) struct Listening<'a> {
     pub(super) permissions: &'a mut Permissions,
     pub(super) subscriptions: &'a mut Subscriptions,
     pub(super) outbox: &'a mut Outbox,
+    pub(super) port: Option<&'a Rc<UpstreamPort>>,
 }
 
 impl Listening<'_> {
@@ -75,11 +81,15 @@ impl Listening<'_> {
             return self.refuse_for_share(holder, id, out);
         }
         let exchange = inbound.exchange;
+        // The client sees in the acknowledgement which ones are left out.
+        let uris = filter.uris.iter();
+        let uris = uris.filter_map(|uri| subscribed(self.catalog, self.port, uri));
+        let uris = uris.collect();
         let place = self.subscriptions.insert(Subscription {
             id: OwnedId::from(id),
             exchange,
             lists: filter.lists,
-            uris: filter.uris.into(),
+            uris,
             tasks,
             holder,
             configuration: self.subscriptions.configuration,

@@ -122,6 +122,7 @@ impl Services {
             permissions: &mut self.permissions,
             subscriptions: &mut self.subscriptions,
             outbox: &mut self.outbox,
+            port: self.calls.port(),
         }
     }
 

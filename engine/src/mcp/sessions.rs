@@ -30,6 +30,7 @@ use super::session_id::SessionId;
 use crate::guard::holder::HolderKey;
 use crate::guard::shares::Shares;
 use crate::handler::event_queue::CallKey;
+use crate::upstream::interest::SubscribedUri;
 use principals::{OwnedKey, PrincipalKey, Principals};
 
 /// One session.
@@ -54,7 +55,7 @@ pub(crate) struct Session {
     /// The last stream whose connection was lost: its client may resume it.
     pub(crate) lost_stream: Option<StreamId>,
     /// Resources to which the client has subscribed.
-    pub(crate) subscriptions: Vec<Box<str>>,
+    pub(crate) subscriptions: Vec<SubscribedUri>,
     /// The configuration of access control that permitted them.
     pub(crate) configuration: u32,
     /// Its principal.

@@ -7,6 +7,7 @@ pub(super) use broadcasts::{Broadcast, Broadcasts};
 pub(super) use task_subscription::{TASK_REQUESTS_MAX, TaskSubscription};
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::subscription::{Filter, ListKinds, write_acknowledged};
@@ -15,8 +16,11 @@ use slab::Slab;
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::task_watch::SubscriptionId;
+use crate::catalog::Catalog;
 use crate::guard::holder::HolderKey;
 use crate::guard::shares::Shares;
+use crate::upstream::interest::SubscribedUri;
+use crate::upstream::port::UpstreamPort;
 
 /// One `subscriptions/listen`.
 #[derive(Debug)]
@@ -26,13 +30,26 @@ pub(super) struct Subscription {
     pub(super) exchange: Exchange,
     /// Few streams subscribe to resources: the lists are stored apart from them.
     pub(super) lists: ListKinds,
-    pub(super) uris: Box<[Box<str>]>,
+    pub(super) uris: Box<[SubscribedUri]>,
     /// Fewer subscribe to tasks.
     pub(super) tasks: Option<Box<TaskSubscription>>,
     /// Its holder.
     pub(super) holder: HolderKey,
     /// The configuration of access control that permitted it.
     pub(super) configuration: u32,
+}
+
+/// The subscription of a client to a resource that exists. None if its upstream reports no updates,
+/// or clients have subscribed to too many others of it.
+pub(super) fn subscribed(
+    catalog: &Catalog,
+    port: Option<&Rc<UpstreamPort>>,
+    uri: &str,
+) -> Option<SubscribedUri> {
+    match catalog.upstream_of(uri) {
+        None => Some(SubscribedUri::own(uri)),
+        Some(upstream) => port?.subscribe(upstream, uri),
+    }
 }
 
 impl Subscription {
@@ -48,7 +65,7 @@ impl Subscription {
         let tasks = self.tasks.iter();
         let honoured = Filter {
             lists: self.lists,
-            uris: self.uris.to_vec(),
+            uris: self.uris.iter().map(|uri| Box::from(&**uri)).collect(),
             task_ids: tasks.flat_map(|tasks| tasks.watched_ids()).collect(),
         };
         let mut message = Vec::new();

@@ -4,6 +4,9 @@ use std::io;
 
 use corelane_protocol::framing::http1::RequestFieldError;
 
+#[cfg(feature = "tls")]
+use crate::transport::tls::certificates::TlsError;
+
 /// Why the server does not start with an upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -26,6 +29,15 @@ pub enum UpstreamError {
         header: String,
         /// Why not.
         error: io::Error,
+    },
+    /// Its certificate cannot be checked.
+    #[cfg(feature = "tls")]
+    #[error("upstream {name:?}: {error}")]
+    Tls {
+        /// The upstream.
+        name: String,
+        /// Why not.
+        error: Box<TlsError>,
     },
     /// Two upstreams have one name.
     #[error("two upstreams are named {name:?}: exposed names and logs need a name of each")]

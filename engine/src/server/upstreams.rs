@@ -10,6 +10,7 @@ mod endpoint;
 mod listener;
 mod tracked;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -23,6 +24,7 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::subscription;
 
 use endpoint::{Place, check};
+use listener::Listen;
 use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
@@ -33,8 +35,11 @@ use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
 use crate::upstream::board::{
-    ControlEvent, ControlRequest, Endpoint, UpstreamBoard, UpstreamTable,
+    ControlEvent, ControlRequest, Endpoint, Purpose, UpstreamBoard, UpstreamTable,
 };
+
+/// Between two trials to broadcast updates of resources.
+const UPDATES_RETRY: Duration = Duration::from_millis(100);
 
 /// An upstream that was checked.
 pub(super) struct ServedUpstream {
@@ -114,6 +119,8 @@ struct Control {
     handle: ServerHandle,
     events: Sender<ControlEvent>,
     settings: Gateway,
+    /// Resources of upstreams with updates that are not broadcast yet.
+    updated: BTreeSet<(u16, Arc<str>)>,
 }
 
 impl UpstreamThread {
@@ -139,6 +146,7 @@ impl UpstreamThread {
             handle,
             events: events.clone(),
             settings,
+            updated: BTreeSet::new(),
         };
         let thread = thread::Builder::new().name("upstreams".to_owned());
         let thread = thread.spawn(move || control.run(&received));
@@ -171,12 +179,29 @@ impl Control {
             }
             let due = self.tracked.iter().map(Tracked::due).min();
             let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            let wait = match self.broadcast_updates() {
+                true => wait,
+                false => wait.min(UPDATES_RETRY),
+            };
             match received.recv_timeout(wait) {
                 Ok(ControlEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(event) => self.handle(event),
             }
         }
+    }
+
+    /// Broadcasts the updates of resources to the clients that subscribed to them. Returns whether
+    /// none is left.
+    fn broadcast_updates(&mut self) -> bool {
+        while let Some((upstream, uri)) = self.updated.pop_first() {
+            if self.handle.resource_updated(&uri).is_err() {
+                // Too many wait: the shards take them soon.
+                self.updated.insert((upstream, uri));
+                return false;
+            }
+        }
+        true
     }
 
     fn handle(&mut self, event: ControlEvent) {
@@ -191,10 +216,26 @@ impl Control {
                 let step = self.with(upstream, |it, turn| it.handle_address(address, turn));
                 self.take(upstream, step);
             }
-            ControlEvent::Subscription(upstream, event) => {
-                self.with(usize::from(upstream), |it, turn| {
-                    it.handle_subscription(event, turn);
+            ControlEvent::Subscription(upstream, number, event) => {
+                let place = usize::from(upstream);
+                let has_missed = self.with(place, |it, turn| {
+                    it.handle_subscription(number, event, turn)
                 });
+                if has_missed {
+                    let uris = self.tracked[place].listener().uris();
+                    self.updated
+                        .extend(uris.map(|uri| (upstream, Arc::clone(uri))));
+                }
+            }
+            ControlEvent::Interests => {
+                let (news, now) = (self.board.interests().take_news(), Instant::now());
+                for upstream in news.changed {
+                    let uris = self.board.interests().of(upstream);
+                    self.tracked[usize::from(upstream)]
+                        .listener()
+                        .set_uris(uris, now);
+                }
+                self.updated.extend(news.updated);
             }
             ControlEvent::ExpiredListUsed => {
                 let now = Instant::now();
@@ -224,11 +265,18 @@ impl Control {
             Step::Wait => {}
             Step::Resolve => self.resolve(upstream),
             Step::Request(method, params, era) => {
-                self.request(upstream, (method, params, era), false);
+                self.request(upstream, (method, params, era), Purpose::Answer);
             }
-            Step::Subscribe(params) => {
+            Step::Listen(listen) => {
                 let era = self.tracked[upstream].era();
-                self.request(upstream, ("subscriptions/listen", params, era), true);
+                let (method, params, purpose) = match listen {
+                    Listen::Begin(number, params) => {
+                        ("subscriptions/listen", params, Purpose::Listen(number))
+                    }
+                    Listen::Close(number) => ("", String::new(), Purpose::Close(number)),
+                    Listen::Request(method, params) => (method, params, Purpose::Effect),
+                };
+                self.request(upstream, (method, params, era), purpose);
             }
             Step::Expire => self.board.expire_lists(),
             Step::Changed(kinds) => kinds.into_iter().for_each(|kind| self.publish(kind)),
@@ -240,14 +288,14 @@ impl Control {
         &self,
         upstream: usize,
         (method, params, era): (&'static str, String, Era),
-        is_subscription: bool,
+        purpose: Purpose,
     ) {
         let shard = self.board.request(ControlRequest {
             upstream: upstream as u16,
             era,
             method,
             params,
-            is_subscription,
+            purpose,
             reply: self.events.clone(),
         });
         self.shards[shard].wake();
@@ -272,12 +320,16 @@ impl Control {
         let present = self.board.present();
         let tracked = &self.tracked[upstream];
         let before = &present.endpoints[upstream];
-        if before.address.as_ref() == tracked.address() && before.era == tracked.era() {
+        let is_same = before.address.as_ref() == tracked.address()
+            && before.era == tracked.era()
+            && before.has_updates == tracked.has_updates();
+        if is_same {
             return;
         }
         let mut endpoints = present.endpoints.clone();
         endpoints[upstream].address = tracked.address().cloned();
         endpoints[upstream].era = tracked.era();
+        endpoints[upstream].has_updates = tracked.has_updates();
         self.board.publish(UpstreamTable {
             client_info: present.client_info.clone(),
             endpoints,

@@ -9,6 +9,8 @@
 //! because a link is closed when its call ends before its answer.
 
 mod completed;
+mod secured;
+mod secured_link;
 mod sessions;
 mod taken;
 
@@ -25,7 +27,10 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
+use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
+use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
+use crate::transport::OutgoingTls;
 use crate::upstream::board::UpstreamBoard;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::{Command, UpstreamPort};
@@ -60,6 +65,8 @@ pub(super) struct Links {
     endpoints: Vec<EndpointLinks>,
     /// Links that open, with the ends of their times.
     opening: VecDeque<(u64, SlotKey)>,
+    /// Subscriptions of the control side: their upstreams and numbers.
+    subscriptions: Vec<(u16, u32, RelayKey)>,
     /// Calls with a time of their own.
     timed: Vec<RelayKey>,
     /// Links that do not receive, because the clients of their calls are slow.
@@ -73,6 +80,9 @@ pub(super) struct Links {
 struct EndpointLinks {
     pool: Pool<SlotKey, RelayKey>,
     heads: HeadCache,
+    /// Of an upstream with `https`.
+    tls: Option<OutgoingTls>,
+    warnings: Throttle,
     /// Of the legacy era.
     sessions: UpstreamSessions<SessionOwner, RelayKey>,
     /// Whether the control side waits for the result of `initialize`.
@@ -89,10 +99,12 @@ struct Link {
     is_armed: bool,
     /// Whether the client of its call takes no more at present.
     is_paused: bool,
+    secured: Option<Box<SecuredLink>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LinkState {
+    /// It connects, or its handshake goes on.
     Opening,
     Idle,
     Carrying(RelayKey),
@@ -118,9 +130,11 @@ impl Links {
             idle_ms: settings.session_idle_ms,
         };
         let table = port.table();
-        let endpoints = table.endpoints.iter().map(|_| EndpointLinks {
+        let endpoints = table.endpoints.iter().map(|endpoint| EndpointLinks {
             pool: Pool::new(limits),
             heads: HeadCache::default(),
+            tls: endpoint.tls.as_ref().map(OutgoingTls::of_shard),
+            warnings: Throttle::new(WARNING_INTERVAL_MS),
             sessions: UpstreamSessions::new(session_limits),
             is_initializing: false,
         });
@@ -136,6 +150,7 @@ impl Links {
             settings,
             generation: 0,
             opening: VecDeque::new(),
+            subscriptions: Vec::new(),
             timed: Vec::new(),
             paused: Vec::new(),
             next_sweep_ms: 0,
@@ -267,6 +282,9 @@ impl Links {
             return;
         };
         entry.state = LinkState::Carrying(key);
+        if entry.secured.is_some() {
+            return self.start_secured(rings, link, (key, request));
+        }
         entry.is_sending = true;
         rings.of(link).send(link, request, 0);
     }
@@ -277,12 +295,12 @@ impl Links {
             .address
             .clone();
         let Some(to) = address else {
-            self.open_failed(upstream, Reason::Unavailable);
+            self.open_failed(upstream, &Failure::unsent(Reason::Unavailable));
             return false;
         };
         let Some(index) = self.free.pop() else {
             self.close_another(rings, upstream);
-            self.open_failed(upstream, Reason::Busy);
+            self.open_failed(upstream, &Failure::unsent(Reason::Busy));
             return false;
         };
         let local = self.slots.insert_at(
@@ -293,6 +311,7 @@ impl Links {
                 is_sending: false,
                 is_armed: false,
                 is_paused: false,
+                secured: None,
             },
         );
         let key = SlotKey {
@@ -313,9 +332,9 @@ impl Links {
     /// A link did not open: calls without prospect fail. The others get links that become free; no
     /// other one opens before the next call, so that an endpoint that refuses is not dialled in
     /// circles.
-    pub(super) fn open_failed(&mut self, upstream: u16, reason: Reason) {
+    pub(super) fn open_failed(&mut self, upstream: u16, failure: &Failure) {
         for key in self.endpoint(upstream).pool.open_failed() {
-            self.fail(key, &Failure::unsent(reason));
+            self.fail(key, failure);
         }
     }
 

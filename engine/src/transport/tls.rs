@@ -12,6 +12,7 @@ pub(crate) mod config;
 pub(crate) mod fault;
 pub(crate) mod handshake;
 pub(crate) mod identity;
+pub(crate) mod outgoing;
 pub(crate) mod record;
 pub(crate) mod session;
 #[cfg(test)]

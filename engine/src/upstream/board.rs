@@ -15,6 +15,12 @@ use corelane_protocol::mcp::era::Era;
 use crossbeam::queue::SegQueue;
 use socket2::SockAddr;
 
+use super::interests::Interests;
+use crate::transport::OutgoingTls;
+
+/// Resources of one upstream to which clients may subscribe: they are in one request.
+const RESOURCES_MAX: usize = 1024;
+
 /// One upstream, as shards see it.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
@@ -22,12 +28,16 @@ pub(crate) struct Endpoint {
     pub(crate) name: Box<str>,
     /// Where it is; none while that is not known.
     pub(crate) address: Option<SockAddr>,
+    /// How links to it are secured, if they are.
+    pub(crate) tls: Option<OutgoingTls>,
     /// The starts of the heads of its requests.
     pub(crate) heads: Heads,
     /// The era that it speaks, as far as that is known.
     pub(crate) era: Era,
     /// The clients that share one of its sessions, in the legacy era.
     pub(crate) sessions: Sessions,
+    /// Whether it reports updates of resources.
+    pub(crate) has_updates: bool,
 }
 
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
@@ -62,10 +72,23 @@ pub(crate) struct ControlRequest {
     pub(crate) method: &'static str,
     /// The params, as a JSON object.
     pub(crate) params: String,
-    /// Whether it stays open for notifications.
-    pub(crate) is_subscription: bool,
+    /// Its purpose.
+    pub(crate) purpose: Purpose,
     /// Where the answer goes.
     pub(crate) reply: Sender<ControlEvent>,
+}
+
+/// The purpose of a [`ControlRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The control side waits for its answer.
+    Answer,
+    /// Its answer does not matter.
+    Effect,
+    /// It stays open for notifications, as the subscription with this number.
+    Listen(u32),
+    /// It is not sent: the subscription with this number ends.
+    Close(u32),
 }
 
 /// The answer to a [`ControlRequest`].
@@ -87,8 +110,10 @@ pub(crate) enum ControlAnswer {
 pub(crate) struct Subscription {
     /// The number of the upstream.
     pub(crate) upstream: u16,
+    /// Its own number.
+    pub(crate) number: u32,
     /// Where its events go.
-    pub(crate) reply: Sender<ControlEvent>,
+    pub(crate) board: Arc<UpstreamBoard>,
     /// Why it ends, as far as that is known.
     pub(crate) fault: Option<String>,
     /// Whether the upstream has refused it, as one that has none.
@@ -98,10 +123,15 @@ pub(crate) struct Subscription {
 impl Subscription {
     /// Passes an event on.
     pub(crate) fn send(&self, event: SubscriptionEvent) {
-        // The control side may have ended.
-        let _ = self
-            .reply
-            .send(ControlEvent::Subscription(self.upstream, event));
+        let (upstream, number) = (self.upstream, self.number);
+        self.board
+            .send(ControlEvent::Subscription(upstream, number, event));
+    }
+
+    /// The upstream has reported an update of a resource.
+    pub(crate) fn handle_update(&self, uri: &str) {
+        let board = &self.board;
+        board.report(board.interests.mark(self.upstream, uri));
     }
 }
 
@@ -135,8 +165,10 @@ pub(crate) enum ControlEvent {
     Answer(u16, ControlAnswer),
     /// The address of the upstream with this number is known, or is not.
     Resolved(u16, io::Result<SockAddr>),
-    /// Something about the subscription at the upstream with this number.
-    Subscription(u16, SubscriptionEvent),
+    /// Something about a subscription at the upstream with this number, and its own number.
+    Subscription(u16, u32, SubscriptionEvent),
+    /// Clients have subscribed to other resources, or some have updates.
+    Interests,
     /// A client reads lists that have expired.
     ExpiredListUsed,
     /// The server ends.
@@ -151,6 +183,7 @@ pub(crate) struct UpstreamBoard {
     requests: Vec<SegQueue<ControlRequest>>,
     /// Whether lists have expired, which are read again once a client uses them.
     has_expired: AtomicBool,
+    interests: Interests,
     control: OnceLock<Sender<ControlEvent>>,
 }
 
@@ -170,6 +203,7 @@ impl UpstreamBoard {
             table: Mutex::new(Arc::new(table)),
             requests: (0..shards).map(|_| SegQueue::new()).collect(),
             has_expired: AtomicBool::new(false),
+            interests: Interests::default(),
             control: OnceLock::new(),
         }
     }
@@ -184,6 +218,29 @@ impl UpstreamBoard {
         if let Some(control) = self.control.get() {
             // The control side may have ended.
             let _ = control.send(event);
+        }
+    }
+
+    /// The resources to which clients have subscribed.
+    pub(crate) fn interests(&self) -> &Interests {
+        &self.interests
+    }
+
+    /// A client subscribes to a resource of an upstream. Returns whether it may.
+    pub(super) fn add_interest(&self, upstream: u16, uri: &Arc<str>) -> bool {
+        let added = self.interests.add(upstream, uri, RESOURCES_MAX);
+        self.report(added == Some(true));
+        added.is_some()
+    }
+
+    /// The subscription of a client has ended.
+    pub(super) fn remove_interest(&self, upstream: u16, uri: &Arc<str>) {
+        self.report(self.interests.remove(upstream, uri));
+    }
+
+    fn report(&self, is_due: bool) {
+        if is_due {
+            self.send(ControlEvent::Interests);
         }
     }
 

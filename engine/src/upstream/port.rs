@@ -23,6 +23,7 @@ use serde_json::Map;
 use slab::Slab;
 
 use super::board::{UpstreamBoard, UpstreamTable};
+use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
 use super::relay::{LegacyCall, Recipient, Relay, RelayKey};
 use crate::handler::event_queue::EventQueue;
@@ -310,6 +311,13 @@ impl UpstreamPort {
     fn chunk(&self) -> Chunk {
         let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)))
+    }
+
+    /// A client subscribes to a resource of an upstream. None if that reports no updates, or if
+    /// clients have subscribed to too many others of it.
+    pub(crate) fn subscribe(&self, upstream: u16, uri: &str) -> Option<SubscribedUri> {
+        let has_updates = self.table.borrow().endpoints[usize::from(upstream)].has_updates;
+        has_updates.then(|| SubscribedUri::of(&self.board, upstream, uri))?
     }
 
     /// A client reads a list.

@@ -354,6 +354,11 @@ impl Reception {
                 self.pass_on(SubscriptionEvent::Acknowledged);
             }
             Incoming::ListChanged(_) => self.pass_on(SubscriptionEvent::ListChanged),
+            Incoming::ResourceUpdated { uri } => {
+                if let Recipient::Subscription(subscription) = &self.recipient {
+                    subscription.handle_update(uri);
+                }
+            }
             Incoming::Other => {}
         }
     }

@@ -103,7 +103,7 @@ impl Content {
     }
 
     /// Replaces a block that `revision` does not have with a text that describes it.
-    pub(super) fn downgrade_to(&mut self, revision: Revision) {
+    pub fn downgrade_to(&mut self, revision: Revision) {
         let text = match self {
             Content::Audio { data, mime_type } if !revision.has_audio() => {
                 let base64_bytes = data.len();

@@ -14,6 +14,10 @@ mod links;
 mod real;
 #[path = "gateway/relayed.rs"]
 mod relayed;
+#[path = "gateway/secured.rs"]
+mod secured;
+#[path = "gateway/updates.rs"]
+mod updates;
 
 use std::fs;
 

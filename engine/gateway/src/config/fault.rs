@@ -44,6 +44,9 @@ pub enum Fault {
     /// A key is about HTTP, and the upstream speaks lines.
     #[error("{0} is about HTTP: this upstream has no header fields")]
     NoFields(&'static str),
+    /// A key is about certificates, and there are none.
+    #[error("ca_files is about certificates: give an address with https")]
+    NoTls,
     /// Several programs have no sessions in common.
     #[error("processes = {0} needs sessions = \"shared\": each process has sessions of its own")]
     Processes(u16),

@@ -87,6 +87,11 @@ impl Target {
         }
     }
 
+    /// Whether it has a certificate.
+    pub(super) fn has_tls(&self) -> bool {
+        matches!(self, Target::Http { url, .. } if url.scheme() == "https")
+    }
+
     /// Whether requests to it have header fields.
     pub(super) fn has_fields(&self) -> bool {
         matches!(self, Target::Http { .. } | Target::HttpOverUnix(_))

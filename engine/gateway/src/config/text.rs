@@ -56,6 +56,8 @@ struct UpstreamText {
     #[serde(default)]
     insecure_http: bool,
     #[serde(default)]
+    ca_files: Vec<Spanned<PathBuf>>,
+    #[serde(default)]
     era: Era,
     #[serde(default)]
     sessions: Sessions,
@@ -170,6 +172,7 @@ impl Checker<'_> {
         Some(Upstream {
             name: name.into(),
             targets,
+            ca_files: text.ca_files.into_iter().map(Spanned::into_inner).collect(),
             is_required: text.required,
             era: text.era,
             sessions: text.sessions,
@@ -294,8 +297,13 @@ impl Checker<'_> {
         }
     }
 
-    /// An upstream of lines has no header fields.
+    /// An upstream of lines has no header fields, and one without TLS no certificate.
     fn check_fields(&mut self, text: &UpstreamText, targets: &[Target]) {
+        if let Some(file) = text.ca_files.first()
+            && !targets.iter().any(Target::has_tls)
+        {
+            self.find(file.span().start, Fault::NoTls);
+        }
         if targets.is_empty() || targets.iter().any(Target::has_fields) {
             return;
         }

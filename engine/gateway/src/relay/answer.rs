@@ -47,6 +47,11 @@ pub enum Incoming {
     },
     /// The upstream begins a subscription.
     Acknowledged,
+    /// A resource has changed.
+    ResourceUpdated {
+        /// Its URI.
+        uri: String,
+    },
     /// A list has changed.
     ListChanged(ListKind),
     /// Something else, which is dropped: another notification, or a request.
@@ -205,6 +210,11 @@ fn notification(
             let level = level.and_then(|it| serde_json::from_slice::<String>(&text[it]).ok());
             let level = level.and_then(|it| LogLevel::parse(&it));
             Ok(level.map_or(Incoming::Other, |level| Incoming::Log { params, level }))
+        }
+        "notifications/resources/updated" => {
+            let [uri] = find_members(text, params.clone(), ["uri"])?;
+            let uri = uri.and_then(|it| serde_json::from_slice(&text[it]).ok());
+            Ok(uri.map_or(Incoming::Other, |uri| Incoming::ResourceUpdated { uri }))
         }
         _ => Ok(Incoming::Other),
     }

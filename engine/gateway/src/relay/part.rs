@@ -7,8 +7,10 @@ use corelane_protocol::jsonrpc::{find_members, is_name, visit_members};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::meta;
+use corelane_protocol::mcp::revision::Revision;
 
 use super::answer::{Incoming, copy_members};
+use super::downgrade::downgraded;
 
 /// The clients that may share a result.
 const CACHE_SCOPE: &str = "cacheScope";
@@ -90,6 +92,18 @@ impl RelayedPart {
                 Some(RelayedPart::Error(json))
             }
             _ => None,
+        }
+    }
+}
+
+impl RelayedPart {
+    /// Removes the parts of a result of a tool or a prompt that `revision` does not have, and puts
+    /// texts in the places of content that it does not have.
+    pub fn downgrade_to(&mut self, revision: Revision) {
+        if let RelayedPart::Result { json, .. } = self
+            && let Some(downgraded) = downgraded(json, revision)
+        {
+            *json = downgraded;
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::mcp::rate_limits::Counted;
 use crate::mcp::requester::Requester;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::start::HandlerRequest;
+use crate::mcp::subscriptions::subscribed;
 use crate::mcp::task_requests::TaskRequest;
 use crate::mcp::task_table::TaskOwner;
 use crate::meter::Counter;
@@ -244,6 +245,10 @@ impl Services {
             }
             Err(denied) => return self.permissions.refuse(denied, id, out),
         }
+        let Some(subscribed) = subscribed(&self.catalog, self.calls.port(), uri) else {
+            let text = "the upstream of the resource reports no updates, or those of other ones";
+            return invalid_params(id, text, out);
+        };
         let Some(session) = self.sessions.find(session) else {
             return self.context.refuse(Some(id), Reason::SessionUnknown, out);
         };
@@ -253,7 +258,7 @@ impl Services {
             let text = format_args!("a session may subscribe to {max} resources");
             return invalid_params(id, self.context.format(text), out);
         }
-        session.subscriptions.push(uri.into());
+        session.subscriptions.push(subscribed);
         self.write_empty(id, out)
     }
 

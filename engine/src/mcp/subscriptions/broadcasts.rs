@@ -12,6 +12,8 @@ use corelane_protocol::mcp::subscription::{
     ListKind, ListKinds, write_list_changed, write_updated,
 };
 
+use crate::upstream::interest::SubscribedUri;
+
 /// Broadcasts at once: each list on its way and once more behind that, and one of resources.
 const BROADCASTS_MAX: usize = 2 * ListKind::ALL.len() + 1;
 
@@ -99,7 +101,7 @@ impl Broadcast {
     pub(in crate::mcp) fn messages(
         &self,
         lists: ListKinds,
-        uris: &[Box<str>],
+        uris: &[SubscribedUri],
         subscription: Option<&OwnedId>,
     ) -> Vec<Vec<u8>> {
         let subscription = subscription.map(OwnedId::as_id);

@@ -38,6 +38,8 @@ pub(super) struct Capabilities {
 pub(super) struct Capability {
     /// Whether changes of the list are reported.
     list_changed: bool,
+    /// Whether updates of single resources are reported.
+    subscribe: bool,
 }
 
 impl Capabilities {
@@ -51,6 +53,11 @@ impl Capabilities {
             };
             capability.is_some()
         })
+    }
+
+    /// Whether it reports updates of resources.
+    pub(super) fn has_updates(self) -> bool {
+        self.resources.is_some_and(|it| it.subscribe)
     }
 
     /// The lists that it reports changes of.

@@ -13,6 +13,7 @@ use corelane_protocol::mcp::era::Era;
 use socket2::SockAddr;
 
 use crate::server::upstream_error::UpstreamError;
+use crate::transport::OutgoingTls;
 use crate::upstream::board::{Endpoint, Heads};
 
 /// The bytes of a file with a secret.
@@ -60,6 +61,7 @@ pub(in crate::server) fn check(
     let endpoint = Endpoint {
         name: upstream.name.clone(),
         address: None,
+        tls: tls_of(upstream)?,
         heads: Heads {
             post: head_of(upstream, "POST", at)?,
             get: head_of(upstream, "GET", at)?,
@@ -67,6 +69,7 @@ pub(in crate::server) fn check(
         },
         era: Era::Modern,
         sessions: upstream.sessions,
+        has_updates: false,
     };
     Ok((place, endpoint))
 }
@@ -77,10 +80,9 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
         "give the url of a Streamable HTTP server, such as http://127.0.0.1:3000/mcp";
     let of_target = match upstream.targets.as_slice() {
         [Target::Http { is_sse: true, .. }] => Some(("sse+http", BY_HTTP)),
-        [Target::Http { url, .. }] if url.scheme() != "http" => Some((
-            "https",
-            "give an http url of a proxy on this host that speaks TLS",
-        )),
+        [Target::Http { url, .. }] if url.scheme() != "http" && cfg!(not(feature = "tls")) => {
+            Some(("https", "build with the feature tls"))
+        }
         [Target::Http { .. } | Target::HttpOverUnix(_)] => None,
         [Target::Child(_)] => Some(("command", BY_HTTP)),
         [Target::Unix(_) | Target::Tcp(..)] => Some(("a connection of lines", BY_HTTP)),
@@ -136,6 +138,29 @@ fn place_of(upstream: &Upstream) -> std::result::Result<(Place, String, String),
         }
         _ => Err(unsupported("its address")),
     }
+}
+
+/// How links to an upstream are secured, if its URL says so.
+#[cfg(feature = "tls")]
+fn tls_of(upstream: &Upstream) -> std::result::Result<Option<OutgoingTls>, UpstreamError> {
+    let url = match &upstream.targets[0] {
+        Target::Http { url, .. } if url.scheme() == "https" => url,
+        _ => return Ok(None),
+    };
+    // An address of IPv6 has no brackets in a certificate.
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let tls = OutgoingTls::read(host, &upstream.ca_files);
+    tls.map(Some).map_err(|error| UpstreamError::Tls {
+        name: upstream.name.to_string(),
+        error: Box::new(error),
+    })
+}
+
+/// There is no TLS in this library: `https` was refused before.
+#[cfg(not(feature = "tls"))]
+fn tls_of(_: &Upstream) -> std::result::Result<Option<OutgoingTls>, UpstreamError> {
+    Ok(None)
 }
 
 /// The request line of this method, and the fields that each such request has.
@@ -239,7 +264,6 @@ mod tests {
     fn parts_without_effect_are_refused_with_a_remedy() {
         for (lines, part) in [
             ("command = [\"server\"]", "command"),
-            ("url = \"https://h/mcp\"", "https"),
             ("url = \"sse+https://h/sse\"", "sse+http"),
             ("url = \"tcp://127.0.0.1:1\"", "a connection of lines"),
             ("url = \"unix:/run/x\"", "a connection of lines"),

@@ -15,7 +15,7 @@ use socket2::SockAddr;
 use super::answers::{self, Capabilities, answered, header_params_of, lacks_method};
 use super::backoff::Backoff;
 use super::endpoint::Place;
-use super::listener::Listener;
+use super::listener::{Listen, Listener};
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
 use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
@@ -46,8 +46,8 @@ pub(super) enum Step {
     Resolve,
     /// This method is requested with these params, in an era.
     Request(&'static str, String, Era),
-    /// Its changes are subscribed to with these params.
-    Subscribe(String),
+    /// Something about its changes.
+    Listen(Listen),
     /// Its lists have expired: their next use is to be reported.
     Expire,
     /// Its entries of these kinds have changed.
@@ -155,6 +155,16 @@ impl Tracked {
         self.era
     }
 
+    /// The subscription to its changes.
+    pub(super) fn listener(&mut self) -> &mut Listener {
+        &mut self.listener
+    }
+
+    /// Whether it reports updates of resources.
+    pub(super) fn has_updates(&self) -> bool {
+        self.listener.takes_uris()
+    }
+
     /// When something is to be done without an event.
     pub(super) fn due(&self) -> Instant {
         let expiry = match self.expiry {
@@ -177,9 +187,9 @@ impl Tracked {
             return Step::Expire;
         }
         if self.listener.due().is_some_and(|due| due <= turn.now)
-            && let Some(params) = self.listener.begin()
+            && let Some(listen) = self.listener.next(turn.now)
         {
-            return Step::Subscribe(params);
+            return Step::Listen(listen);
         }
         match self.phase {
             _ if self.due > turn.now => Step::Wait,
@@ -199,16 +209,25 @@ impl Tracked {
         }
     }
 
-    /// Something has happened to its subscription.
-    pub(super) fn handle_subscription(&mut self, event: SubscriptionEvent, turn: Turn<'_>) {
+    /// Something has happened to a subscription. Returns whether resources may have been updated
+    /// without a report.
+    pub(super) fn handle_subscription(
+        &mut self,
+        number: u32,
+        event: SubscriptionEvent,
+        turn: Turn<'_>,
+    ) -> bool {
         match event {
             SubscriptionEvent::Acknowledged => {
-                self.listener.handle_acknowledged();
-                // A list may have changed before.
-                self.read_soon(turn.now);
+                let has_missed = self.listener.handle_acknowledged(number, turn.now);
+                if has_missed {
+                    // A list may have changed before.
+                    self.read_soon(turn.now);
+                }
+                return has_missed;
             }
             SubscriptionEvent::ListChanged => self.read_soon(turn.now),
-            SubscriptionEvent::Refused => self.listener.handle_refused(),
+            SubscriptionEvent::Refused => self.listener.handle_refused(number),
             SubscriptionEvent::Ended(fault) => {
                 if let Some(fault) = fault {
                     let name = &*self.upstream.name;
@@ -218,9 +237,10 @@ impl Tracked {
                         "its changes are subscribed to again"
                     );
                 }
-                self.listener.handle_ended(turn.now, turn.random);
+                self.listener.handle_ended(number, turn.now, turn.random);
             }
         }
+        false
     }
 
     /// Its lists are read soon: at most one read begins in a second.
@@ -303,7 +323,8 @@ impl Tracked {
             (None, Some(revision), Some(capabilities)) => {
                 self.era = revision.era();
                 self.session = (self.era == Era::Legacy).then_some(capabilities);
-                self.listener.set_lists(&capabilities.reported(), turn.now);
+                let reported = (capabilities.reported(), capabilities.has_updates());
+                self.listener.set_lists(self.era, reported, turn.now);
                 self.list(capabilities, turn)
             }
             _ => self.fail("it does not describe itself", turn),

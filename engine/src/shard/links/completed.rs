@@ -1,6 +1,6 @@
 //! The effects of completions on links and their calls.
 
-use corelane_gateway::link::{LinkFault, Released};
+use corelane_gateway::link::LinkFault;
 use corelane_gateway::relay::{Executed, Failure, Reason};
 use corelane_io::chunk::Chunk;
 use corelane_io::ring::Received;
@@ -21,21 +21,16 @@ impl Links {
             return;
         };
         let upstream = link.upstream;
-        self.opening.retain(|(_, opening)| *opening != key);
         if outcome.is_err() {
+            self.opening.retain(|(_, opening)| *opening != key);
             self.close(rings, key);
-            return self.open_failed(upstream, Reason::Connect);
+            return self.open_failed(upstream, &Failure::unsent(Reason::Connect));
         }
         rings.of(key).recv_multishot(key);
-        link.state = LinkState::Idle;
         link.is_armed = true;
-        let now_ms = self.now_ms;
-        match self.endpoint(upstream).pool.opened(key, None, now_ms) {
-            Released::Carries(call) => self.start(rings, key, call),
-            Released::Idle => {}
-            Released::Closes => self.close(rings, key),
+        if !self.secure(rings, key) {
+            self.opened(rings, key);
         }
-        self.open_more(rings, upstream);
     }
 
     pub(super) fn sent(
@@ -48,6 +43,9 @@ impl Links {
         let Some(link) = self.slots.get_mut(self.local(key)) else {
             return self.port.give(chunk);
         };
+        if link.secured.is_some() {
+            return self.sent_secured(rings, key, (chunk, from), outcome);
+        }
         let LinkState::Carrying(call) = link.state else {
             return self.port.give(chunk);
         };
@@ -75,7 +73,7 @@ impl Links {
     }
 
     /// Keeps the request of a call that may be made again.
-    fn keep_if_repeatable(&mut self, call: RelayKey, chunk: Chunk) {
+    pub(super) fn keep_if_repeatable(&mut self, call: RelayKey, chunk: Chunk) {
         if let Some(mut relay) = self.port.find(call)
             && relay.is_repeatable
         {
@@ -88,9 +86,17 @@ impl Links {
     pub(super) fn received(&mut self, rings: &mut Rings, key: SlotKey, outcome: Received) {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
-                let heard = self.read(rings.of(key).buffers().bytes(&buffer, bytes), key);
+                let bytes = rings.of(key).buffers().bytes(&buffer, bytes);
+                let opened = self.open_records(bytes, key);
+                let heard = match opened {
+                    None => self.read(bytes, key),
+                    Some(_) => None,
+                };
                 rings.of(key).buffers().recycle(buffer);
-                self.heard(rings, key, heard);
+                match opened {
+                    None => self.heard(rings, key, heard),
+                    Some(opened) => self.take_plaintext(rings, key, opened),
+                }
             }
             Received::EndOfStream | Received::Failed { .. } => {
                 let is_cancelled = matches!(
@@ -108,7 +114,7 @@ impl Links {
     }
 
     /// Reads bytes of a link; nothing is heard of one that is closed.
-    fn read(&mut self, bytes: &[u8], key: SlotKey) -> Option<Heard> {
+    pub(super) fn read(&mut self, bytes: &[u8], key: SlotKey) -> Option<Heard> {
         let link = self.slots.get(self.local(key))?;
         let LinkState::Carrying(call) = link.state else {
             // They belong to no request.
@@ -121,18 +127,22 @@ impl Links {
         Some(relay.read(heads, bytes, to))
     }
 
-    fn end_of_stream(&mut self, rings: &mut Rings, key: SlotKey) {
+    pub(super) fn end_of_stream(&mut self, rings: &mut Rings, key: SlotKey) {
         let Some(link) = self.slots.get(self.local(key)) else {
             return;
         };
-        let LinkState::Carrying(call) = link.state else {
-            return self.drop_link(rings, key);
+        let call = match link.state {
+            LinkState::Carrying(call) => call,
+            LinkState::Opening => return self.fail_opening(rings, key),
+            LinkState::Idle => return self.drop_link(rings, key),
         };
+        // The end of an answer may have been cut off (RFC 8446 6.1).
+        let is_cut = link.secured.as_ref().is_some_and(|it| !it.is_closed());
         let table = self.port.table();
         let to = (self.port.event_queue(), &*table.client_info);
         let heard = self.port.find(call).map(|mut relay| {
             // Bytes of an answer are no answer, and bytes of none are none.
-            match relay.has_begun() {
+            match relay.has_begun() && !is_cut {
                 true => relay.end_of_stream(to),
                 false => Heard::Broken(LinkFault::Trailing),
             }
@@ -143,7 +153,7 @@ impl Links {
         }
     }
 
-    fn heard(&mut self, rings: &mut Rings, key: SlotKey, heard: Option<Heard>) {
+    pub(super) fn heard(&mut self, rings: &mut Rings, key: SlotKey, heard: Option<Heard>) {
         let Some(link) = self.slots.get_mut(self.local(key)) else {
             return;
         };
@@ -219,7 +229,7 @@ impl Links {
     }
 
     /// The connection ended before the answer.
-    fn break_off(&mut self, rings: &mut Rings, key: SlotKey, call: RelayKey) {
+    pub(super) fn break_off(&mut self, rings: &mut Rings, key: SlotKey, call: RelayKey) {
         let may_repeat = self
             .port
             .find(call)
@@ -233,7 +243,7 @@ impl Links {
     }
 
     /// Closes the link of a call, and begins the call on another one if it may be made again.
-    fn begin_again(
+    pub(super) fn begin_again(
         &mut self,
         rings: &mut Rings,
         key: SlotKey,

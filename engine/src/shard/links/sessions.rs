@@ -116,7 +116,12 @@ impl Links {
     }
 
     /// Opens the stream of the session of the control side.
-    pub(super) fn open_stream(&mut self, upstream: u16, recipient: Recipient, due_ms: u64) {
+    pub(super) fn open_stream(
+        &mut self,
+        upstream: u16,
+        recipient: Recipient,
+        due_ms: u64,
+    ) -> RelayKey {
         let id = self.port.next_id();
         let key = self
             .port
@@ -132,6 +137,7 @@ impl Links {
             relay.set_legacy(legacy, false);
         }
         self.timed.push(key);
+        key
     }
 
     /// Gives the control side the answer to `initialize`, if it waits for that.

@@ -1,12 +1,14 @@
 //! Work of links once in a turn: news of the control side, slow clients, times that are over.
 
-use corelane_gateway::relay::Reason;
+use std::sync::Arc;
+
+use corelane_gateway::relay::{Failure, Reason};
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::mcp::era::Era;
 
 use super::{LinkState, Links, TIMEOUT};
-use crate::upstream::board::{ControlRequest, Subscription};
+use crate::upstream::board::{ControlRequest, Purpose, Subscription};
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::{Recipient, RelayKey};
@@ -31,7 +33,10 @@ impl Links {
         }
         while let Some(request) = self.board.take_request(self.shard) {
             did = true;
-            self.take_request(request);
+            match request.purpose {
+                Purpose::Close(number) => self.close_subscription(rings, request.upstream, number),
+                _ => self.take_request(request),
+            }
         }
         did
     }
@@ -44,17 +49,22 @@ impl Links {
         if is_legacy && request.method == "initialize" {
             return self.open_control(upstream);
         }
-        let recipient = match request.is_subscription {
-            true => Recipient::Subscription(Subscription {
+        let recipient = match request.purpose {
+            Purpose::Listen(number) => Recipient::Subscription(Subscription {
                 upstream,
-                reply: request.reply,
+                number,
+                board: Arc::clone(&self.board),
                 fault: None,
                 is_refused: false,
             }),
-            false => Recipient::Control(upstream, request.reply),
+            Purpose::Answer => Recipient::Control(upstream, request.reply),
+            Purpose::Effect | Purpose::Close(_) => Recipient::Nobody,
         };
-        if is_legacy && request.is_subscription {
-            return self.open_stream(upstream, recipient, due_ms);
+        if let Purpose::Listen(number) = request.purpose
+            && is_legacy
+        {
+            let key = self.open_stream(upstream, recipient, due_ms);
+            return self.keep_subscription(upstream, number, key);
         }
         let new = NewRelay {
             upstream,
@@ -71,6 +81,27 @@ impl Links {
         // A request that cannot be written drops its sender.
         if let Ok(key) = self.port.add(&new, recipient, Some(due_ms)) {
             self.timed.push(key);
+            if let Purpose::Listen(number) = request.purpose {
+                self.keep_subscription(upstream, number, key);
+            }
+        }
+    }
+
+    /// Keeps the way to a subscription, and forgets those that have ended.
+    fn keep_subscription(&mut self, upstream: u16, number: u32, key: RelayKey) {
+        let port = &self.port;
+        let is_open = |(.., key): &(u16, u32, RelayKey)| port.find(*key).is_some();
+        self.subscriptions.retain(is_open);
+        self.subscriptions.push((upstream, number, key));
+    }
+
+    /// Ends a subscription, whose connection ends with it.
+    fn close_subscription(&mut self, rings: &mut Rings, upstream: u16, number: u32) {
+        let mut kept = self.subscriptions.iter();
+        let place = kept.position(|(of, it, _)| (*of, *it) == (upstream, number));
+        if let Some(place) = place {
+            let (.., key) = self.subscriptions.swap_remove(place);
+            self.cancel(rings, key);
         }
     }
 
@@ -119,7 +150,7 @@ impl Links {
             if let Some(link) = self.slots.get(self.local(key)) {
                 let upstream = link.upstream;
                 self.close(rings, key);
-                self.open_failed(upstream, Reason::Connect);
+                self.open_failed(upstream, &Failure::unsent(Reason::Connect));
             }
         }
         let timed = std::mem::take(&mut self.timed);

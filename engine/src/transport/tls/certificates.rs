@@ -79,13 +79,16 @@ pub enum TlsError {
         error: rustls::Error,
     },
     /// The certificate of an authority cannot be used.
-    #[error("client CA file {} cannot be used: {error}", path.display())]
+    #[error("CA file {} cannot be used: {error}", path.display())]
     Authority {
         /// The file.
         path: PathBuf,
         /// The reason.
         error: rustls::Error,
     },
+    /// No authority is known for the certificates of servers.
+    #[error("this system trusts no authority: give ca_files")]
+    NoAuthority,
     /// The settings contradict each other.
     #[error("TLS cannot be set up: {0}")]
     Setup(String),

@@ -10,9 +10,10 @@ use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 
-use super::certificates::{Certificates, TlsError, read_chain};
+use super::certificates::{Certificates, TlsError};
+use super::outgoing::read_roots;
 use crate::profile::{ClientCertificates, Tls, TlsVersion};
 
 /// The only protocol that is offered by ALPN: WebSocket and MCP begin in it (RFC 7301 6).
@@ -129,17 +130,9 @@ fn read_verifier(tls: &Tls) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     if tls.client_certificates == ClientCertificates::Off {
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
-    let mut roots = RootCertStore::empty();
-    for path in &tls.client_ca_files {
-        for authority in read_chain(path)? {
-            roots.add(authority).map_err(|error| TlsError::Authority {
-                path: path.clone(),
-                error,
-            })?;
-        }
-    }
+    let roots = read_roots(&tls.client_ca_files)?;
     let provider = Arc::new(default_provider());
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
     let builder = match tls.client_certificates {
         ClientCertificates::Optional => builder.allow_unauthenticated(),
         _ => builder,

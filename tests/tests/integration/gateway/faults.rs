@@ -146,7 +146,14 @@ fn calls_of_an_upstream_that_went_away_fail_and_others_go_on() {
 fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
     for (lines, expected) in [
         ("command = [\"server\"]", "command is not supported yet"),
-        ("url = \"https://h/mcp\"", "https is not supported yet"),
+        (
+            "url = \"https://h/mcp\"\nca_files = [\"/none\"]",
+            "TLS file /none: No such file",
+        ),
+        (
+            "url = \"http://127.0.0.1/\"\nca_files = [\"/none\"]",
+            "line 6: ca_files is about certificates",
+        ),
         ("url = \"http://10.0.0.1/mcp\"", "in the clear"),
         (
             "url = \"http://127.0.0.1/\"\nunknown = 1",

@@ -300,3 +300,25 @@ fn the_configuration_renames_hides_and_fixes() {
     let arguments = &received[0].message()["params"]["arguments"];
     assert_eq!(*arguments, json!({ "repo": "mine", "n": 1 }));
 }
+
+#[test]
+fn a_client_of_an_old_revision_gets_content_that_it_knows() {
+    let link = json!({ "type": "resource_link", "uri": "a:b", "name": "n" });
+    let result = json!({ "content": [link], "structuredContent": {}, "resultType": "complete" });
+    let mock = MockUpstream::with_tools(&["call"], move |received| {
+        Act::Send(result_of(received, &result.to_string()))
+    });
+    let gateway = Gateway::before(&mock);
+    let mut connection = gateway.connect();
+    let described = json!({ "content": [{ "type": "text", "text": "[resource n: a:b]" }] });
+    let known = json!({ "content": [link], "structuredContent": {} });
+    for (revision, expected) in [("2025-03-26", described), ("2025-06-18", known)] {
+        let handshake = connection.exchange(&Request::initialize(revision));
+        let id = handshake.head.field("MCP-Session-Id");
+        let id = id.expect("a session id").to_owned();
+        let call = Session { id }.call("up_call", json!({}));
+        let call = call.without("MCP-Protocol-Version");
+        let answer = connection.exchange(&call.field("MCP-Protocol-Version", revision));
+        assert_eq!(answer.answer()["result"], expected, "{revision}");
+    }
+}

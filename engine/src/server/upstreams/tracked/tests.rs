@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use socket2::SockAddr;
 
 use super::super::backoff::WAIT_MAX;
+use super::super::listener::Listen;
 use super::{Place, Step, Tracked, Turn};
 use crate::profile::Gateway;
 use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
@@ -301,19 +302,19 @@ fn a_change_that_the_upstream_reports_is_read_at_most_once_a_second() {
     });
     run.answer(&described);
     let params = r#"{"notifications":{"toolsListChanged":true}}"#.to_owned();
-    assert_eq!(run.wait(), Step::Subscribe(params));
+    assert_eq!(run.wait(), Step::Listen(Listen::Begin(1, params)));
     let begun = run.now;
     run.answer(&json!({ "tools": [] }));
     for event in [
         SubscriptionEvent::Acknowledged,
         SubscriptionEvent::ListChanged,
     ] {
-        run.with(|it, turn| it.handle_subscription(event, turn));
+        run.with(|it, turn| it.handle_subscription(1, event, turn));
     }
     assert_eq!(run.wait(), Step::Resolve);
     assert_eq!(run.now - begun, Duration::from_secs(1));
     // A change while the lists are read makes them be read once more.
-    run.with(|it, turn| it.handle_subscription(SubscriptionEvent::ListChanged, turn));
+    run.with(|it, turn| it.handle_subscription(1, SubscriptionEvent::ListChanged, turn));
     run.address();
     run.answer(&described);
     run.answer(&json!({ "tools": [tool("a")] }));
