@@ -29,6 +29,10 @@ pub struct ServeArguments {
     /// the profile.
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<std::net::SocketAddr>,
+    /// The control socket for corelane status and its like, such as /run/corelane/control.sock. It
+    /// wins over `admin.socket` of the profile.
+    #[arg(long, value_name = "PATH")]
+    pub control_socket: Option<PathBuf>,
     /// Serves the parent of the process on standard input and output, and listens nowhere.
     #[arg(long, conflicts_with_all = ["listen", "shards", "allow_hosts"])]
     pub stdio: bool,
@@ -87,6 +91,9 @@ impl ServeArguments {
         }
         if self.metrics.is_some() {
             profile.metrics.listen = self.metrics;
+        }
+        if self.control_socket.is_some() {
+            profile.admin.socket = self.control_socket;
         }
         if self.config.is_some() {
             profile.server.access_file = self.config;

@@ -3,6 +3,11 @@
 //! Each thread puts its records into a queue, and one thread writes them: a slow reader of standard
 //! error delays no other thread.
 
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "nothing sets it")
+)]
+mod level;
 mod queue;
 
 use std::env::{self, VarError};
@@ -14,10 +19,14 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::profile::{Log, LogFormat};
+use level::{Level, SetFilter};
 use queue::LogQueue;
 
 /// The queue of the process, once logging has started.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// The level of the process, once logging has started.
+static LEVEL: OnceLock<Level> = OnceLock::new();
 
 /// Bytes of a panic's text that are logged: it may contain bytes of a peer.
 const PANIC_TEXT_BYTES_MAX: usize = 4096;
@@ -38,6 +47,7 @@ pub fn start(profile: &Log) -> std::io::Result<()> {
         Ok(filter) => (filter, None),
         Err(fault) => (of_profile(), Some(fault)),
     };
+    let present = filter.to_string();
     let is_text = match profile.format {
         LogFormat::Auto => stderr().is_terminal(),
         LogFormat::Text => true,
@@ -48,13 +58,26 @@ pub fn start(profile: &Log) -> std::io::Result<()> {
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(move || records.clone());
-    let started = match is_text {
-        true => builder.with_ansi(stderr().is_terminal()).try_init(),
-        false => builder.json().try_init(),
+    let (started, set_filter): (_, SetFilter) = match is_text {
+        true => {
+            let builder = builder
+                .with_ansi(stderr().is_terminal())
+                .with_filter_reloading();
+            let handle = builder.reload_handle();
+            let set = move |filter| handle.reload(filter).is_ok();
+            (builder.try_init(), Box::new(set))
+        }
+        false => {
+            let builder = builder.json().with_filter_reloading();
+            let handle = builder.reload_handle();
+            let set = move |filter| handle.reload(filter).is_ok();
+            (builder.try_init(), Box::new(set))
+        }
     };
     if started.is_err() {
         return Ok(());
     }
+    let _ = LEVEL.set(Level::new(set_filter, present));
     std::panic::set_hook(Box::new(log_panic));
     writer.start(stderr(), |dropped| {
         tracing::warn!(
@@ -87,6 +110,18 @@ pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush();
     }
+}
+
+/// Sets the level, such as "debug" or "info,corelane=trace", until this time is over; then that of
+/// the start is back.
+///
+/// # Errors
+/// Why the level cannot be set, for the one who gave it.
+#[cfg(feature = "metrics")]
+pub(crate) fn set_level(text: &str, time: std::time::Duration) -> Result<(), String> {
+    let level = LEVEL.get();
+    let level = level.ok_or("the program logs in a way of its own")?;
+    level.set(text, time)
 }
 
 /// How many records were dropped since the start, because standard error is read too slowly.

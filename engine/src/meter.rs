@@ -8,16 +8,22 @@
 //! histories, and labels that a peer could choose.
 
 pub mod catalogue;
+#[cfg(any(test, feature = "metrics"))]
+pub(crate) mod conditions;
 mod counters;
 #[cfg(any(test, feature = "metrics"))]
 pub(crate) mod exposition;
 pub(crate) mod histogram;
+pub(crate) mod http;
+mod label_sets;
 mod measured;
 pub(crate) mod names;
 pub(crate) mod operations;
 pub(crate) mod page;
 #[cfg(any(test, feature = "metrics"))]
 pub(crate) mod reading;
+#[cfg(any(test, feature = "metrics"))]
+pub(crate) mod shard_reading;
 pub(crate) mod throttle;
 pub(crate) mod timing;
 

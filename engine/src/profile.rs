@@ -8,6 +8,7 @@
 //! It deliberately lacks command-line arguments, environment variables, reloading, and everything
 //! that is not tuning (tools, upstream servers, secrets).
 
+mod admin;
 mod audit;
 mod auth;
 mod check;
@@ -42,6 +43,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use admin::Admin;
 pub use audit::Audit;
 pub use auth::Auth;
 pub use cores::CoreList;
@@ -139,6 +141,8 @@ pub struct Profile {
     pub log: Log,
     /// The listener for metrics.
     pub metrics: Metrics,
+    /// The control socket.
+    pub admin: Admin,
     /// Different values on single cores.
     pub core: Vec<CoreProfile>,
 }
@@ -347,7 +351,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 27] {
+    fn sections(&self) -> [&dyn Section; 28] {
         [
             &self.server,
             &self.unix,
@@ -376,6 +380,7 @@ impl Profile {
             &self.audit,
             &self.log,
             &self.metrics,
+            &self.admin,
         ]
     }
 

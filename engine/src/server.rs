@@ -27,6 +27,9 @@ use corelane_io::lanes::Mesh;
 #[cfg(feature = "auth")]
 mod access;
 mod addresses;
+#[cfg(feature = "metrics")]
+mod admin;
+mod administered;
 mod affinity;
 #[cfg(feature = "auth")]
 mod audited;
@@ -71,8 +74,10 @@ mod without_metrics;
 mod without_tls;
 
 #[cfg(feature = "auth")]
-use access::ServerAccess;
+use access::{Reload, ServerAccess};
 use addresses::{origin_policies, principal_header};
+#[cfg(feature = "metrics")]
+use admin::AdminListener;
 use affinity::{Confined, start_pool};
 #[cfg(feature = "auth")]
 use audited::{AuditThread, Audited, log_of};
@@ -95,9 +100,9 @@ use upstreams::ServedUpstream;
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
-use without_auth::ServerAccess;
+use without_auth::{Reload, ServerAccess};
 #[cfg(not(feature = "metrics"))]
-use without_metrics::{MetricsListener, page_settings};
+use without_metrics::{AdminListener, MetricsListener, page_settings};
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -342,8 +347,11 @@ impl Server {
             return self.serve_stdio(profile);
         }
         let signals = RunningServer::catch_signals()?;
-        let server = self.start(profile)?;
-        server.forward_signals(signals, Arc::default())?;
+        let admin = profile.admin.clone();
+        let mut server = self.start(profile)?;
+        let is_ending = Arc::default();
+        server.forward_signals(signals, Arc::clone(&is_ending))?;
+        server.admin = AdminListener::start(&admin, server.administered(is_ending))?;
         server.announce();
         systemd::notify_ready();
         server.run_until_signal()
@@ -406,7 +414,7 @@ impl Server {
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
-        let pages = page_settings(&profile.metrics);
+        let pages = page_settings(&profile);
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);

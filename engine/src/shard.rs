@@ -17,6 +17,8 @@ pub(crate) mod deaths;
 pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
+mod inspected;
+pub(crate) mod inspection;
 pub(crate) mod kept;
 mod linked;
 mod links;

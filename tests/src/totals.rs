@@ -45,7 +45,7 @@ impl Totals {
             assert_eq!(totals.value(level, ""), 0, "{level}: {totals:?}");
         }
         let accepted = totals.value("connections_accepted", "");
-        let closed = totals.value("connections_closed", "");
+        let closed = totals.sum("connections_closed");
         assert_eq!(accepted, closed, "{totals:?}");
         totals
     }
@@ -64,6 +64,13 @@ impl Totals {
             }
         }
         Totals(totals)
+    }
+
+    /// All counters of this name, whatever their labels are.
+    #[must_use]
+    pub fn sum(&self, name: &str) -> u64 {
+        let rows = self.0.iter().filter(|((own, _), _)| own == name);
+        rows.map(|(_, value)| value).sum()
     }
 
     /// One counter.

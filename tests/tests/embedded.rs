@@ -4,6 +4,9 @@
 //! variable `EMBEDDED_LOGS` this program is a server, which logs in the way that it names; without,
 //! it tests itself.
 
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use corelane::{Call, CallError, Server, Tool};
 use corelane_tests::{Connection, PATIENCE, Request, Setup, stdio, wait_until};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The variable that makes a server of this program.
 const LOGS: &str = "EMBEDDED_LOGS";
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
             a_server_that_cannot_start_says_why();
             a_server_whose_shards_keep_failing_exits_with_an_error();
             a_stall_is_logged_with_its_handler();
+            a_service_manager_is_notified_unless_a_shard_stalls();
             ExitCode::SUCCESS
         }
     }
@@ -54,6 +58,7 @@ fn serve() -> ExitCode {
         .with_tool(Tool::new("print", "Prints.", print))
         .with_tool(Tool::new("fail_shard", "Ends its shard.", fail_shard))
         .with_tool(Tool::new("block", "Blocks its shard.", block))
+        .with_tool(Tool::new("block_until", "Blocks its shard.", block_until))
         .run_from_args()
 }
 
@@ -64,6 +69,19 @@ async fn fail_shard(call: &Call, _: NoArguments) -> Result<(), CallError> {
 
 async fn block(_: &Call, _: NoArguments) -> Result<(), CallError> {
     std::thread::sleep(Duration::from_secs(2));
+    Ok(())
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Until {
+    /// The path of a file that ends it.
+    exists: PathBuf,
+}
+
+async fn block_until(_: &Call, until: Until) -> Result<(), CallError> {
+    while !until.exists.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     Ok(())
 }
 
@@ -209,4 +227,83 @@ fn a_stall_is_logged_with_its_handler() {
     ] {
         assert!(log.contains(part), "{part}: {log}");
     }
+}
+
+/// In place of systemd, with `WatchdogSec=` of 200 ms.
+fn a_service_manager_is_notified_unless_a_shard_stalls() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (socket, release) = (folder.path().join("notify"), folder.path().join("release"));
+    let manager = UnixDatagram::bind(&socket).expect("a socket");
+    let receive = |patience: Duration| -> Result<String, ErrorKind> {
+        let mut received = [0; 64];
+        manager.set_read_timeout(Some(patience)).expect("a time");
+        let length = manager.recv(&mut received).map_err(|error| error.kind())?;
+        let text = String::from_utf8_lossy(&received[..length]);
+        Ok(text.trim().to_owned())
+    };
+    let next = || receive(PATIENCE).expect("a notification");
+    let control = folder.path().join("control.sock");
+    let control = control.to_str().expect("a path of text");
+    let server = program(
+        LIBRARY_LOGS,
+        &["--shards", "2", "--control-socket", control],
+    )
+    .profile("[supervision]\nstall_after_ms = 100")
+    .variable("NOTIFY_SOCKET", socket.to_str().expect("a path of text"))
+    .variable("WATCHDOG_USEC", "200000")
+    .start();
+    assert_eq!(next(), "READY=1");
+    assert_eq!(next(), "WATCHDOG=1");
+    assert_eq!(next(), "WATCHDOG=1");
+    let mut blocked = server.connect();
+    blocked.send(&Request::modern_call(
+        "block_until",
+        json!({ "exists": release }),
+    ));
+    // A shard that has no core for a moment stalls, too, and without a handler.
+    wait_until("the stall to be logged with its handler", || {
+        let log = server.log();
+        let mut stalls = log.lines().filter(|line| line.contains("the shard stalls"));
+        stalls
+            .any(|line| line.contains("block_until"))
+            .then_some(())
+    });
+    // Notifications from before the stall may wait; then none comes for ten times the interval.
+    let mut received = (0..100).map(|_| receive(Duration::from_secs(1)));
+    assert!(received.any(|it| it == Err(ErrorKind::WouldBlock)));
+    an_administrator_sees_the_stall(control);
+    std::fs::write(&release, "").expect("a file");
+    assert_eq!(next(), "WATCHDOG=1");
+    assert_eq!(blocked.read_response().status(), 200);
+    server.signal("TERM");
+    while next() != "STOPPING=1" {}
+    assert!(server.wait_for_exit().success(), "{}", server.log());
+}
+
+/// One of two shards is stuck: it is named, and the other one answers.
+fn an_administrator_sees_the_stall(control: &str) {
+    let run = |command: &str| {
+        let mut program = std::process::Command::new(corelane_tests::binary());
+        let output = program
+            .args([command, "--json", "--socket", control])
+            .output();
+        let output = output.expect("the program");
+        let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (value, output.status.code())
+    };
+    // The other one may have no core for a moment.
+    let stalled = wait_until("one shard to be stalled", || {
+        let (status, code) = run("status");
+        assert_eq!(code, Some(1), "{status}");
+        assert_eq!(status["conditions"], json!(["stalled_shard"]));
+        let shards = status["shards"].as_array().expect("a list");
+        let mut stalled = shards.iter().filter(|it| it["stalled"] == true);
+        let first = stalled.next().expect("the condition holds")["shard"].clone();
+        stalled.next().is_none().then_some(first)
+    });
+    wait_until("the other shard to answer", || {
+        let (list, code) = run("connections");
+        assert_eq!(code, Some(1), "{list}");
+        (list["silent_shards"] == json!([stalled])).then_some(())
+    });
 }

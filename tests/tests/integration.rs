@@ -8,6 +8,8 @@
 mod access;
 #[path = "integration/access_file.rs"]
 mod access_file;
+#[path = "integration/administration.rs"]
+mod administration;
 #[path = "integration/audited.rs"]
 mod audited;
 #[path = "integration/cancellation.rs"]
@@ -92,6 +94,8 @@ mod memory;
 mod messages;
 #[path = "integration/metrics.rs"]
 mod metrics;
+#[path = "integration/metrics_ends.rs"]
+mod metrics_ends;
 #[path = "integration/metrics_parsers.rs"]
 mod metrics_parsers;
 #[path = "integration/origins.rs"]

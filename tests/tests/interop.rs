@@ -1,9 +1,10 @@
 //! The server with the work of others: clients over every transport that they have, a page in a
-//! browser, commands of the documentation, the files of `deploy/`, and a scanner of TLS.
+//! browser, commands of the documentation, the files of `deploy/` with Prometheus, and a scanner of
+//! TLS.
 //!
-//! It needs nginx, haproxy, chromium, socat, curl, systemd-analyze, python3-seccomp, and the
-//! folders `node_modules`, `python_packages` and `python_packages_2` of `tests/conformance`, which
-//! `perf-scripts/test.sh` installs.
+//! It needs nginx, haproxy, chromium, socat, curl, prometheus, systemd-analyze, python3-seccomp,
+//! and the folders `node_modules`, `python_packages` and `python_packages_2` of
+//! `tests/conformance`, which `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
@@ -13,6 +14,10 @@ mod clients;
 mod commands;
 #[path = "interop/deployed.rs"]
 mod deployed;
+#[path = "interop/image.rs"]
+mod image;
+#[path = "interop/monitored.rs"]
+mod monitored;
 #[path = "interop/proxies.rs"]
 mod proxies;
 #[path = "interop/proxy_ends.rs"]

@@ -6,13 +6,13 @@
 mod answers;
 mod call;
 mod complete;
-mod connection;
-mod failure;
+pub(crate) mod connection;
+pub(crate) mod failure;
 mod inspect;
 mod list;
 mod listen;
 mod login;
-mod output;
+pub(crate) mod output;
 mod prompt;
 mod read;
 mod secret;

@@ -1,6 +1,7 @@
 //! The `corelane` binary: an allocator and the commands, one file for each.
 
 mod access_file;
+mod admin;
 mod audit;
 mod bounded_file;
 mod check;
@@ -11,6 +12,7 @@ mod memory;
 mod metrics;
 mod pins;
 mod policy;
+mod probe;
 mod profile;
 mod serve;
 mod token;
@@ -57,6 +59,9 @@ enum Command {
     /// Verify the files of an audit log, or print its head or its key.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Probe a server as a client. Exits with 0 if it answers, 1 if it fails, 3 if it cannot be
+    /// reached, 4 if it takes longer than --max.
+    Probe(probe::ProbeArguments),
     /// List the metrics of a server, with their types and labels.
     Metrics(metrics::MetricsArguments),
     /// Write the pins of a catalog, or check a catalog against them.
@@ -64,6 +69,8 @@ enum Command {
     Pins(pins::PinsCommand),
     /// Print a script that completes the command line in a shell.
     Completions(completions::CompletionsArguments),
+    #[command(flatten)]
+    Admin(admin::AdminCommand),
     #[command(flatten)]
     Client(client::ClientCommand),
 }
@@ -79,8 +86,10 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Metrics(arguments) => metrics::run(arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
         Command::Pins(command) => pins::run(&command),
         Command::Completions(arguments) => completions::run(&arguments, Cli::command()),
+        Command::Admin(command) => admin::run(&command),
         Command::Client(command) => client::run(&command),
     }
 }

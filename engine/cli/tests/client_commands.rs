@@ -8,6 +8,8 @@ mod hostile;
 mod login;
 #[path = "client_commands/outputs.rs"]
 mod outputs;
+#[path = "client_commands/probe.rs"]
+mod probe;
 #[path = "client_commands/process.rs"]
 mod process;
 #[path = "client_commands/scripted.rs"]

@@ -14,6 +14,7 @@
 //! | [`fetch`] | requests without redirects, to checked addresses, with bounds |
 //! | [`address`] | the addresses that requests may go to |
 //! | [`probe`] | one fetch of the keys of each issuer, for commands |
+//! | [`admin`] | a Unix socket for the commands of an administrator |
 //! | [`observe`] | a listener that only answers GET, for metrics |
 //! | [`counters`] | counts for metrics |
 //!
@@ -21,6 +22,7 @@
 //! [`Access`](corelane_guard::access::Access), and takes requests of shards.
 
 pub mod address;
+pub mod admin;
 pub mod config;
 pub mod control;
 pub mod counters;

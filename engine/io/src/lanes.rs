@@ -36,7 +36,8 @@ mod tests;
 /// The guaranteed part of a batch for each lower tier: one in this many.
 const AGEING_SHARE: usize = 16;
 
-const TIERS: usize = 4;
+/// Number of tiers.
+pub const TIERS: usize = 4;
 const SENDERS_PER_GROUP: usize = 64;
 
 /// The kind of a message, in the order of service.
@@ -137,6 +138,7 @@ impl<M: Send> Mesh<M> {
                     lanes: (0..receivers).map(|_| [const { None }; TIERS]).collect(),
                     filled: vec![0; receivers],
                     unflushed: Vec::with_capacity(receivers),
+                    counts: SentCounts::default(),
                 })
                 .collect(),
             receivers: (0..receivers)
@@ -222,6 +224,16 @@ pub struct LaneSender<M> {
     filled: Vec<u8>,
     /// The receivers with such a bit.
     unflushed: Vec<usize>,
+    counts: SentCounts,
+}
+
+/// What a sender has done since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SentCounts {
+    /// Messages that were queued, by [`Tier`].
+    pub sent: [u64; TIERS],
+    /// Receivers that slept and were woken.
+    pub wakes: u64,
 }
 
 impl<M: Send> LaneSender<M> {
@@ -247,11 +259,17 @@ impl<M: Send> LaneSender<M> {
         if let Err(PushError::Full(message)) = lane.push(message) {
             return Err(self.refuse(to, tier, message));
         }
+        self.counts.sent[tier as usize] += 1;
         if self.filled[to] == 0 {
             self.unflushed.push(to);
         }
         self.filled[to] |= 1 << tier as usize;
         Ok(())
+    }
+
+    /// What this sender has done.
+    pub fn counts(&self) -> SentCounts {
+        self.counts
     }
 
     #[cold]
@@ -278,6 +296,7 @@ impl<M: Send> LaneSender<M> {
                 }
             }
             if inbox.sleep.should_wake() {
+                self.counts.wakes += 1;
                 wake(to);
             }
         }
@@ -342,6 +361,23 @@ impl<M: Send> LaneReceiver<M> {
             }
         }
         batch_max - left
+    }
+
+    /// Messages that wait in all lanes to this receiver, by [`Tier`]: a look at each lane that was
+    /// in use so far.
+    pub fn waiting(&self) -> [usize; TIERS] {
+        let mut waiting = [0; TIERS];
+        for lanes in &self.lanes {
+            for (sum, lane) in waiting.iter_mut().zip(lanes) {
+                *sum += lane.as_ref().map_or(0, |lane| lane.slots());
+            }
+        }
+        waiting
+    }
+
+    /// Messages that all lanes to this receiver hold at most, by [`Tier`].
+    pub fn capacity(&self) -> [usize; TIERS] {
+        ALL_TIERS.map(|tier| self.shared.limits.of(tier) * self.shared.senders)
     }
 
     /// Announces sleep and returns whether the receiver may sleep: no message is left or arrived.

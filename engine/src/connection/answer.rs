@@ -10,7 +10,6 @@ use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
 use crate::mcp::{EventId, Part, StreamOwner};
-use crate::meter::Counter;
 
 impl Connection {
     /// A part of the answer to the request numbered `sequence`, which is awaited.
@@ -70,6 +69,16 @@ impl Connection {
 
     pub(crate) fn waiting(&mut self) -> Option<&mut WaitingRequest> {
         self.buffers.as_mut()?.http_mut()?.waiting.as_mut()
+    }
+
+    /// When the request of its stream of events came, in microseconds since the shard was started,
+    /// if it has one over HTTP; 0 without metrics.
+    pub(crate) fn stream_started_us(&self) -> Option<u64> {
+        let buffers = self.buffers.as_ref()?;
+        let waiting = buffers.waiting().filter(|it| it.has_stream());
+        let outgoing = buffers.channel().and_then(|channel| channel.outgoing());
+        let reply = waiting.map(|it| it.reply).or(outgoing.map(|it| it.reply));
+        reply.map(|reply| reply.started.us())
     }
 
     /// The pending answer is the last one; a stream without one ends now.
@@ -202,7 +211,7 @@ impl Connection {
         };
         self.phase = Phase::Streaming;
         if self.waiting().is_some_and(|it| it.has_stream()) {
-            context.meter.count(Counter::StreamsOpen);
+            context.meter.open_stream();
         }
         let fields = context.head_fields();
         response::write_stream_head(context.out(), &reply, fields);
@@ -279,6 +288,9 @@ impl Connection {
             waiting.reply.keep_alive &= response::is_chunked(&reply);
             // A stream that ends with its connection has no end mark: no output must be begun for
             // it.
+            if self.phase == Phase::Padding {
+                context.meter.end_http(reply.measured(), Status::Ok);
+            }
             let has_begun = matches!(self.phase, Phase::Streaming | Phase::Padding);
             if has_begun && response::is_chunked(&reply) {
                 response::write_stream_end(context.out(), &reply);
@@ -293,8 +305,8 @@ impl Connection {
             .buffers
             .as_mut()
             .and_then(|buffers| buffers.take_waiting());
-        if waiting.as_ref().is_some_and(WaitingRequest::has_stream) {
-            context.meter.uncount(Counter::StreamsOpen);
+        if let Some(waiting) = waiting.as_ref().filter(|it| it.has_stream()) {
+            context.meter.end_stream(Some(waiting.reply.started.us()));
         }
         let keep_alive = waiting.is_some_and(|waiting| waiting.reply.keep_alive);
         if !keep_alive {

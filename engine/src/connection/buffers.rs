@@ -26,8 +26,8 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) is_unseen: bool,
     /// The shard goes on with the kept requests in a later turn.
     pub(crate) has_turn: bool,
-    /// Bytes thrown away while lingering.
-    pub(crate) lingered_bytes: usize,
+    /// Bytes thrown away while lingering; a count that is full stays so.
+    pub(crate) lingered_bytes: u32,
     /// Bytes of its output that the peer took since its time for writing began, while some is left.
     pub(crate) taken_bytes: usize,
 }

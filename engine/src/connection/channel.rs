@@ -46,7 +46,7 @@ pub(super) enum Framing {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// How the stream was requested.
-    pub(super) reply: Reply,
+    pub(crate) reply: Reply,
     /// Random bits that only its client knows.
     pub(super) random: u128,
     /// Messages that wait until the client has read more, no more than `lines.in_flight_max`.

@@ -109,6 +109,7 @@ impl<'e> Context<'e> {
         HeadFields {
             date: self.date,
             cors: &self.rules.cors,
+            meter: self.meter,
         }
     }
 

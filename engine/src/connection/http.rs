@@ -12,14 +12,14 @@
 
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::{CONTINUE, Framer, Refusal, Status, Step};
+use corelane_protocol::framing::http1::{CONTINUE, Framer, Method, Refusal, Status, Step};
 
 use super::body::LargeRequest;
 use super::buffers::ConnectionBuffers;
 use super::context::Context;
 use super::cors::{self, Page};
 use super::foreign::{ForeignProtocol, HTTP2_GOAWAY};
-use super::reply::Reply;
+use super::reply::{Reply, StartTime};
 use super::response::{self, Extra};
 use super::source::Source;
 use super::timer::Timer;
@@ -74,7 +74,7 @@ pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) reading: RecvMode,
     /// The peer sends no more.
-    pub(super) is_read_closed: bool,
+    pub(crate) is_read_closed: bool,
     /// The last hang-up that the poll reported; earlier bytes may not be received yet.
     pub(crate) hangup: Hangup,
     /// Number of the current or last request; answers to another one are late.
@@ -270,8 +270,8 @@ impl Connection {
     /// Discards bytes that arrive after the last answer.
     fn linger(&mut self, bytes: usize, context: &mut Context<'_>) {
         let buffers = self.buffers(context);
-        buffers.lingered_bytes += bytes;
-        if buffers.lingered_bytes > context.rules.connection.linger_bytes_max {
+        buffers.lingered_bytes = buffers.lingered_bytes.saturating_add(bytes as u32);
+        if buffers.lingered_bytes as usize > context.rules.connection.linger_bytes_max {
             self.phase = Phase::Flushing { lingers: false };
         }
     }
@@ -404,13 +404,15 @@ impl Connection {
         }
         let reply = Reply {
             keep_alive: false,
-            is_head: false,
+            method: Method::Other,
+            is_tls: self.source.is_tls(),
             version_minor: 1,
             accept: Accept {
                 json: true,
                 event_stream: false,
             },
             page,
+            started: StartTime::of(context.meter.turn_us()),
         };
         let mut body = Vec::new();
         let reason = Reason::Framing(text);

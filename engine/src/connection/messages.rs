@@ -185,7 +185,7 @@ impl Connection {
             Disposition::Pending(call) => (call, None),
             Disposition::PendingCalls(session) => (None, Some(StreamOwner::Calls(session))),
             Disposition::Stream(owner) => {
-                context.meter.count(Counter::StreamsOpen);
+                context.meter.open_stream();
                 (None, Some(owner))
             }
             Disposition::Forward { home, request } => {
@@ -303,7 +303,7 @@ impl Connection {
     ) -> Option<ChannelRequest> {
         let request = self.channel_mut()?.in_flight.remove(sequence)?;
         if request.stream.is_some_and(StreamOwner::is_stream) {
-            context.meter.uncount(Counter::StreamsOpen);
+            context.meter.end_stream(None);
         }
         Some(request)
     }

@@ -104,13 +104,13 @@ fn write_document(
     more: &[(&str, &[u8])],
     context: &mut Context<'_>,
 ) {
-    let content = match reply.is_head {
+    let content = match reply.is_head() {
         true => Content::Omitted,
         false => Content::Json(body.len()),
     };
     let fields = context.head_fields();
     response::write_with_fields(context.out(), reply, fields, (status, content), more);
-    if !reply.is_head {
+    if !reply.is_head() {
         context.out().extend_from_slice(body);
     }
 }

@@ -18,7 +18,7 @@ use super::http_settings::HttpSettings;
 use super::plain::{self, Plain, probe_of};
 use super::preconditions::{self, NotServed, overload};
 use super::probe::PROBE_VERBS;
-use super::reply::Reply;
+use super::reply::{Reply, StartTime};
 use super::response::{self, Extra};
 use super::source::Source;
 use crate::access::{self, AccessControl, Recheck};
@@ -52,10 +52,12 @@ impl Connection {
                 && may_go_on
                 && !context.is_draining
                 && !context.is_for_probes,
-            is_head: head.method == Method::Head,
+            method: head.method,
+            is_tls: self.source.is_tls(),
             version_minor: head.version_minor,
             accept,
             page: None,
+            started: StartTime::of(context.meter.turn_us()),
         };
         self.answer(head, RequestBody::Bytes(body), reply, context)
     }

@@ -11,6 +11,7 @@ use corelane_protocol::framing::websocket::VERSION;
 use super::cors::Cors;
 use super::reply::Reply;
 use crate::mcp::{EventId, SessionId};
+use crate::meter::ShardMeter;
 
 /// The time as an HTTP date.
 pub(crate) type Date = [u8; DATE_BYTES];
@@ -26,6 +27,8 @@ const CHALLENGE_HEADER: &str = "WWW-Authenticate";
 pub(crate) struct HeadFields<'a> {
     pub(crate) date: &'a Date,
     pub(crate) cors: &'a Cors,
+    /// Counts whole answers.
+    pub(crate) meter: &'a ShardMeter,
 }
 
 /// The fields of an answer's head besides its status.
@@ -51,13 +54,14 @@ pub(crate) fn write_message(
     extra: &Extra,
     body: &[u8],
 ) {
+    common.meter.end_http(reply.measured(), status);
     if !reply.accept.json && status == Status::Ok {
         write_head(out, reply, common, status, stream_content(reply), extra);
         write_event(out, reply, None, body);
         write_stream_end(out, reply);
         return;
     }
-    if reply.is_head {
+    if reply.is_head() {
         write_head(out, reply, common, status, Content::Omitted, extra);
         return;
     }
@@ -72,6 +76,7 @@ pub(crate) fn write_empty(
     common: HeadFields<'_>,
     status: Status,
 ) {
+    common.meter.end_http(reply.measured(), status);
     write_head(out, reply, common, status, Content::None, &Extra::default());
 }
 
@@ -83,6 +88,7 @@ pub(super) fn write_with_fields(
     (status, content): (Status, Content),
     fields: &[(&str, &[u8])],
 ) {
+    common.meter.end_http(reply.measured(), status);
     let head = head_of(reply, common, status, content);
     let seconds = RETRY_AFTER_S.to_string();
     let retry: [(&str, &[u8]); 1] = [("Retry-After", seconds.as_bytes())];

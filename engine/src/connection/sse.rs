@@ -27,7 +27,6 @@ use super::reply::Reply;
 use super::response;
 use crate::access::Recheck;
 use crate::guard::peer::KnownPeer;
-use crate::meter::Counter;
 
 /// Name of the parameter of the URI for POSTs.
 const ID_PARAMETER: &str = "sessionId";
@@ -127,7 +126,7 @@ impl Connection {
         let fields = context.head_fields();
         response::write_stream_head(context.out(), &reply, fields);
         response::write_endpoint(context.out(), &reply, &uri);
-        context.meter.count(Counter::StreamsOpen);
+        context.meter.open_stream();
         context.identify(client);
         let channel = MessageChannel::new(Framing::Events(Box::new(Outgoing {
             reply,

@@ -174,9 +174,11 @@ impl Endings<'_> {
             SessionEnd::Expired => meter.count(Counter::SessionsExpired),
             SessionEnd::Evicted => meter.count(Counter::SessionsEvicted),
             SessionEnd::Deleted => meter.count(Counter::SessionsDeleted),
-            SessionEnd::ChannelGone | SessionEnd::Drained => {}
+            SessionEnd::ChannelGone => meter.count(Counter::SessionsWithConnection),
+            SessionEnd::Drained => meter.count(Counter::SessionsDrained),
         }
-        meter.uncount(Counter::SessionsOpen);
+        let lived_ms = self.updates.context.now_ms() - session.created_ms;
+        meter.end_session(session.revision, lived_ms);
         let (audit, actor) = (&self.updates.context.audit, Actor::of_session(session.id));
         audit.session(Event::SessionClosed, actor, Some(end.word()));
         for open in session.streams() {

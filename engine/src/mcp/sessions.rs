@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// The revision both sides agreed on.
     pub(crate) revision: Revision,
+    /// When it was made, in milliseconds since the shard was started.
+    pub(crate) created_ms: u64,
     /// The capabilities of the client.
     pub(crate) capabilities: ClientCapabilities,
     /// Least severe log messages the client wants.
@@ -200,6 +202,7 @@ impl Sessions {
         self.sessions.insert(Session {
             id,
             revision,
+            created_ms: now_ms,
             capabilities,
             log_level: LogLevel::Info,
             lists: ListKinds::default(),

@@ -34,7 +34,11 @@ pub fn markdown() -> String {
         };
         let of_shard = match family.source {
             Source::Counters(_) | Source::OfShard(_) | Source::Shard(_) => &["shard"][..],
-            Source::Operations | Source::Merged(_) | Source::Process(_) => &[],
+            Source::Operations
+            | Source::Sessions
+            | Source::Http
+            | Source::Merged(_)
+            | Source::Process(_) => &[],
         };
         let labels = of_shard.iter().chain(family.labels);
         let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();

@@ -8,8 +8,24 @@ pub enum Counter {
     ConnectionsAccepted,
     /// Connections open.
     ConnectionsOpen,
-    /// Connections closed by either side.
-    ConnectionsClosed,
+    /// Connections that the shard can hold.
+    ConnectionsCapacity,
+    /// Listeners whose connections wait, because accepting failed or no place is free.
+    ListenersPaused,
+    /// Connections that their peer closed or reset.
+    ClosedPeer,
+    /// Connections closed after their last answer.
+    ClosedAnswered,
+    /// Connections closed at a deadline.
+    ClosedTimeout,
+    /// Connections closed for the memory of their output or input, or for other clients.
+    ClosedShed,
+    /// Connections closed as soon as they or their peer were known.
+    ClosedRefused,
+    /// Connections closed by a fault of TLS.
+    ClosedError,
+    /// Connections closed because the server drains.
+    ClosedDrain,
     /// Connections closed because the file table was full (ENFILE).
     ConnectionsRefusedDescriptors,
     /// Connections closed because the process had as many as it may.
@@ -92,6 +108,10 @@ pub enum Counter {
     SessionsEvicted,
     /// Sessions ended by their client.
     SessionsDeleted,
+    /// Sessions that ended with their connection.
+    SessionsWithConnection,
+    /// Sessions ended because the server drains.
+    SessionsDrained,
     /// Tasks made.
     TasksCreated,
     /// Tasks kept, running or over.
@@ -106,6 +126,8 @@ pub enum Counter {
     TasksEvicted,
     /// Streams of events open.
     StreamsOpen,
+    /// Streams of events opened.
+    StreamsOpened,
     /// WebSocket connections open.
     WebSocketsOpen,
     /// Streams that clients came back for.
@@ -142,6 +164,32 @@ pub enum Counter {
     TlsFaults,
     /// TLS connections that ended without close_notify: the last message may have been cut.
     TlsTruncated,
+    /// Messages sent to other shards to drain or update them.
+    LaneControlSent,
+    /// Answers sent to other shards.
+    LaneReplySent,
+    /// Requests sent to other shards.
+    LaneRequestSent,
+    /// Broadcasts and other bulk sent to other shards.
+    LaneBulkSent,
+    /// Messages of each tier that wait for this shard, of all senders.
+    LaneControlWaiting,
+    /// Answers that wait.
+    LaneReplyWaiting,
+    /// Requests that wait.
+    LaneRequestWaiting,
+    /// Bulk that waits.
+    LaneBulkWaiting,
+    /// Messages of a tier for this shard that its lanes hold at most, of all senders.
+    LaneControlCapacity,
+    /// The same for answers.
+    LaneReplyCapacity,
+    /// The same for requests.
+    LaneRequestCapacity,
+    /// The same for bulk.
+    LaneBulkCapacity,
+    /// Times that this shard woke another one that slept.
+    LaneWakes,
     /// Messages refused to their sender by a full lane.
     LanesFull,
     /// Receives that found no provided buffer (ENOBUFS).
@@ -183,10 +231,18 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 76] = [
+pub static ROWS: [Row; 100] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
-    total(Counter::ConnectionsClosed, "connections_closed", ""),
+    level(Counter::ConnectionsCapacity, "connections_capacity"),
+    level(Counter::ListenersPaused, "listeners_paused"),
+    total(Counter::ClosedPeer, "connections_closed", "peer"),
+    total(Counter::ClosedAnswered, "connections_closed", "answered"),
+    total(Counter::ClosedTimeout, "connections_closed", "timeout"),
+    total(Counter::ClosedShed, "connections_closed", "shed"),
+    total(Counter::ClosedRefused, "connections_closed", "refused"),
+    total(Counter::ClosedError, "connections_closed", "error"),
+    total(Counter::ClosedDrain, "connections_closed", "drain"),
     total(
         Counter::ConnectionsRefusedDescriptors,
         "connections_refused",
@@ -247,6 +303,12 @@ pub static ROWS: [Row; 76] = [
     total(Counter::SessionsExpired, "sessions_ended", "expired"),
     total(Counter::SessionsEvicted, "sessions_ended", "evicted"),
     total(Counter::SessionsDeleted, "sessions_ended", "deleted"),
+    total(
+        Counter::SessionsWithConnection,
+        "sessions_ended",
+        "connection",
+    ),
+    total(Counter::SessionsDrained, "sessions_ended", "drained"),
     total(Counter::TasksCreated, "tasks_created", ""),
     level(Counter::TasksKept, "tasks_kept"),
     level(Counter::TasksWatched, "tasks_watched"),
@@ -254,6 +316,7 @@ pub static ROWS: [Row; 76] = [
     total(Counter::TasksExpired, "tasks_ended", "expired"),
     total(Counter::TasksEvicted, "tasks_ended", "evicted"),
     level(Counter::StreamsOpen, "streams_open"),
+    total(Counter::StreamsOpened, "streams_opened", ""),
     level(Counter::WebSocketsOpen, "websockets_open"),
     total(Counter::StreamsResumed, "streams_resumed", ""),
     level(Counter::EventsBytes, "events_bytes"),
@@ -272,6 +335,19 @@ pub static ROWS: [Row; 76] = [
     total(Counter::TlsHandshakesEvicted, "tls_handshakes", "evicted"),
     total(Counter::TlsFaults, "tls_faults", ""),
     total(Counter::TlsTruncated, "tls_truncated", ""),
+    total(Counter::LaneControlSent, "lane_sent", "control"),
+    total(Counter::LaneReplySent, "lane_sent", "reply"),
+    total(Counter::LaneRequestSent, "lane_sent", "request"),
+    total(Counter::LaneBulkSent, "lane_sent", "bulk"),
+    level_of(Counter::LaneControlWaiting, "lane_messages", "control"),
+    level_of(Counter::LaneReplyWaiting, "lane_messages", "reply"),
+    level_of(Counter::LaneRequestWaiting, "lane_messages", "request"),
+    level_of(Counter::LaneBulkWaiting, "lane_messages", "bulk"),
+    level_of(Counter::LaneControlCapacity, "lane_capacity", "control"),
+    level_of(Counter::LaneReplyCapacity, "lane_capacity", "reply"),
+    level_of(Counter::LaneRequestCapacity, "lane_capacity", "request"),
+    level_of(Counter::LaneBulkCapacity, "lane_capacity", "bulk"),
+    total(Counter::LaneWakes, "lane_wakes", ""),
     total(Counter::LanesFull, "lanes_full", ""),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
     total(
@@ -309,10 +385,14 @@ const fn total(counter: Counter, name: &'static str, label: &'static str) -> Row
 }
 
 const fn level(counter: Counter, name: &'static str) -> Row {
+    level_of(counter, name, "")
+}
+
+const fn level_of(counter: Counter, name: &'static str, label: &'static str) -> Row {
     Row {
         counter,
         kind: Kind::Level,
         name,
-        label: "",
+        label,
     }
 }

@@ -29,6 +29,35 @@ pub(crate) const OPERATION_BOUNDS_US: [u64; 22] = [
     120_000_000,
     300_000_000,
 ];
+/// Bounds of the durations of HTTP requests, in microseconds: those of the conventions of
+/// OpenTelemetry for HTTP (0.005 s to 10 s), and shorter ones.
+pub(crate) const HTTP_BOUNDS_US: [u64; 22] = [
+    25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000,
+    500_000, 750_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000, 30_000_000,
+];
+/// Bounds of the lives of sessions and streams, in microseconds: those of the OpenTelemetry
+/// conventions for MCP, and longer ones, up to a day.
+pub(crate) const LIFE_BOUNDS_US: [u64; 19] = [
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    120_000_000,
+    300_000_000,
+    600_000_000,
+    1_800_000_000,
+    3_600_000_000,
+    14_400_000_000,
+    86_400_000_000,
+];
 /// Bounds of the work of a turn, in microseconds.
 pub(crate) const TURN_BOUNDS_US: [u64; 12] = [
     10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000,
@@ -49,6 +78,10 @@ pub(crate) struct Buckets<const N: usize> {
 
 /// The buckets of operations.
 pub(crate) static OPERATION: Buckets<22> = Buckets::new(OPERATION_BOUNDS_US);
+/// The buckets of HTTP requests.
+pub(crate) static HTTP: Buckets<22> = Buckets::new(HTTP_BOUNDS_US);
+/// The buckets of sessions and streams.
+pub(crate) static LIFE: Buckets<19> = Buckets::new(LIFE_BOUNDS_US);
 /// The buckets of turns.
 pub(crate) static TURN: Buckets<12> = Buckets::new(TURN_BOUNDS_US);
 
@@ -82,7 +115,7 @@ impl<const N: usize> Buckets<N> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Buckets, OPERATION, TURN};
+    use super::{Buckets, HTTP, LIFE, OPERATION, TURN};
 
     fn check<const N: usize>(buckets: &Buckets<N>) {
         let mut cases = vec![0, 1, u64::MAX, u64::MAX / 2];
@@ -99,6 +132,8 @@ mod tests {
     #[test]
     fn each_duration_is_in_the_bucket_of_the_least_bound_that_holds_it() {
         check(&OPERATION);
+        check(&HTTP);
+        check(&LIFE);
         check(&TURN);
     }
 

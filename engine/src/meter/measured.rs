@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::ShardMeter;
-use super::histogram::TURN;
+use corelane_protocol::framing::http1::Status;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::histogram::{LIFE, TURN};
+use super::http::HttpRequest;
 use super::operations::Failure;
-use super::page::{DELAY_AT, Page, TURN_AT};
+use super::page::{DELAY_AT, LIFE_WORDS, Page, SESSION_AT, STREAM_AT, TURN_AT};
 use super::timing::{Operation, Timing};
+use super::{Counter, ShardMeter};
 
 /// Durations; without a page, all of this does nothing.
 impl ShardMeter {
@@ -35,6 +39,48 @@ impl ShardMeter {
     pub(crate) fn start_clock(&self, started: Instant) {
         if let Some(timing) = &self.timing {
             timing.clock.set(Some(started));
+        }
+    }
+
+    /// When the present turn began, in microseconds since the shard was started; 0 without a page.
+    #[inline]
+    pub(crate) fn turn_us(&self) -> u64 {
+        self.timing
+            .as_ref()
+            .map_or(0, |timing| timing.turn_us.get())
+    }
+
+    /// A request of HTTP is answered as a whole, or its answer ends. Its end is the last reading of
+    /// the clock: it costs none of its own.
+    #[inline]
+    pub(crate) fn end_http(&self, request: HttpRequest, status: Status) {
+        let Some(timing) = &self.timing else { return };
+        let now_us = timing.read_us.get().max(timing.turn_us.get());
+        let duration_us = now_us.saturating_sub(request.started_us);
+        timing.http.record(request.key(status), duration_us);
+    }
+
+    /// A stream of events opens.
+    pub(crate) fn open_stream(&self) {
+        self.count(Counter::StreamsOpen);
+        self.count(Counter::StreamsOpened);
+    }
+
+    /// A stream of events ends, whose request came at this time if that is known.
+    pub(crate) fn end_stream(&self, started_us: Option<u64>) {
+        self.uncount(Counter::StreamsOpen);
+        if let (Some(timing), Some(started_us)) = (&self.timing, started_us) {
+            let lived_us = timing.turn_us.get().saturating_sub(started_us);
+            timing.record(STREAM_AT, &LIFE, lived_us);
+        }
+    }
+
+    /// A session of this revision ends, after so many milliseconds.
+    pub(crate) fn end_session(&self, revision: Revision, lived_ms: u64) {
+        self.uncount(Counter::SessionsOpen);
+        if let Some(timing) = &self.timing {
+            let at = SESSION_AT + revision as usize * LIFE_WORDS;
+            timing.record(at, &LIFE, lived_ms.saturating_mul(1000));
         }
     }
 

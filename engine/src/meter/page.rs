@@ -10,31 +10,56 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Instant;
 
+use corelane_protocol::mcp::revision::Revision;
+
 use super::counters::ROWS;
-use super::histogram::{OPERATION_BOUNDS_US, TURN_BOUNDS_US, words};
+use super::histogram::{LIFE_BOUNDS_US, OPERATION_BOUNDS_US, TURN_BOUNDS_US, words};
 use super::names::Names;
 
 #[cfg(any(test, feature = "metrics"))]
 /// How often a reader tries to get a copy that is whole.
 const READS_MAX: u32 = 4;
 
+/// Sets of labels of HTTP requests of a shard: it answers few methods with few statuses.
+pub(super) const HTTP_SETS_MAX: usize = 64;
+
 /// Words before the counters.
 const SEQUENCE: usize = 0;
 pub(super) const PUBLISHED_US: usize = 1;
 pub(super) const SETS_USED: usize = 2;
 pub(super) const SETS_OVERFLOWED: usize = 3;
+pub(super) const HTTP_USED: usize = 4;
+pub(super) const HTTP_OVERFLOWED: usize = 5;
 /// The words of each part of a page.
 pub(super) const COUNTERS_AT: usize = 8;
 pub(super) const QUEUE_AT: usize = COUNTERS_AT + ROWS.len();
 pub(super) const HANDLER_AT: usize = QUEUE_AT + OPERATION_WORDS;
 pub(super) const TURN_AT: usize = HANDLER_AT + OPERATION_WORDS;
 pub(super) const DELAY_AT: usize = TURN_AT + TURN_WORDS;
-pub(super) const SETS_AT: usize = DELAY_AT + TURN_WORDS;
+pub(super) const STREAM_AT: usize = DELAY_AT + TURN_WORDS;
+/// One for each revision.
+pub(super) const SESSION_AT: usize = STREAM_AT + LIFE_WORDS;
+/// The end of the histograms without labels.
+pub(super) const HTTP_AT: usize = SESSION_AT + Revision::ALL.len() * LIFE_WORDS;
+pub(super) const SETS_AT: usize = HTTP_AT + HTTP_SETS_MAX * SET_WORDS;
 /// Words of a histogram of operations, and of turns.
 pub(super) const OPERATION_WORDS: usize = words(OPERATION_BOUNDS_US.len());
 pub(super) const TURN_WORDS: usize = words(TURN_BOUNDS_US.len());
+pub(super) const LIFE_WORDS: usize = words(LIFE_BOUNDS_US.len());
 /// Words of a set of labels: its key, and its histogram.
 pub(super) const SET_WORDS: usize = 1 + OPERATION_WORDS;
+
+/// The place of a table on the page, as numbers of words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TablePlace {
+    /// How many sets are in use.
+    pub(super) used: usize,
+    /// What was counted in the first set for want of another.
+    pub(super) overflowed: usize,
+    /// The sets: a key and its histogram each.
+    pub(super) sets: usize,
+    pub(super) sets_max: usize,
+}
 
 /// What all pages of a server have in common.
 #[derive(Debug)]
@@ -136,6 +161,24 @@ impl Page {
         };
         Some(before + present)
     }
+
+    /// The table of operations.
+    pub(super) fn operations(&self) -> TablePlace {
+        TablePlace {
+            used: SETS_USED,
+            overflowed: SETS_OVERFLOWED,
+            sets: SETS_AT,
+            sets_max: self.settings.sets_max,
+        }
+    }
+
+    /// The table of HTTP requests.
+    pub(super) const HTTP: TablePlace = TablePlace {
+        used: HTTP_USED,
+        overflowed: HTTP_OVERFLOWED,
+        sets: HTTP_AT,
+        sets_max: HTTP_SETS_MAX,
+    };
 
     /// A word of the page, on the thread of the shard.
     pub(super) fn word(&self, at: usize) -> u64 {

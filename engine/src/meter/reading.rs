@@ -6,71 +6,19 @@ use std::sync::Arc;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::revision::Revision;
 
-use super::catalogue::{
-    Family, FamilyType, ProcessFact, ShardFact, ShardHistogram, Source, families,
-};
+use super::Counter;
+use super::catalogue::{Family, FamilyType, ProcessFact, ShardHistogram, Source, families};
+use super::conditions::conditions;
 use super::exposition::{Exposition, Format, Label};
-use super::histogram::{OPERATION_BOUNDS_US, TURN_BOUNDS_US};
+use super::histogram::{HTTP_BOUNDS_US, OPERATION_BOUNDS_US};
+use super::http::HttpLabels;
 use super::names::Names;
 use super::operations::{CODES, Labels};
-use super::page::{
-    COUNTERS_AT, DELAY_AT, HANDLER_AT, OPERATION_WORDS, PUBLISHED_US, QUEUE_AT, SET_WORDS, SETS_AT,
-    SETS_OVERFLOWED, TURN_AT, TURN_WORDS,
-};
-use super::{COUNTERS, Counter};
+use super::page::{HTTP_AT, HTTP_OVERFLOWED, HTTP_SETS_MAX, SET_WORDS, SETS_AT, SETS_OVERFLOWED};
+use super::shard_reading::ShardReading;
 
 /// The conventions that names of MCP and their labels follow.
 const CONVENTIONS: &str = "genai-0.1";
-
-/// One shard at one time.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ShardReading {
-    /// A copy of its page; empty before there was a whole one.
-    pub(crate) words: Vec<u64>,
-    pub(crate) is_up: bool,
-    pub(crate) is_stalled: bool,
-    pub(crate) stalls: u64,
-    pub(crate) restarts: u64,
-    /// Time of the reading, in microseconds on the clock of the pages.
-    pub(crate) now_us: u64,
-    /// CPU time of its lives, in nanoseconds, if that can be read.
-    pub(crate) cpu_ns: Option<u64>,
-}
-
-impl ShardReading {
-    fn word(&self, at: usize) -> u64 {
-        self.words.get(at).copied().unwrap_or_default()
-    }
-
-    fn counter(&self, counter: Counter) -> u64 {
-        self.word(COUNTERS_AT + counter as usize)
-    }
-
-    /// The words of a histogram, and its bounds.
-    fn histogram(&self, of: ShardHistogram) -> Option<(&'static [u64], &[u64])> {
-        let (at, words, bounds): (_, _, &'static [u64]) = match of {
-            ShardHistogram::Queue => (QUEUE_AT, OPERATION_WORDS, &OPERATION_BOUNDS_US),
-            ShardHistogram::Handler => (HANDLER_AT, OPERATION_WORDS, &OPERATION_BOUNDS_US),
-            ShardHistogram::Turn => (TURN_AT, TURN_WORDS, &TURN_BOUNDS_US),
-            ShardHistogram::Delay => (DELAY_AT, TURN_WORDS, &TURN_BOUNDS_US),
-        };
-        Some((bounds, self.words.get(at..at + words)?))
-    }
-
-    fn fact(&self, fact: ShardFact) -> Option<f64> {
-        Some(match fact {
-            ShardFact::Up => f64::from(u8::from(self.is_up)),
-            ShardFact::Stalled => f64::from(u8::from(self.is_stalled)),
-            ShardFact::Stalls => self.stalls as f64,
-            ShardFact::Restarts => self.restarts as f64,
-            ShardFact::PageAge => {
-                let published_us = self.words.get(PUBLISHED_US)?;
-                self.now_us.saturating_sub(*published_us) as f64 / 1e6
-            }
-            ShardFact::CpuTime => self.cpu_ns? as f64 / 1e9,
-        })
-    }
-}
 
 /// All that one scrape shows.
 pub(crate) struct Reading<'a> {
@@ -83,6 +31,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) per_shard: bool,
     /// Scrapes that were cut.
     pub(crate) cut: u64,
+    /// Whether new clients should go to another server.
+    pub(crate) is_draining: bool,
 }
 
 impl Reading<'_> {
@@ -124,6 +74,8 @@ impl Reading<'_> {
             },
             Source::Merged(of) => self.write_merged(text, family, of),
             Source::Operations => self.write_operations(text, family),
+            Source::Sessions => self.write_sessions(text, family),
+            Source::Http => self.write_http(text, family),
             // These find a shard in trouble even where counters are merged.
             Source::Shard(fact) => {
                 for (number, shard) in self.numbered() {
@@ -174,35 +126,61 @@ impl Reading<'_> {
     }
 
     fn write_merged(&self, text: &mut Exposition, family: &Family, of: ShardHistogram) {
+        if let Some((bounds, sum)) = self.merged(of) {
+            text.histogram(family, &[], (bounds, &sum));
+        }
+    }
+
+    /// The histogram of all shards together, with its bounds.
+    fn merged(&self, of: ShardHistogram) -> Option<(&'static [u64], Vec<u64>)> {
         let mut all = self.shards.iter().filter_map(|shard| shard.histogram(of));
-        let Some((bounds, first)) = all.next() else {
-            return;
-        };
+        let (bounds, first) = all.next()?;
         let mut sum = first.to_vec();
         for (_, words) in all {
             add(&mut sum, words);
         }
-        text.histogram(family, &[], (bounds, &sum));
+        Some((bounds, sum))
     }
 
-    fn write_operations(&self, text: &mut Exposition, family: &Family) {
-        let mut merged: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    fn write_sessions(&self, text: &mut Exposition, family: &Family) {
+        for &revision in Revision::LEGACY {
+            let merged = self.merged(ShardHistogram::Session(revision));
+            if let Some((bounds, sum)) = merged.filter(|(_, sum)| is_used(sum)) {
+                let labels = [("mcp_protocol_version", revision.as_str())];
+                text.histogram(family, &labels, (bounds, &sum));
+            }
+        }
+    }
+
+    /// The histograms of all shards together by their labels, from these words of each page.
+    fn merged_sets(&self, words: impl Fn(&ShardReading) -> Option<&[u64]>) -> Sets {
+        let mut merged = Sets::new();
         for shard in self.shards {
-            let sets = shard.words.get(SETS_AT..).unwrap_or_default();
-            for set in sets.chunks_exact(SET_WORDS) {
+            for set in words(shard).unwrap_or_default().chunks_exact(SET_WORDS) {
                 let sum = merged
                     .entry(set[0])
                     .or_insert_with(|| vec![0; SET_WORDS - 1]);
                 add(sum, &set[1..]);
             }
         }
+        merged.retain(|_, words| is_used(words));
+        merged
+    }
+
+    fn write_operations(&self, text: &mut Exposition, family: &Family) {
         let names = self.names.all();
-        for (key, words) in &merged {
-            let is_used = words[..words.len() - 1].iter().any(|count| *count > 0);
-            if is_used {
-                let labels = labels_of(Labels::unpack(*key), &names);
-                text.histogram(family, &labels, (&OPERATION_BOUNDS_US, words));
-            }
+        for (key, words) in &self.merged_sets(|shard| shard.words.get(SETS_AT..)) {
+            let labels = labels_of(Labels::unpack(*key), &names);
+            text.histogram(family, &labels, (&OPERATION_BOUNDS_US, words));
+        }
+    }
+
+    fn write_http(&self, text: &mut Exposition, family: &Family) {
+        const WORDS: std::ops::Range<usize> = HTTP_AT..HTTP_AT + HTTP_SETS_MAX * SET_WORDS;
+        for (key, words) in &self.merged_sets(|shard| shard.words.get(WORDS)) {
+            let code = HttpLabels::unpack(*key).map(|labels| (labels.status as u16).to_string());
+            let labels = http_labels_of(HttpLabels::unpack(*key), code.as_deref());
+            text.histogram(family, &labels, (&HTTP_BOUNDS_US, words));
         }
     }
 
@@ -215,8 +193,16 @@ impl Reading<'_> {
                 ];
                 text.sample(family, &labels, 1);
             }
+            ProcessFact::Conditions => {
+                for (name, holds) in conditions(self.shards, self.is_draining) {
+                    text.sample(family, &[("condition", name)], u64::from(holds));
+                }
+            }
             ProcessFact::Overflows => {
-                let sets = self.shards.iter().map(|shard| shard.word(SETS_OVERFLOWED));
+                let of_shard = |shard: &ShardReading| {
+                    shard.word(SETS_OVERFLOWED) + shard.word(HTTP_OVERFLOWED)
+                };
+                let sets = self.shards.iter().map(of_shard);
                 text.sample(family, &[("reason", "label_sets")], sets.sum::<u64>());
                 let cut = self.cut + u64::from(text.is_cut());
                 text.sample(family, &[("reason", "bytes")], cut);
@@ -234,6 +220,35 @@ fn add(sum: &mut [u64], words: &[u64]) {
     for (sum, word) in sum.iter_mut().zip(words) {
         *sum = sum.wrapping_add(*word);
     }
+}
+
+/// Histograms by their packed labels.
+type Sets = BTreeMap<u64, Vec<u64>>;
+
+/// Whether a histogram has counted anything.
+fn is_used(words: &[u64]) -> bool {
+    words[..words.len() - 1].iter().any(|count| *count > 0)
+}
+
+/// The labels of an HTTP request, as the OpenTelemetry conventions for HTTP name them, with the
+/// text of its status.
+fn http_labels_of(labels: Option<HttpLabels>, code: Option<&str>) -> Vec<Label<'_>> {
+    let (Some(labels), Some(code)) = (labels, code) else {
+        return vec![
+            ("http_request_method", "_OTHER"),
+            ("otel_metric_overflow", "true"),
+        ];
+    };
+    let mut all = vec![
+        ("http_request_method", labels.method),
+        ("url_scheme", labels.scheme),
+        ("network_protocol_version", labels.version),
+        ("http_response_status_code", code),
+    ];
+    if labels.status as u16 >= 500 {
+        all.push(("error_type", code));
+    }
+    all
 }
 
 /// The labels of an operation, as the OpenTelemetry conventions for MCP name them.
@@ -271,9 +286,6 @@ const CODE_TEXTS: [&str; CODES.len()] = [
     "-32021", "-32022", "-32042",
 ];
 
-// A copy of a page has all counters.
-const _: () = assert!(QUEUE_AT == COUNTERS_AT + COUNTERS);
-
 #[cfg(test)]
 mod tests {
     use super::{CODE_TEXTS, CODES, Format, Names, Reading, ShardReading};
@@ -299,6 +311,7 @@ mod tests {
             process: &|_| None,
             per_shard,
             cut: 0,
+            is_draining: false,
         };
         let (text, _) = reading.write(Format::Prometheus, &[prefix.to_owned()]);
         let samples = text.lines().filter(|line| !line.starts_with('#'));

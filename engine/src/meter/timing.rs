@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::counters::{Kind, ROWS};
-use super::histogram::{Buckets, OPERATION};
-use super::operations::{Failure, Labels, Operations};
-use super::page::{COUNTERS_AT, HANDLER_AT, Page, QUEUE_AT, SETS_AT};
+use super::histogram::{Buckets, HTTP, OPERATION};
+use super::label_sets::LabelSets;
+use super::operations::{Failure, Labels};
+use super::page::{COUNTERS_AT, HANDLER_AT, HTTP_AT, Page, QUEUE_AT};
 
 /// A request that is being served, with its times since the shard was started.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +86,10 @@ pub(super) struct Timing {
     pub(super) published_us: Cell<u64>,
     /// As on the page, from [`QUEUE_AT`] on.
     histograms: Box<[Cell<u64>]>,
-    operations: Operations,
+    operations: LabelSets,
+    pub(super) http: LabelSets,
+    /// The last reading of the clock.
+    pub(super) read_us: Cell<u64>,
     pub(super) current: Cell<Operation>,
 }
 
@@ -103,8 +107,10 @@ impl Timing {
             clock: Cell::new(None),
             turn_us: Cell::new(0),
             published_us: Cell::new(0),
-            histograms: words(QUEUE_AT, SETS_AT).map(Cell::new).collect(),
-            operations: Operations::of(page),
+            histograms: words(QUEUE_AT, HTTP_AT).map(Cell::new).collect(),
+            operations: LabelSets::of(page, page.operations(), &OPERATION),
+            http: LabelSets::of(page, Page::HTTP, &HTTP),
+            read_us: Cell::new(0),
             current: Cell::new(Operation::NONE),
             page: Arc::clone(page),
         }
@@ -112,7 +118,9 @@ impl Timing {
 
     fn now_us(&self) -> u64 {
         let clock = self.clock.get();
-        clock.map_or(0, |started| started.elapsed().as_micros() as u64)
+        let now_us = clock.map_or(0, |started| started.elapsed().as_micros() as u64);
+        self.read_us.set(now_us);
+        now_us
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut Operation)) {
@@ -193,6 +201,7 @@ impl Timing {
         for (at, cell) in (QUEUE_AT..).zip(&self.histograms) {
             writer.put(at, cell.get());
         }
+        self.http.publish(&writer);
         self.operations.publish(&writer);
     }
 }

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
+use super::{Admin, Metrics, Tls, Tools, Unix};
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride};
-use super::{Metrics, Tls, Tools, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -53,6 +53,9 @@ fn complete() -> Profile {
         metrics: Metrics {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             ..Metrics::default()
+        },
+        admin: Admin {
+            socket: Some("/run/corelane/control.sock".into()),
         },
         core: vec![CoreProfile {
             id: 0,

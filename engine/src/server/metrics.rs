@@ -14,8 +14,9 @@ use crate::meter::catalogue::ProcessFact;
 use crate::meter::exposition::Format;
 use crate::meter::names::Names;
 use crate::meter::page::PageSettings;
-use crate::meter::reading::{Reading, ShardReading};
-use crate::profile::Metrics;
+use crate::meter::reading::Reading;
+use crate::meter::shard_reading::ShardReading;
+use crate::profile::{Metrics, Profile};
 use crate::shard::ShardControl;
 
 /// The path of metrics.
@@ -27,7 +28,7 @@ const PREFIXES_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct MetricsListener(Observer);
 
-/// What a scrape reads.
+/// The parts that a scrape reads.
 struct Source {
     shards: Vec<Arc<ShardControl>>,
     settings: Arc<PageSettings>,
@@ -40,11 +41,14 @@ struct Source {
 }
 
 /// The settings of the pages, if metrics are read.
-pub(super) fn page_settings(profile: &Metrics) -> Option<Arc<PageSettings>> {
-    profile.listen?;
+pub(super) fn page_settings(profile: &Profile) -> Option<Arc<PageSettings>> {
+    let metrics = &profile.metrics;
+    if metrics.listen.is_none() && profile.admin.socket.is_none() {
+        return None;
+    }
     Some(Arc::new(PageSettings {
-        sets_max: profile.label_sets_max,
-        interval_us: profile.publish_interval_ms * 1000,
+        sets_max: metrics.label_sets_max,
+        interval_us: metrics.publish_interval_ms * 1000,
         names: Arc::new(Names::default()),
         base: Instant::now(),
     }))
@@ -100,7 +104,9 @@ impl Source {
         let format = Format::accepted(request.accept);
         let mut shards = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         for (shard, control) in shards.iter_mut().zip(&self.shards) {
-            self.read(shard, control);
+            if !read_shard(shard, control) {
+                self.torn.fetch_add(1, Ordering::Relaxed);
+            }
         }
         let reading = Reading {
             shards: &shards,
@@ -108,6 +114,7 @@ impl Source {
             process: &|fact| self.process_fact(fact),
             per_shard: self.per_shard,
             cut: self.cut.load(Ordering::Relaxed),
+            is_draining: is_draining(&self.shards),
         };
         let (body, is_cut) = reading.write(format, &prefixes_of(request.query));
         self.cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
@@ -119,22 +126,6 @@ impl Source {
         })
     }
 
-    fn read(&self, shard: &mut ShardReading, control: &ShardControl) {
-        let Some(page) = &control.page else { return };
-        let mut words = Vec::with_capacity(shard.words.len());
-        match page.read(&mut words) {
-            true => shard.words = words,
-            false => drop(self.torn.fetch_add(1, Ordering::Relaxed)),
-        }
-        shard.is_up = page.thread().is_some();
-        shard.is_stalled = control.is_stalled.load(Ordering::Relaxed);
-        shard.stalls = control.stalls.load(Ordering::Relaxed);
-        shard.restarts = control.restarts.load(Ordering::Relaxed);
-        shard.now_us = self.settings.base.elapsed().as_micros() as u64;
-        // A life that ends just now has no thread any more, and its time is not added yet.
-        shard.cpu_ns = shard.cpu_ns.max(page.cpu_ns());
-    }
-
     fn process_fact(&self, fact: ProcessFact) -> Option<f64> {
         Some(match fact {
             ProcessFact::LogLinesDropped => log::dropped() as f64,
@@ -143,6 +134,33 @@ impl Source {
             fact => return host_facts::read(fact),
         })
     }
+}
+
+/// Reads the page and the state of a shard. Returns whether the page was whole; otherwise that of
+/// before stays.
+pub(super) fn read_shard(shard: &mut ShardReading, control: &ShardControl) -> bool {
+    let Some(page) = &control.page else {
+        return true;
+    };
+    let mut words = Vec::with_capacity(shard.words.len());
+    let is_whole = page.read(&mut words);
+    if is_whole {
+        shard.words = words;
+    }
+    shard.is_up = page.thread().is_some();
+    shard.is_stalled = control.is_stalled.load(Ordering::Relaxed);
+    shard.stalls = control.stalls.load(Ordering::Relaxed);
+    shard.restarts = control.restarts.load(Ordering::Relaxed);
+    shard.now_us = page.settings.base.elapsed().as_micros() as u64;
+    // A life that ends just now has no thread any more, and its time is not added yet.
+    shard.cpu_ns = shard.cpu_ns.max(page.cpu_ns());
+    is_whole
+}
+
+/// Whether new clients should go to another server.
+pub(super) fn is_draining(shards: &[Arc<ShardControl>]) -> bool {
+    let first = shards.first();
+    first.is_some_and(|shard| shard.readiness.is_leaving.load(Ordering::Relaxed))
 }
 
 /// The values of `names[]` in a query: letters, digits and `_` need no escape, and names have no

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::administered::Administered;
 use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
@@ -18,7 +19,9 @@ use super::handle::ServerHandle;
 use super::pinning::Pinning;
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
-use super::{AuditThread, Certificates, MetricsListener, ServerAccess, systemd};
+use super::{
+    AdminListener, AuditThread, Certificates, MetricsListener, Reload, ServerAccess, systemd,
+};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::log;
@@ -68,6 +71,8 @@ pub struct RunningServer {
     pub(super) pinning: Option<Pinning>,
     /// The listener for metrics, if there is one; ends after the shards.
     pub(super) metrics: Option<MetricsListener>,
+    /// The control socket, if there is one; ends after the shards.
+    pub(super) admin: Option<AdminListener>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
     /// The writer of the audit log; ends after the shards.
@@ -101,6 +106,7 @@ impl RunningServer {
             upstreams: None,
             pinning: None,
             metrics: None,
+            admin: None,
             socket_files: Vec::new(),
             audit: None,
             runtime: None,
@@ -206,7 +212,7 @@ impl RunningServer {
         is_ending: Arc<AtomicBool>,
     ) -> Result<()> {
         let events = self.events.clone();
-        let reload = self.access.as_ref().map(ServerAccess::reload);
+        let reload = self.reload();
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
@@ -237,13 +243,17 @@ impl RunningServer {
 
     /// Serves until a signal, or until a shard fails; then drains.
     pub(super) fn run_until_signal(mut self) -> Result<()> {
-        match self.received.recv() {
-            Ok(Event::Signal) => {
+        let is_stalled = || {
+            let mut shards = self.shards.iter();
+            shards.any(|shard| shard.is_stalled.load(Ordering::Relaxed))
+        };
+        match systemd::receive(&self.received, is_stalled) {
+            Some(Event::Signal) => {
                 systemd::notify_stopping();
                 self.give_notice();
                 tracing::info!("draining");
             }
-            Ok(Event::ShardEnded | Event::InputEnded(_)) | Err(_) => {
+            Some(Event::ShardEnded | Event::InputEnded(_)) | None => {
                 tracing::error!("a shard ended; draining the rest");
             }
         }
@@ -265,6 +275,24 @@ impl RunningServer {
             control.begin_notice();
         }
         let _ = self.received.recv_timeout(self.drain_notice);
+    }
+
+    /// The parts for an administrator; `is_ending` is that of its signals.
+    pub(super) fn administered(&self, is_ending: Arc<AtomicBool>) -> Administered {
+        let addresses = self.addresses().iter();
+        Administered {
+            shards: self.shards.clone(),
+            addresses: addresses.map(ToString::to_string).collect(),
+            started: Instant::now(),
+            reload: self.reload(),
+            events: self.events(),
+            is_ending,
+        }
+    }
+
+    /// Reads the file of access control again, if there is one.
+    fn reload(&self) -> Option<Reload> {
+        self.access.as_ref().map(ServerAccess::reload)
     }
 
     /// The sender of its events.

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::administered::Administered;
 use super::error::{Error, Result};
 use crate::meter::page::PageSettings;
-use crate::profile::Metrics;
+use crate::profile::{Admin, Metrics, Profile};
 use crate::shard::ShardControl;
 
 /// There is none.
@@ -13,7 +14,7 @@ use crate::shard::ShardControl;
 pub(super) enum MetricsListener {}
 
 /// There are none.
-pub(super) fn page_settings(_: &Metrics) -> Option<Arc<PageSettings>> {
+pub(super) fn page_settings(_: &Profile) -> Option<Arc<PageSettings>> {
     None
 }
 
@@ -33,5 +34,22 @@ impl MetricsListener {
 
     pub(super) fn address(&self) -> SocketAddr {
         match *self {}
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum AdminListener {}
+
+impl AdminListener {
+    pub(super) fn start(admin: &Admin, _: Administered) -> Result<Option<AdminListener>> {
+        match &admin.socket {
+            None => Ok(None),
+            Some(path) => Err(Error::Public(format!(
+                "admin.socket is {}, and this program was built without the feature `metrics` of \
+                 corelane: build it with that feature",
+                path.display()
+            ))),
+        }
     }
 }

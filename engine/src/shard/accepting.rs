@@ -124,6 +124,15 @@ impl Accepts {
         }
     }
 
+    /// Whether its connections wait in the backlog: accepting failed, or no slot is free.
+    pub(super) fn is_paused(&self) -> bool {
+        match self.mode {
+            Accepting::RetryAt(_) => true,
+            Accepting::OneByOne => self.under_way == 0,
+            _ => false,
+        }
+    }
+
     /// Whether it waits for slots that accepts from others hold.
     pub(super) fn is_starved(&self, slots: &FreeSlots) -> bool {
         let wants = self.mode == Accepting::OneByOne && self.under_way == 0;

@@ -126,7 +126,7 @@ impl Shard {
             self.begin_reading(key);
         } else {
             let key = self.insert(index, Connection::from(source));
-            self.close(key);
+            self.close(key, Counter::ClosedRefused);
         }
         if reason == Counter::ConnectionsRefusedLimit
             && let Some(suppressed) = self.warnings.limit.admit(self.now_ms)
@@ -164,7 +164,7 @@ impl Shard {
         self.handling
             .meter
             .count(Counter::ConnectionsRefusedAddress);
-        self.close(key);
+        self.close(key, Counter::ClosedRefused);
         if let Some(suppressed) = self.warnings.address.admit(self.now_ms) {
             tracing::warn!(
                 shard = self.handling.shard,

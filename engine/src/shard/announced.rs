@@ -10,6 +10,7 @@ use crate::connection::http::Connection;
 use crate::connection::source::Source;
 use crate::guard::network::Network;
 use crate::guard::peer::KnownPeer;
+use crate::meter::Counter;
 use corelane_io::slots::SlotKey;
 
 impl Shard {
@@ -43,7 +44,7 @@ impl Shard {
                      closed, because server.proxy_protocol_from is set"
                 );
             }
-            return self.close(key);
+            return self.close(key, Counter::ClosedRefused);
         };
         if !self.clients.identify(key.index, peer) {
             connection.begin_requests();
@@ -96,6 +97,6 @@ impl Shard {
                  {fault}; let it send the header, or remove its network"
             );
         }
-        self.close(key);
+        self.close(key, Counter::ClosedRefused);
     }
 }

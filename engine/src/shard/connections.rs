@@ -49,7 +49,6 @@ impl Shard {
             Completion::AcceptEnded { listener, errno } => self.accept_ended(listener, errno),
             Completion::Closed { .. } => {
                 self.handling.meter.uncount(Counter::ConnectionsOpen);
-                self.handling.meter.count(Counter::ConnectionsClosed);
             }
             Completion::Woken => {}
             Completion::Ticked => self.has_ticked = true,
@@ -75,7 +74,7 @@ impl Shard {
         };
         let Ok(bytes) = outcome else {
             self.handling.pool.chunks.give(chunk);
-            return self.close(key);
+            return self.close(key, Counter::ClosedPeer);
         };
         self.handling.meter.add(Counter::BytesOut, bytes as u64);
         let sent = from + bytes;
@@ -112,7 +111,7 @@ impl Shard {
         }
         match self.seal(key, out) {
             Ok(sealed) => self.finish_sealed(key, sealed),
-            Err(_) => self.close(key),
+            Err(_) => self.close(key, Counter::ClosedError),
         }
     }
 
@@ -142,7 +141,7 @@ impl Shard {
         {
             reads = !self.ends_with_a_record(key);
             if reads && !lingers {
-                return self.close(key);
+                return self.close_answered(key);
             }
             connection = self.slots.get_mut(key).expect("it was there above");
             if reads {
@@ -230,7 +229,7 @@ impl Shard {
         let mut context = self.handling.context(key);
         context.peer = Some(holder);
         if connection.go_on(request, &mut context) {
-            self.close(key);
+            self.close(key, Counter::ClosedPeer);
         } else {
             let out = context.out.take();
             self.finish_step(key, out);
@@ -256,14 +255,30 @@ impl Shard {
         }
     }
 
-    /// Ends a connection now. Its pending calls are notified; its unsent output is lost.
-    pub(super) fn close(&mut self, key: SlotKey) {
+    /// Ends a connection after its last answer, or because its peer sends no more.
+    fn close_answered(&mut self, key: SlotKey) {
+        let connection = self.slots.get(key);
+        let is_over = connection.is_some_and(|it| it.is_read_closed);
+        self.close(
+            key,
+            match self.handling.is_draining {
+                true => Counter::ClosedDrain,
+                false if is_over => Counter::ClosedPeer,
+                false => Counter::ClosedAnswered,
+            },
+        );
+    }
+
+    /// Ends a connection now, for the reason that this counter counts. Its pending calls are
+    /// notified; its unsent output is lost.
+    pub(super) fn close(&mut self, key: SlotKey, reason: Counter) {
         if self.held_send.as_ref().is_some_and(|(of, _)| *of == key) {
             self.release_send();
         }
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
+        self.handling.meter.count(reason);
         if connection.source.is_tls() {
             self.forget_secured(key, connection.is_sending());
         }
@@ -300,7 +315,8 @@ impl Shard {
             }
             self.forget_decoding(waiting.decoding.as_deref());
             if waiting.has_stream() {
-                self.handling.meter.uncount(Counter::StreamsOpen);
+                let started_us = waiting.reply.started.us();
+                self.handling.meter.end_stream(Some(started_us));
             }
             if let Some(owner) = waiting.stream {
                 self.stream_gone(owner, exchange);
@@ -327,8 +343,9 @@ impl Shard {
         if channel.is_websocket() {
             self.handling.meter.uncount(Counter::WebSocketsOpen);
         }
-        if channel.outgoing().is_some() {
-            self.handling.meter.uncount(Counter::StreamsOpen);
+        if let Some(outgoing) = channel.outgoing() {
+            let started_us = outgoing.reply.started.us();
+            self.handling.meter.end_stream(Some(started_us));
         }
         let endpoint = &mut self.handling.endpoint;
         if let Some(session) = channel.session {
@@ -343,7 +360,7 @@ impl Shard {
                 continue;
             };
             if owner.is_stream() {
-                self.handling.meter.uncount(Counter::StreamsOpen);
+                self.handling.meter.end_stream(None);
             }
             self.stream_gone(owner, exchange);
         }
@@ -413,7 +430,7 @@ impl Shard {
         let timer = connection.timer();
         if let Some(counter) = closing_counter(timer, self.clients.is_awaited(key.index)) {
             self.handling.meter.count(counter);
-            return self.close(key);
+            return self.close(key, Counter::ClosedTimeout);
         }
         let mut context = self.handling.context(key);
         match timer {
@@ -424,7 +441,7 @@ impl Shard {
                 self.rearm_poll(key);
                 return self.rearm_idle_timer(key);
             }
-            Timer::Linger => return self.close(key),
+            Timer::Linger => return self.close_answered(key),
             Timer::Head | Timer::Body => {
                 let is_head = timer == Timer::Head;
                 context.meter.count(if is_head {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::inspection::Inspection;
 use crate::connection::readiness::Readiness;
 use crate::handler::activity::Activity;
 use crate::meter::MeterSnapshot;
@@ -37,6 +38,8 @@ pub(crate) struct ShardControl {
     /// How often it was found stalled, and how often it was started again.
     pub(crate) stalls: AtomicU64,
     pub(crate) restarts: AtomicU64,
+    /// Where an administrator requests a list.
+    pub(crate) inspection: Inspection,
     /// Wakes the shard, once it runs.
     waker: Mutex<Option<Waker>>,
     /// Counters of the lives of the shard that ended with a failure.

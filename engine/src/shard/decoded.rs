@@ -1,6 +1,7 @@
 //! Large messages, after they were decoded on the pool.
 
 use super::work::Shard;
+use crate::meter::Counter;
 
 /// Messages handled in one turn: each of them may have an answer that takes a millisecond to write.
 const DECODED_PER_TURN: usize = 2;
@@ -24,7 +25,7 @@ impl Shard {
             };
             let mut context = self.handling.context(key);
             if connection.on_decoded(decoded, &mut context) {
-                self.close(key);
+                self.close(key, Counter::ClosedPeer);
             } else {
                 let out = context.out.take();
                 self.finish_step(key, out);

@@ -177,7 +177,7 @@ impl Shard {
             && connection.has_twice_the_output(&self.profile.connection)
         {
             // Its call runs on another shard and cannot be held back from here.
-            self.close(key);
+            self.close(key, Counter::ClosedShed);
             return self.undelivered(exchange, part);
         }
         let mut context = self.handling.context(key);

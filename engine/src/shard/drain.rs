@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 
 use super::work::{Drain, Shard};
 use crate::connection::http::{Connection, Phase};
+use crate::meter::Counter;
 use corelane_io::ring::Wait;
 use corelane_io::slots::SlotKey;
 
@@ -168,7 +169,7 @@ impl Shard {
             // connection ends.
             Phase::Idle | Phase::ReadingHead => self.rings.of(key).receive(key),
             // It has sent no request.
-            Phase::Handshaking => self.close(key),
+            Phase::Handshaking => self.close(key, Counter::ClosedDrain),
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
                 let mut context = self.handling.context(key);
                 connection.end_after_answer(&mut context);

@@ -152,7 +152,7 @@ impl Shard {
             Hangup::Closed => true,
         };
         if ends {
-            self.close(key);
+            self.close(key, Counter::ClosedPeer);
         }
         true
     }
@@ -207,7 +207,7 @@ impl Shard {
                 };
                 let mut context = self.handling.context(key);
                 if connection.finished(&mut context) {
-                    self.close(key);
+                    self.close(key, Counter::ClosedPeer);
                 } else {
                     let out = context.out.take();
                     self.finish_step(key, out);
@@ -217,7 +217,7 @@ impl Shard {
                 self.handling.meter.count(Counter::RingBuffersExhausted);
             }
             Received::WouldBlock => {}
-            Received::Failed { .. } => self.close(key),
+            Received::Failed { .. } => self.close(key, Counter::ClosedPeer),
         }
     }
 

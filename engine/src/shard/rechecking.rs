@@ -52,7 +52,7 @@ impl Shard {
         let mut context = self.handling.context(key);
         (context.peer, context.recheck_due_ms) = (kept.peer, Some(kept.due_ms));
         if connection.go_on(kept.request, &mut context) {
-            self.close(key);
+            self.close(key, Counter::ClosedPeer);
         } else {
             let out = context.out.take();
             self.finish_step(key, out);

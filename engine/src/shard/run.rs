@@ -84,6 +84,7 @@ impl Shard {
         self.publish_turn();
         self.update_clock(elapsed);
         self.handle_deaths();
+        self.handle_inspection();
         // The order of these steps is the order of the resources that they free: completions free
         // buffers, messages free lanes, events free calls, and only then is new work started.
         let mut did = self.handle_rechecks();
@@ -110,6 +111,7 @@ impl Shard {
             // Other shards may still send messages.
             drop(self.announcement.take());
             self.publish(self.now_us);
+            self.end_levels();
         }
         let has_work = self.has_work() || !caught_up;
         Ok(TurnOutcome {

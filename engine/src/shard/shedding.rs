@@ -41,7 +41,7 @@ impl Shard {
             if self.handling.pool.output_bytes <= enough_bytes {
                 break;
             }
-            self.close(key);
+            self.close(key, Counter::ClosedShed);
             closed += 1;
         }
         self.handling.meter.add(Counter::ConnectionsShed, closed);
@@ -83,7 +83,7 @@ impl Shard {
             if self.handling.pool.output_bytes as u64 <= bytes_max / 2 {
                 break;
             }
-            self.close(key);
+            self.close(key, Counter::ClosedShed);
             closed += 1;
         }
         self.handling.meter.add(Counter::ConnectionsShed, closed);

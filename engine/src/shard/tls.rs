@@ -36,7 +36,7 @@ impl Shard {
     fn end_excess(&mut self) {
         while let Some(key) = self.secured.excess() {
             self.handling.meter.count(Counter::TlsHandshakesEvicted);
-            self.close(key);
+            self.close(key, Counter::ClosedShed);
         }
     }
 
@@ -50,7 +50,7 @@ impl Shard {
         let out = (!finished.out.is_empty()).then(|| Chunk::from(finished.out));
         match progress {
             Progress::None => self.finish_sealed(key, out),
-            Progress::Closed => self.close(key),
+            Progress::Closed => self.close(key, Counter::ClosedPeer),
             Progress::Failed(error) => self.handshake_failed(key, error, out),
             Progress::Established(first) => {
                 // The tickets go before answers.
@@ -104,7 +104,7 @@ impl Shard {
     ) {
         self.handling.meter.count(Counter::TlsHandshakesFailed);
         let Some(error) = error else {
-            return self.close(key);
+            return self.close(key, Counter::ClosedError);
         };
         if let Some(suppressed) = self.secured.admit_warning(self.now_ms) {
             tracing::warn!(
@@ -127,7 +127,7 @@ impl Shard {
             Effect::None => {
                 self.finish_step(key, out);
             }
-            Effect::Close => self.close(key),
+            Effect::Close => self.close(key, Counter::ClosedPeer),
             Effect::Ended => {
                 let Some(connection) = self.slots.get_mut(key) else {
                     return;
@@ -135,7 +135,7 @@ impl Shard {
                 let mut context = self.handling.context(key);
                 context.out = out;
                 if connection.finished(&mut context) {
-                    return self.close(key);
+                    return self.close(key, Counter::ClosedPeer);
                 }
                 let out = context.out.take();
                 self.finish_step(key, out);
@@ -172,7 +172,7 @@ impl Shard {
         if let Some(alert) = alert.filter(|_| !connection.is_sending()) {
             self.rings.of(key).send(key, alert, 0);
         }
-        self.close(key);
+        self.close(key, Counter::ClosedError);
     }
 
     /// Seals the output of a step.
@@ -200,7 +200,7 @@ impl Shard {
         let ending = self.secured.ended(key);
         if ending == Ending::Truncated {
             self.handling.meter.count(Counter::TlsTruncated);
-            self.close(key);
+            self.close(key, Counter::ClosedPeer);
         }
         ending == Ending::Announced
     }

@@ -35,7 +35,7 @@ use crate::meter::throttle::{Episode, Throttle};
 use crate::meter::{Counter, ShardMeter};
 use crate::profile::ShardProfile;
 use corelane_io::chunk::Chunk;
-use corelane_io::lanes::{LaneReceiver, LaneSender};
+use corelane_io::lanes::{LaneReceiver, LaneSender, TIERS};
 use corelane_io::ring::Completion;
 use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
@@ -319,8 +319,64 @@ impl Shard {
         meter.set(Counter::RingCompletionsOverflowed, overflows);
         meter.set(Counter::RingEnters, self.rings.enters());
         meter.set(Counter::Turns, self.turns);
+        if meter.is_timed() {
+            self.count_levels();
+        }
+    }
+
+    /// Reads the levels of the lanes and of accepting, which only metrics show.
+    fn count_levels(&self) {
+        let meter = &self.handling.meter;
+        let sent = self.sender.counts();
+        let (waiting, capacity) = (self.receiver.waiting(), self.receiver.capacity());
+        for (at, [of_sent, of_waiting, of_capacity]) in LANE_COUNTERS.into_iter().enumerate() {
+            meter.set(of_sent, sent.sent[at]);
+            meter.set(of_waiting, waiting[at] as u64);
+            meter.set(of_capacity, capacity[at] as u64);
+        }
+        meter.set(Counter::LaneWakes, sent.wakes);
+        meter.set(Counter::ConnectionsCapacity, self.slots.capacity() as u64);
+        let paused = self.listeners.iter().filter(|it| it.is_paused());
+        meter.set(Counter::ListenersPaused, paused.count() as u64);
     }
 }
+
+impl Shard {
+    /// A shard that has drained holds nothing and can hold nothing more.
+    pub(super) fn end_levels(&self) {
+        let meter = &self.handling.meter;
+        for [_, waiting, capacity] in LANE_COUNTERS {
+            meter.set(waiting, 0);
+            meter.set(capacity, 0);
+        }
+        meter.set(Counter::ConnectionsCapacity, 0);
+        meter.set(Counter::ListenersPaused, 0);
+    }
+}
+
+/// The counters of each tier of lanes: what was sent, what waits, and how much may.
+const LANE_COUNTERS: [[Counter; 3]; TIERS] = [
+    [
+        Counter::LaneControlSent,
+        Counter::LaneControlWaiting,
+        Counter::LaneControlCapacity,
+    ],
+    [
+        Counter::LaneReplySent,
+        Counter::LaneReplyWaiting,
+        Counter::LaneReplyCapacity,
+    ],
+    [
+        Counter::LaneRequestSent,
+        Counter::LaneRequestWaiting,
+        Counter::LaneRequestCapacity,
+    ],
+    [
+        Counter::LaneBulkSent,
+        Counter::LaneBulkWaiting,
+        Counter::LaneBulkCapacity,
+    ],
+];
 
 /// The time as an HTTP date (RFC 9110 5.6.7).
 pub(super) fn date_now() -> Date {

@@ -177,3 +177,16 @@ async fn every_method_works_with_servers_of_other_libraries() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
+
+#[test]
+fn a_probe_succeeds_with_servers_of_other_libraries() {
+    for server in servers() {
+        let (_running, url) = start(&server);
+        for era in ["auto", "legacy"] {
+            let mut probe = Command::new(corelane_tests::binary());
+            let probe = probe.args(["probe", &url, "--era", era, "--deadline", "60s"]);
+            let output = probe.output().expect("the program");
+            assert!(output.status.success(), "{}: {output:?}", server.0);
+        }
+    }
+}

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
 
+/// Requests of HTTP that were answered.
+pub(crate) const HTTP: &str = "http_server_request_duration_seconds_count";
 const OPERATIONS: &str = "mcp_server_operation_duration_seconds_count";
 
 /// A server of the conformance demo with metrics.
@@ -22,7 +24,7 @@ pub(crate) fn measured(shards: usize) -> Setup {
     Setup::shards(shards).arguments(&["--metrics", "127.0.0.1:0"])
 }
 
-fn call(tool: &str) -> Request {
+pub(crate) fn call(tool: &str) -> Request {
     Request::modern_call(tool, json!({}))
 }
 
@@ -151,6 +153,22 @@ const EXPECTED: &[(&str, &[&str], f64)] = &[
         1.0,
     ),
     ("corelane_sessions", &["shard=\"0\""], 1.0),
+    (
+        "mcp_server_session_duration_seconds_count",
+        &["mcp_protocol_version=\"2025-11-25\""],
+        1.0,
+    ),
+    (HTTP, &["\"POST\"", "code=\"404\""], 2.0),
+    (
+        HTTP,
+        &["\"POST\"", "code=\"403\"", "url_scheme=\"http\""],
+        1.0,
+    ),
+    (HTTP, &["\"DELETE\""], 1.0),
+    (HTTP, &["\"_OTHER\"", "code=\"400\""], 1.0),
+    ("corelane_condition", &["condition=\"draining\""], 0.0),
+    ("corelane_condition", &[], 0.0),
+    ("corelane_accept_paused", &[], 0.0),
     ("corelane_connections_accepted_total", &[], 2.0),
     ("corelane_shard_up", &["shard=\"0\""], 1.0),
     ("corelane_shard_stalled", &[], 0.0),
@@ -184,6 +202,9 @@ fn what_is_caused_is_read_back_over_http() {
         "corelane_ring_enters_total",
         "corelane_shard_cpu_seconds_total",
         "corelane_requests_total",
+        "corelane_connections_capacity",
+        "corelane_lane_capacity",
+        "http_server_request_duration_seconds_sum",
         "process_resident_memory_bytes",
         "process_open_fds",
         "process_start_time_seconds",
@@ -278,7 +299,7 @@ fn operations_past_the_sets_of_labels_are_counted_together() {
 #[derive(Deserialize, JsonSchema)]
 struct NoArguments {}
 
-fn tuned(profile: &mut Profile) {
+pub(crate) fn tuned(profile: &mut Profile) {
     profile.metrics.listen = Some(([127, 0, 0, 1], 0).into());
     profile.supervision.stall_after_ms = 100;
     profile.calls.timeout_ms = 1000;

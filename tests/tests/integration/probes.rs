@@ -1,6 +1,8 @@
 //! Probes of supervisors and load balancers, and clients that came to the wrong port.
 
-use corelane_tests::{Connection, PATIENCE, Request, Server, Setup, wait_until};
+use std::process::Command;
+
+use corelane_tests::{Connection, PATIENCE, Request, Server, Setup, binary, wait_until};
 use serde_json::json;
 
 fn probe(connection: &mut Connection, path: &str) -> u16 {
@@ -31,6 +33,45 @@ fn readiness_ends_before_the_server_does() {
     // A second signal ends the notice with the process.
     server.signal("TERM");
     connection.expect_close();
+}
+
+/// The exit code and the output of `corelane probe`.
+fn run_probe(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(binary());
+    let output = command.arg("probe").args(arguments).output();
+    let output = output.expect("the program");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[test]
+fn a_server_is_probed_over_http_and_lines_and_in_its_drain() {
+    let profile = "[server]\ndrain_notice_ms = 600000";
+    let server = Setup::shards(2)
+        .profile(profile)
+        .listen("tcp://127.0.0.1:0")
+        .start();
+    let url = format!("http://{}/mcp", server.address());
+    let lines = server.addresses()[1].replace("tcp://", "tcp:");
+    for target in [&url, &lines] {
+        for era in ["modern", "legacy"] {
+            let call = [&**target, "--era", era, "--tool", "test_simple_text"];
+            let (code, text) = run_probe(&call);
+            assert_eq!(code, Some(0), "{text}");
+            assert!(text.starts_with("ok "), "{text}");
+        }
+    }
+    assert_eq!(
+        run_probe(&[&url, "--tool", "test_error_handling"]).0,
+        Some(1)
+    );
+    assert_eq!(run_probe(&["--live", &url]).0, Some(0));
+    // A server that drains must not be started again.
+    server.signal("TERM");
+    assert_eq!(run_probe(&["--live", &url]).0, Some(0));
 }
 
 #[test]

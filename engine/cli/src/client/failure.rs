@@ -81,7 +81,8 @@ impl Failure {
         }
     }
 
-    fn kind(&self) -> &'static str {
+    /// The kind of failure, as the object with `--json` has it.
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Failure::Usage(_) => "usage",
             Failure::Tool | Failure::Client(Error::Tool(_)) => "tool",

@@ -4,6 +4,7 @@ use super::Endpoint;
 use crate::audit::AuditPort;
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::forward_budget::{ForwardedBody, PostedBody};
+use crate::mcp::sessions::Session;
 use crate::meter::Counter;
 use crate::profile::memory::SESSION_BYTES;
 
@@ -27,6 +28,16 @@ impl Endpoint {
     pub(crate) fn body_for_channel(&self, body: &[u8]) -> Option<ForwardedBody> {
         let forwards = &self.services.context.forwards;
         forwards.admit(PostedBody::Text(body)).ok()
+    }
+
+    /// Sessions stand at places below this.
+    pub(crate) fn session_places(&self) -> usize {
+        self.services.sessions.places()
+    }
+
+    /// The session at a place, if there is one; looking does not count as use.
+    pub(crate) fn session_at(&self, place: usize) -> Option<&Session> {
+        self.services.sessions.at_place(place)
     }
 
     /// Ends up to `count` sessions that have been idle for `idle_ms`, the least recently used

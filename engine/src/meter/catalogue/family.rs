@@ -1,5 +1,7 @@
 //! Families of metrics, and where their values come from.
 
+use corelane_protocol::mcp::revision::Revision;
+
 use crate::meter::counters::Counter;
 
 /// The type of a family.
@@ -56,6 +58,10 @@ pub(crate) enum Source {
     Merged(ShardHistogram),
     /// The durations of operations by their labels.
     Operations,
+    /// The lives of sessions by their revision.
+    Sessions,
+    /// The durations of HTTP requests by their labels.
+    Http,
     /// A fact about a shard that the shard does not count itself.
     Shard(ShardFact),
     /// A fact about the process or its host.
@@ -64,11 +70,17 @@ pub(crate) enum Source {
 
 /// A histogram on the page of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(test, feature = "metrics")),
+    expect(dead_code, reason = "only the exposition reads all of them")
+)]
 pub(crate) enum ShardHistogram {
     Queue,
     Handler,
     Turn,
     Delay,
+    Stream,
+    Session(Revision),
 }
 
 /// A fact about a shard.
@@ -98,6 +110,7 @@ pub(crate) enum ProcessFact {
     CgroupMemoryLimitBytes,
     CgroupThrottledTime,
     LogLinesDropped,
+    Conditions,
     Overflows,
     PagesTorn,
     ScrapeTime,
@@ -135,6 +148,18 @@ pub(super) const fn level(
     Family {
         kind: FamilyType::Gauge,
         ..counters(name, help, &[], counter)
+    }
+}
+
+pub(super) const fn levels(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    of: &'static [(Counter, &'static str)],
+) -> Family {
+    Family {
+        kind: FamilyType::Gauge,
+        ..counters(name, help, labels, of)
     }
 }
 

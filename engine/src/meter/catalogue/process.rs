@@ -13,6 +13,13 @@ pub(super) static FAMILIES: &[Family] = &[
     )
     .by(&["version", "semconv"]),
     process(
+        "corelane_condition",
+        Gauge,
+        "Whether the server is in a condition that an operator should know of.",
+        ProcessFact::Conditions,
+    )
+    .by(&["condition"]),
+    process(
         "corelane_log_lines_dropped",
         Total,
         "Records of the log that were dropped because standard error is read too slowly.",

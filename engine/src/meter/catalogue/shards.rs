@@ -2,11 +2,12 @@
 
 use super::family::FamilyType::{Counter as Total, Gauge};
 use super::family::{
-    Family, ShardFact, ShardHistogram, Source, counter, counters, level, seconds, shard,
+    Family, ShardFact, ShardHistogram, Source, counter, counters, level, levels, seconds, shard,
 };
 use crate::meter::counters::Counter as C;
 
 const REASON: &[&str] = &["reason"];
+const TIER: &[&str] = &["tier"];
 
 /// In the order of the exposition.
 pub(super) static FAMILIES: &[Family] = &[
@@ -25,6 +26,30 @@ pub(super) static FAMILIES: &[Family] = &[
         "rpc_response_status_code",
         "otel_metric_overflow",
     ]),
+    seconds(
+        "mcp_server_session_duration_seconds",
+        "Time from the handshake of a session until its end.",
+        Source::Sessions,
+    )
+    .by(&["mcp_protocol_version"]),
+    seconds(
+        "http_server_request_duration_seconds",
+        "Time from the turn that a request came in until its answer was written, without streams.",
+        Source::Http,
+    )
+    .by(&[
+        "http_request_method",
+        "url_scheme",
+        "network_protocol_version",
+        "http_response_status_code",
+        "error_type",
+        "otel_metric_overflow",
+    ]),
+    seconds(
+        "corelane_stream_duration_seconds",
+        "Time from the request of a stream of events over HTTP until its end.",
+        Source::Merged(ShardHistogram::Stream),
+    ),
     seconds(
         "corelane_call_queue_seconds",
         "Time from the turn that a call came in until its handler began.",
@@ -99,10 +124,30 @@ pub(super) static FAMILIES: &[Family] = &[
         "Connections accepted.",
         &[(C::ConnectionsAccepted, "")],
     ),
-    counter(
+    level(
+        "corelane_connections_capacity",
+        "Connections that the shard can hold.",
+        &[(C::ConnectionsCapacity, "")],
+    ),
+    level(
+        "corelane_accept_paused",
+        "Listeners whose connections wait, because accepting failed or no place is free.",
+        &[(C::ListenersPaused, "")],
+    ),
+    counters(
         "corelane_connections_closed",
-        "Connections closed by either side.",
-        &[(C::ConnectionsClosed, "")],
+        "Connections closed: by their peer, after their last answer, at a deadline (see timeouts), \
+         for the memory of others, as soon as they were known, by a fault of TLS, or in a drain.",
+        REASON,
+        &[
+            (C::ClosedPeer, "peer"),
+            (C::ClosedAnswered, "answered"),
+            (C::ClosedTimeout, "timeout"),
+            (C::ClosedShed, "shed"),
+            (C::ClosedRefused, "refused"),
+            (C::ClosedError, "error"),
+            (C::ClosedDrain, "drain"),
+        ],
     ),
     counters(
         "corelane_connections_refused",
@@ -218,18 +263,25 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     counters(
         "corelane_sessions_ended",
-        "Sessions that ended, except at shutdown and with their connection.",
+        "Sessions that ended.",
         REASON,
         &[
             (C::SessionsExpired, "expired"),
             (C::SessionsEvicted, "evicted"),
             (C::SessionsDeleted, "deleted"),
+            (C::SessionsWithConnection, "connection"),
+            (C::SessionsDrained, "drain"),
         ],
     ),
     level(
         "corelane_streams",
         "Streams of events open.",
         &[(C::StreamsOpen, "")],
+    ),
+    counter(
+        "corelane_streams_opened",
+        "Streams of events opened.",
+        &[(C::StreamsOpened, "")],
     ),
     counter(
         "corelane_streams_resumed",
@@ -316,6 +368,44 @@ pub(super) static FAMILIES: &[Family] = &[
         "corelane_tls_truncated",
         "TLS connections that ended without close_notify.",
         &[(C::TlsTruncated, "")],
+    ),
+    levels(
+        "corelane_lane_messages",
+        "Messages of other shards that wait for this one.",
+        TIER,
+        &[
+            (C::LaneControlWaiting, "control"),
+            (C::LaneReplyWaiting, "reply"),
+            (C::LaneRequestWaiting, "request"),
+            (C::LaneBulkWaiting, "bulk"),
+        ],
+    ),
+    levels(
+        "corelane_lane_capacity",
+        "Messages for this shard that all lanes to it hold at most.",
+        TIER,
+        &[
+            (C::LaneControlCapacity, "control"),
+            (C::LaneReplyCapacity, "reply"),
+            (C::LaneRequestCapacity, "request"),
+            (C::LaneBulkCapacity, "bulk"),
+        ],
+    ),
+    counters(
+        "corelane_lane_sent",
+        "Messages that this shard sent to others.",
+        TIER,
+        &[
+            (C::LaneControlSent, "control"),
+            (C::LaneReplySent, "reply"),
+            (C::LaneRequestSent, "request"),
+            (C::LaneBulkSent, "bulk"),
+        ],
+    ),
+    counter(
+        "corelane_lane_wakes",
+        "Times that this shard woke another one that slept.",
+        &[(C::LaneWakes, "")],
     ),
     counter(
         "corelane_lane_refused",

@@ -6,6 +6,7 @@ use super::client::Client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::connection::http::Phase;
 use crate::mcp::tests::test_endpoint::request;
+use crate::meter::Counter;
 use crate::profile::Binding;
 use corelane_io::slots::SlotKey;
 
@@ -91,7 +92,7 @@ fn a_large_message_is_handled_in_a_later_turn_unless_its_client_left() {
                 std::thread::yield_now();
             }
             if leaves {
-                shard.shard.close(key);
+                shard.shard.close(key, Counter::ClosedPeer);
             }
             assert!(shard.shard.handling.pool.input_bytes > 2000);
             assert!(shard.shard.has_work());

@@ -119,7 +119,7 @@ fn buffers_of_connections_that_are_gone_come_back() {
             shard.shard.rings.of(key).receive(key);
             shard.shard.enter(true).expect("the model never fails");
             assert!(shard.shard.rings.has_completions());
-            shard.shard.close(key);
+            shard.shard.close(key, Counter::ClosedPeer);
             check_gone(shard, "closed with bytes received").await;
         }
     });
@@ -143,7 +143,7 @@ fn a_descriptor_is_closed_when_the_last_operation_on_it_has_completed() {
                 _ => {}
             }
             shard.turn().await;
-            shard.shard.close(key);
+            shard.shard.close(key, Counter::ClosedPeer);
             shard.settle().await;
             assert_eq!(shard.connections(), 0);
             assert_eq!(shard.network.operations_on(key.index), [held]);

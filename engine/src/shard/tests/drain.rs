@@ -51,7 +51,7 @@ fn a_shard_that_has_drained_has_no_open_connection() {
         shard.advance(100).await;
         assert!(shard.turn().await.has_drained);
         assert_eq!(shard.count(Counter::ConnectionsOpen), 0);
-        assert_eq!(shard.count(Counter::ConnectionsClosed), 2 * CLIENTS as u64);
+        assert_eq!(shard.count(Counter::ClosedDrain), 2 * CLIENTS as u64);
         assert_eq!(shard.count(Counter::OutputBytes), 0);
         assert!(shard.network.accepts().is_empty());
         // Nothing is left to be done by clients.

@@ -182,7 +182,7 @@ fn the_memory_of_output_is_counted_until_it_is_sent_or_its_connection_ends() {
         first_client.takes(1);
         shard.settle().await;
         assert_eq!(held(shard), 600);
-        shard.shard.close(first);
+        shard.shard.close(first, Counter::ClosedPeer);
         shard.settle().await;
         assert_eq!(held(shard), 100);
         second_client.takes(100);

@@ -251,7 +251,7 @@ fn a_connection_that_is_closed_sends_what_it_had_gathered() {
         let (client, key) = upgraded(shard).await;
         shard.sends(key, 10);
         assert_eq!(client.received(), b"");
-        shard.shard.close(key);
+        shard.shard.close(key, Counter::ClosedPeer);
         shard.settle().await;
         assert_eq!(client.received().len(), 10);
         assert_eq!(shard.shard.handling.pool.output_bytes, 0);

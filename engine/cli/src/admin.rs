@@ -1,0 +1,222 @@
+//! The commands of an administrator: a running server's state, its lists, and a few changes,
+//! through its control socket.
+
+mod lists;
+mod socket;
+mod status;
+mod top;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use socket::{Failure, Socket};
+
+/// Between two looks at a server that is to end or to become ready.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// The exit code when a deadline is over.
+const LATE: u8 = 5;
+
+/// Where the control socket is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SocketArguments {
+    /// The control socket of the server, as admin.socket of its profile has it [default:
+    /// $CORELANE_SOCKET, $XDG_RUNTIME_DIR/corelane/control.sock or /run/corelane/control.sock].
+    #[arg(long, value_name = "PATH")]
+    socket: Option<std::path::PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Show the state of a running server. Exits with 0 if it is ready, 1 if it is not, 3 if no
+    /// server runs, 4 if this user may not see it.
+    Status(StatusArguments),
+    /// List the connections of a running server.
+    Connections(ListArguments),
+    /// List the open streams of events of a running server.
+    Streams(ListArguments),
+    /// List the sessions of a running server.
+    Sessions(ListArguments),
+    /// Show the shards of a running server, again each second.
+    Top(TopArguments),
+    /// Set the level of the log of a running server for a time.
+    Log(LogArguments),
+    /// Drain a running server: its calls get server.drain_timeout_ms to end.
+    Drain(SocketArguments),
+    /// Drain a running server and wait until it has ended.
+    Stop(StopArguments),
+    /// Let a running server read its file of access control again.
+    Reload(SocketArguments),
+}
+
+/// The arguments of `corelane status`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// Wait until the server is ready, at most so long, such as 30s.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    wait_ready: Option<Duration>,
+}
+
+/// The arguments of a command that lists.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// The most rows.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+}
+
+/// The arguments of `corelane top`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TopArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// Print the figures of one second and end.
+    #[arg(long)]
+    once: bool,
+}
+
+/// The arguments of `corelane log`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// off, error, warn, info, debug or trace, or a level for each module, such as
+    /// info,corelane=debug.
+    level: String,
+    /// After this time the level of the start is back; at most 24h.
+    #[arg(long = "for", value_name = "TIME", default_value = "15m",
+        value_parser = humantime::parse_duration)]
+    time: Duration,
+}
+
+/// The arguments of `corelane stop`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StopArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// Give calls in flight no time to end.
+    #[arg(long)]
+    now: bool,
+    /// Wait at most so long; then exit with 5, and the server goes on draining.
+    #[arg(long, value_name = "TIME", default_value = "60s",
+        value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// Runs the command.
+pub(crate) fn run(command: &AdminCommand) -> ExitCode {
+    let (at, done) = match command {
+        AdminCommand::Status(arguments) => (&arguments.at, show_status(arguments)),
+        AdminCommand::Connections(arguments) => (&arguments.at, list("connections", arguments)),
+        AdminCommand::Streams(arguments) => (&arguments.at, list("streams", arguments)),
+        AdminCommand::Sessions(arguments) => (&arguments.at, list("sessions", arguments)),
+        AdminCommand::Top(arguments) => (&arguments.at, top(arguments)),
+        AdminCommand::Log(arguments) => (&arguments.at, set_level(arguments)),
+        AdminCommand::Drain(at) => (at, change(at, "drain", &json!({}), "the server drains")),
+        AdminCommand::Stop(arguments) => (&arguments.at, stop(arguments)),
+        AdminCommand::Reload(at) => (
+            at,
+            change(
+                at,
+                "reload",
+                &json!({}),
+                "the file is read again; the log has its faults",
+            ),
+        ),
+    };
+    done.unwrap_or_else(|failure| {
+        match at.json {
+            true => println!("{}", json!({ "error": failure.to_string() })),
+            false => eprintln!("corelane: {failure}"),
+        }
+        failure.exit_code()
+    })
+}
+
+impl SocketArguments {
+    fn open(&self) -> Socket {
+        Socket::at(self.socket.as_deref())
+    }
+}
+
+fn show_status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {
+    let socket = arguments.at.open();
+    let began = Instant::now();
+    loop {
+        let answer = socket.get("status");
+        let is_ready = answer.as_ref().is_ok_and(|it| it["state"] == "ready");
+        let is_over = arguments
+            .wait_ready
+            .is_none_or(|time| began.elapsed() >= time);
+        if !is_ready && !is_over {
+            std::thread::sleep(LOOK_INTERVAL);
+            continue;
+        }
+        let status = answer?;
+        match arguments.at.json {
+            true => println!("{status}"),
+            false => print!("{}", status::text(&status)),
+        }
+        return Ok(ExitCode::from(u8::from(!is_ready)));
+    }
+}
+
+fn list(what: &str, arguments: &ListArguments) -> Result<ExitCode, Failure> {
+    let found = lists::read(&arguments.at.open(), what, arguments.limit)?;
+    match arguments.at.json {
+        true => println!("{}", found.json()),
+        false => print!("{}", found.text()),
+    }
+    Ok(ExitCode::from(u8::from(!found.silent.is_empty())))
+}
+
+fn top(arguments: &TopArguments) -> Result<ExitCode, Failure> {
+    top::run(&arguments.at.open(), arguments.once, arguments.at.json)
+}
+
+fn set_level(arguments: &LogArguments) -> Result<ExitCode, Failure> {
+    let seconds = arguments.time.as_secs();
+    let body = json!({ "level": arguments.level, "seconds": seconds });
+    let text = format!("the level is {} for {seconds} s", arguments.level);
+    change(&arguments.at, "log", &body, &text)
+}
+
+/// Requests a change, and prints its answer or `text`.
+fn change(at: &SocketArguments, name: &str, body: &Value, text: &str) -> Result<ExitCode, Failure> {
+    let answer = at.open().post(name, body)?;
+    match at.json {
+        true => println!("{answer}"),
+        false => println!("{text}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop(arguments: &StopArguments) -> Result<ExitCode, Failure> {
+    let (at, socket) = (&arguments.at, arguments.at.open());
+    let began = Instant::now();
+    socket.post("stop", &json!({ "now": arguments.now }))?;
+    // The socket is the last thing that a server closes.
+    while began.elapsed() < arguments.timeout {
+        if let Err(Failure::NotRunning { .. }) = socket.get("status") {
+            let ended_ms = began.elapsed().as_millis();
+            match at.json {
+                true => println!("{}", json!({ "ended_ms": ended_ms as u64 })),
+                false => println!("the server has ended after {ended_ms} ms"),
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+    eprintln!("corelane: the server drains and has not ended yet");
+    Ok(LATE.into())
+}

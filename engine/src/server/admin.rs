@@ -1,0 +1,287 @@
+//! The control socket of a running server: its state and its lists as JSON, and a few changes.
+//!
+//! | request | answer |
+//! |---|---|
+//! | GET /api/v1/status | the state, the conditions, and a row for each shard |
+//! | GET /api/v1/connections, streams, sessions | rows of one shard: `shard`, `from`, `limit` |
+//! | POST /api/v1/log | sets the level of the log for a time |
+//! | POST /api/v1/drain, stop | drains the server, with or without time for its calls |
+//! | POST /api/v1/reload | reads the file of access control again |
+//!
+//! A shard that is stuck delays no answer: its counters are read from its page, and a list says
+//! that it did not answer.
+
+use std::os::unix::net::UnixListener;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use corelane_control::admin::{AdminAnswer, AdminRequest, AdminSocket};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::administered::Administered;
+use super::error::{Error, Result};
+use super::metrics::{is_draining, read_shard};
+use crate::log;
+use crate::meter::Counter;
+use crate::meter::conditions::conditions;
+use crate::meter::shard_reading::ShardReading;
+use crate::profile::{Admin, Unix, UnixName};
+use crate::shard::inspection::{InspectionRequest, Listed};
+use crate::transport::unix::{self, SocketFile};
+
+/// Clients that may wait for the socket.
+const BACKLOG: u32 = 16;
+/// How long a shard gets to answer a request for a list: a stuck one does not.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(200);
+/// Rows of one answer at most.
+const ROWS_MAX: usize = 200;
+/// The longest time for which another level of the log can be set.
+const LEVEL_TIME_MAX_S: u64 = 24 * 3600;
+
+/// The control socket, until this is dropped.
+#[derive(Debug)]
+pub(super) struct AdminListener {
+    _socket: AdminSocket,
+    _file: Option<SocketFile>,
+}
+
+/// The parts that answer requests.
+struct Site {
+    server: Administered,
+    /// The last whole copy of each page, for a page that is being written all the time.
+    last: Mutex<Vec<ShardReading>>,
+    /// One list at a time.
+    lists: Mutex<()>,
+}
+
+/// The body of a request for another level.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LevelRequest {
+    level: String,
+    seconds: u64,
+}
+
+/// The body of a request to end.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StopRequest {
+    now: bool,
+}
+
+impl AdminListener {
+    /// Listens where the profile sets it, if it does.
+    ///
+    /// # Errors
+    /// The path cannot be listened on.
+    pub(super) fn start(admin: &Admin, server: Administered) -> Result<Option<AdminListener>> {
+        let Some(path) = &admin.socket else {
+            return Ok(None);
+        };
+        let failed = |error: String| {
+            let path = path.display();
+            Error::Public(format!("admin.socket = \"{path}\" of the profile: {error}"))
+        };
+        let name = UnixName::Path(path.clone());
+        // Readable and writable for the user of the server alone.
+        let (socket, file) = unix::listen(&name, &Unix::default(), BACKLOG)
+            .map_err(|error| failed(error.to_string()))?;
+        let site = Site {
+            last: Mutex::new(vec![ShardReading::default(); server.shards.len()]),
+            server,
+            lists: Mutex::new(()),
+        };
+        let owner = rustix::process::geteuid().as_raw();
+        let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
+        let started = AdminSocket::start(listener, owner, move |request| site.answer(&request));
+        Ok(Some(AdminListener {
+            _socket: started.map_err(|error| failed(error.to_string()))?,
+            _file: file,
+        }))
+    }
+}
+
+impl Site {
+    fn answer(&self, request: &AdminRequest) -> AdminAnswer {
+        let Some(name) = request.path.strip_prefix("/api/v1/") else {
+            return failure(404, "paths begin with /api/v1/");
+        };
+        let answered = match (request.is_change, name) {
+            (false, "status") => Ok(self.status()),
+            (false, "connections") => self.list(Listed::Connections, &request.query),
+            (false, "streams") => self.list(Listed::Streams, &request.query),
+            (false, "sessions") => self.list(Listed::Sessions, &request.query),
+            (true, "log") => set_level(&request.body),
+            (true, "drain") => Ok(self.end(false)),
+            (true, "stop") => self.stop(&request.body),
+            (true, "reload") => self.reload(),
+            (true, "status" | "connections" | "streams" | "sessions") => {
+                return failure(405, "this is read with GET");
+            }
+            (false, "log" | "drain" | "stop" | "reload") => {
+                return failure(405, "this is a change, and needs POST");
+            }
+            _ => return failure(404, "there is no such thing"),
+        };
+        match answered {
+            Ok(value) => AdminAnswer {
+                status: 200,
+                body: value.to_string(),
+            },
+            Err(text) => failure(400, &text),
+        }
+    }
+
+    fn status(&self) -> Value {
+        let mut shards = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        for (shard, control) in shards.iter_mut().zip(&self.server.shards) {
+            read_shard(shard, control);
+        }
+        let is_draining = is_draining(&self.server.shards);
+        let conditions = conditions(&shards, is_draining);
+        let set = conditions.iter().filter(|(_, is_set)| *is_set);
+        let set: Vec<&str> = set.map(|(name, _)| *name).collect();
+        let state = match (is_draining, set.is_empty()) {
+            (true, _) => "draining",
+            (false, true) => "ready",
+            (false, false) => "degraded",
+        };
+        let rows = (0..).zip(&*shards).map(|(number, it)| row(number, it));
+        json!({
+            "state": state,
+            "conditions": set,
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "uptime_s": self.server.started.elapsed().as_secs(),
+            "addresses": self.server.addresses,
+            "log_lines_dropped": log::dropped(),
+            "shards": rows.collect::<Vec<Value>>(),
+        })
+    }
+
+    /// A part of a list, of one shard.
+    fn list(&self, listed: Listed, query: &str) -> std::result::Result<Value, String> {
+        let number = |name: &str, default: u32| match value_of(query, name) {
+            None => Ok(default),
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("invalid {name} {text:?}: give a number")),
+        };
+        let shards = self.server.shards.len() as u32;
+        let (shard, from) = (number("shard", 0)?, number("from", 0)?);
+        let limit = number("limit", ROWS_MAX as u32)? as usize;
+        let Some(control) = self.server.shards.get(shard as usize) else {
+            return Err(format!(
+                "there is no shard {shard}: the server has {shards}"
+            ));
+        };
+        let _one = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let (answer, answered) = sync_channel(1);
+        control.inspection.leave(InspectionRequest {
+            listed,
+            from,
+            rows_max: limit.clamp(1, ROWS_MAX),
+            answer,
+        });
+        control.wake();
+        let answer = answered.recv_timeout(ANSWER_TIME_MAX).ok();
+        let next_shard = (shard + 1 < shards).then(|| json!({ "shard": shard + 1, "from": 0 }));
+        let next = answer.as_ref().and_then(|answer| answer.next);
+        let next = next.map(|from| json!({ "shard": shard, "from": from }));
+        Ok(json!({
+            "shard": shard,
+            "answered": answer.is_some(),
+            "rows": answer.map(|answer| answer.rows).unwrap_or_default(),
+            "next": next.or(next_shard),
+        }))
+    }
+
+    fn end(&self, at_once: bool) -> Value {
+        let is_first = self.server.end(at_once);
+        json!({ "draining": true, "was_draining": !is_first })
+    }
+
+    fn stop(&self, body: &[u8]) -> std::result::Result<Value, String> {
+        let request: StopRequest = parsed(body)?;
+        Ok(self.end(request.now))
+    }
+
+    fn reload(&self) -> std::result::Result<Value, String> {
+        match self.server.reload() {
+            true => Ok(json!({ "requested": true })),
+            false => Err(
+                "the server has no file of access control (--config): certificates are \
+                          loaded again when their files change, and other settings at a start"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// The figures of a shard.
+fn row(number: usize, shard: &ShardReading) -> Value {
+    let count = |counter| shard.counter(counter);
+    let refused = [
+        Counter::RefusedOverload,
+        Counter::RefusedRate,
+        Counter::RefusedCredential,
+        Counter::RefusedAccess,
+    ];
+    let calls = [
+        Counter::CallsOk,
+        Counter::CallsFailed,
+        Counter::CallsCancelled,
+        Counter::CallsPanicked,
+    ];
+    json!({
+        "shard": number,
+        "up": shard.is_up,
+        "stalled": shard.is_stalled,
+        "stalls": shard.stalls,
+        "restarts": shard.restarts,
+        "counters_age_ms": shard.page_age_us().unwrap_or_default() / 1000,
+        "cpu_ms": shard.cpu_ns.map(|cpu_ns| cpu_ns / 1_000_000),
+        "connections": count(Counter::ConnectionsOpen),
+        "connections_max": count(Counter::ConnectionsCapacity),
+        "requests": count(Counter::RequestsLegacy) + count(Counter::RequestsModern),
+        "refused": refused.map(count).iter().sum::<u64>(),
+        "calls": calls.map(count).iter().sum::<u64>(),
+        "calls_failed": count(Counter::CallsFailed) + count(Counter::CallsPanicked),
+        "calls_in_flight": count(Counter::CallsInFlight),
+        "sessions": count(Counter::SessionsOpen),
+        "streams": count(Counter::StreamsOpen),
+        "tasks": count(Counter::TasksKept),
+        "memory_bytes": count(Counter::MemoryBytes),
+        "delay_us": shard.delay_us(),
+    })
+}
+
+fn set_level(body: &[u8]) -> std::result::Result<Value, String> {
+    let LevelRequest { level, seconds } = parsed(body)?;
+    if !(1..=LEVEL_TIME_MAX_S).contains(&seconds) {
+        return Err(format!("give a time of 1 s to {LEVEL_TIME_MAX_S} s"));
+    }
+    log::set_level(&level, Duration::from_secs(seconds))?;
+    Ok(json!({ "level": level, "seconds": seconds }))
+}
+
+/// A body in JSON; an empty one is an object without members.
+fn parsed<T: for<'a> Deserialize<'a>>(body: &[u8]) -> std::result::Result<T, String> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| format!("invalid body: {error}"))
+}
+
+/// The value of a parameter: numbers, which need no escape.
+fn value_of<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+fn failure(status: u16, text: &str) -> AdminAnswer {
+    AdminAnswer {
+        status,
+        body: json!({ "error": text }).to_string(),
+    }
+}

@@ -1,0 +1,54 @@
+//! The parts of a running server that an administrator sees and changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use super::Reload;
+use super::event::Event;
+use crate::shard::ShardControl;
+
+/// The parts of a running server that an administrator sees and changes.
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "only the control socket uses them")
+)]
+pub(super) struct Administered {
+    pub(super) shards: Vec<Arc<ShardControl>>,
+    /// Where it listens.
+    pub(super) addresses: Vec<String>,
+    pub(super) started: Instant,
+    /// Reads the file of access control again, if there is one.
+    pub(super) reload: Option<Reload>,
+    pub(super) events: Sender<Event>,
+    /// Set by the first request to end.
+    pub(super) is_ending: Arc<AtomicBool>,
+}
+
+#[cfg_attr(
+    not(feature = "metrics"),
+    expect(dead_code, reason = "only the control socket uses them")
+)]
+impl Administered {
+    /// Drains the server, as a signal does; with `at_once` without time for the calls in flight.
+    /// Returns whether this is the first request to end.
+    pub(super) fn end(&self, at_once: bool) -> bool {
+        if at_once {
+            for control in &self.shards {
+                control.is_overdue.store(true, Ordering::Relaxed);
+            }
+        }
+        let is_first = !self.is_ending.swap(true, Ordering::Relaxed);
+        if is_first || at_once {
+            // The receiver may be gone. A second event ends the notice of a drain.
+            let _ = self.events.send(Event::Signal);
+        }
+        is_first
+    }
+
+    /// Reads the file of access control again. Returns whether there is one.
+    pub(super) fn reload(&self) -> bool {
+        self.reload.as_ref().map(Reload::request).is_some()
+    }
+}
