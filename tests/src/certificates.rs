@@ -129,7 +129,9 @@ impl Authority {
     #[must_use]
     pub fn client_called(&self, name: &str, signer: &Authority) -> Arc<ClientConfig> {
         let key = KeyPair::generate().expect("a key can be made");
-        let mut params = CertificateParams::default();
+        // A common name is no principal.
+        let params = CertificateParams::new([name.to_owned()]);
+        let mut params = params.expect("it is a name");
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &signer.issuer);
