@@ -145,7 +145,13 @@ impl Server {
 
     /// Waits for any send to end.
     pub(super) fn sent(&mut self) -> (Chunk, usize, Result<usize, i32>) {
-        let fits = |completion: &Completion| matches!(completion, Completion::Sent { .. });
+        self.sent_where(|completion| matches!(completion, Completion::Sent { .. }))
+    }
+
+    fn sent_where(
+        &mut self,
+        fits: impl Fn(&Completion) -> bool,
+    ) -> (Chunk, usize, Result<usize, i32>) {
         match self.take("send", fits) {
             Completion::Sent {
                 chunk,
@@ -158,18 +164,20 @@ impl Server {
     }
 
     /// Sends until a send waits, because the peer reads nothing; returns the start of that send.
-    pub(super) fn block_a_send(&mut self, key: SlotKey, bytes: usize) -> usize {
+    /// One that waits on another connection may have sent more meanwhile.
+    pub(super) fn block_a_send(&mut self, wanted: SlotKey, bytes: usize) -> usize {
         let (mut chunk, mut from) = (Chunk::from(vec![1; bytes]), 0);
         loop {
-            self.ring.send(key, chunk, from);
+            self.ring.send(wanted, chunk, from);
             self.ring.enter(Wait::For(ROUND)).unwrap();
             self.ring.reap(&mut self.waiting, usize::MAX);
-            let is_send = |it: &Completion| matches!(it, Completion::Sent { .. });
-            if !self.waiting.iter().any(is_send) {
+            let fits =
+                |it: &Completion| matches!(it, Completion::Sent { key, .. } if *key == wanted);
+            if !self.waiting.iter().any(fits) {
                 return from;
             }
             let outcome;
-            (chunk, _, outcome) = self.sent();
+            (chunk, _, outcome) = self.sent_where(fits);
             from += outcome.unwrap();
         }
     }
