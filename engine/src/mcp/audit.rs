@@ -15,11 +15,13 @@ use corelane_protocol::jsonrpc::{Id, Value, encode};
 use corelane_protocol::request_state;
 
 use super::handler_kind::HandlerKind;
-use super::limit_hits::LimitHit;
 use super::permissions::Denied;
+use super::sums::{Kind as SumKind, Sum, Sums};
 use super::task_id::TaskId;
 use crate::audit::AuditPort;
 use crate::guard::audit::{Event, Record, RecordedArguments, TEXT_BYTES_MAX};
+use crate::guard::identity::Identity;
+use crate::guard::limit::shard::LimitName;
 use crate::guard::policy::Policy;
 use crate::handler::error::Kind;
 use crate::handler::outcome::{Answer, Outcome};
@@ -29,7 +31,25 @@ pub(super) struct Audit {
     port: AuditPort,
     /// The id of a request as JSON; kept for its memory.
     request: RefCell<Vec<u8>>,
+    /// The denied requests of this second, of which the first ones are recorded.
+    denials: RefCell<Sums<Denial>>,
     is_on: bool,
+}
+
+/// A kind of denied requests: why, and the kind and the name of the entry.
+#[derive(PartialEq)]
+pub(super) struct Denial {
+    decision: &'static str,
+    entry: Option<(&'static str, Box<str>)>,
+}
+
+impl SumKind for Denial {
+    fn of_many(&self) -> Denial {
+        Denial {
+            entry: None,
+            ..*self
+        }
+    }
 }
 
 /// The facts of a call that is recorded at its end, as its request has them.
@@ -69,6 +89,7 @@ impl Audit {
             is_on: port.is_on(),
             port,
             request: RefCell::default(),
+            denials: RefCell::default(),
         }
     }
 
@@ -138,7 +159,8 @@ impl Audit {
         }))
     }
 
-    /// Records that the policy denies a request with these params.
+    /// Records that the policy denies a request with these params; of equal ones in one second the
+    /// first, and the others as a sum.
     #[cold]
     pub(super) fn deny(
         &self,
@@ -150,6 +172,15 @@ impl Audit {
             return;
         }
         let entry = entry_of(kind, params);
+        let short = |name: &str| name[..name.floor_char_boundary(TEXT_BYTES_MAX)].into();
+        let denial = Denial {
+            decision: denied.word(),
+            entry: entry.map(|(kind, name)| (kind, short(name))),
+        };
+        let principal = of.actor.identity.map(Identity::principal_key);
+        if self.denials.borrow_mut().count(denial, principal) > 1 {
+            return;
+        }
         let mut request = self.request.borrow_mut();
         request.clear();
         encode::write_id(&mut request, of.id);
@@ -198,15 +229,49 @@ impl Audit {
         });
     }
 
+    /// Records the sums of the requests that were denied before this second, since 1970.
+    #[inline]
+    pub(super) fn record_denials(&self, unix_s: impl FnOnce() -> u64) {
+        let mut denials = self.denials.borrow_mut();
+        if !denials.is_empty() {
+            let sums = denials.take_before(unix_s());
+            drop(denials);
+            self.record_sums(&sums);
+        }
+    }
+
+    /// Records the sums of the last second of the shard.
+    pub(super) fn record_last_denials(&self) {
+        let sums = self.denials.take().take();
+        self.record_sums(&sums);
+    }
+
+    fn record_sums(&self, sums: &[Sum<Denial>]) {
+        // The first one of each sum has a record.
+        for sum in sums.iter().filter(|sum| sum.count > 1) {
+            let entry = sum.kind.entry.as_ref();
+            self.port.record(Record {
+                principal: sum.principal.as_deref(),
+                kind: entry.map(|(kind, _)| *kind),
+                name: entry.map(|(_, name)| &**name),
+                decision: Some(sum.kind.decision),
+                from_us: Some(sum.from_us),
+                to_us: Some(sum.to_us),
+                count: Some(sum.count - 1),
+                ..Record::new(Event::AuthzDenied, 0)
+            });
+        }
+    }
+
     /// Records the requests of a client that a limit has refused in one second.
-    pub(super) fn limit_hit(&self, hit: &LimitHit) {
+    pub(super) fn limit_hit(&self, hit: &Sum<LimitName>) {
         if !self.is_on {
             return;
         }
         self.port.record(Record {
             principal: hit.principal.as_deref(),
             decision: Some("limited"),
-            rule: Some(hit.limit.text()),
+            rule: Some(hit.kind.text()),
             from_us: Some(hit.from_us),
             to_us: Some(hit.to_us),
             count: Some(hit.count),

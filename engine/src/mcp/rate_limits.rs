@@ -11,13 +11,13 @@ use corelane_protocol::mcp::error_code;
 
 use super::context::Context;
 use super::disposition::Disposition;
-use super::limit_hits::LimitHits;
 use super::requester::Requester;
+use super::sums::{Kind, Sums};
 use crate::guard::holder::HolderKey;
 use crate::guard::limit::board::QuotaBoard;
 use crate::guard::limit::file::Limits;
 use crate::guard::limit::quota::read_snapshot;
-use crate::guard::limit::shard::{Client, LimitMessage, Limited, ShardLimits};
+use crate::guard::limit::shard::{Client, LimitMessage, LimitName, Limited, ShardLimits};
 use crate::meter::Counter;
 
 /// The rates and quotas of clients on one shard.
@@ -31,7 +31,7 @@ pub(super) struct RateLimits {
     is_restored: bool,
     now_ns: u64,
     /// For the audit log.
-    pub(super) hits: LimitHits,
+    pub(super) hits: Sums<LimitName>,
 }
 
 /// A request that counts.
@@ -43,6 +43,12 @@ pub(super) enum Counted<'a> {
     Session,
     /// A call of this tool or of another handler, with so many bytes.
     Call(Option<&'a str>, usize),
+}
+
+impl Kind for LimitName {
+    fn of_many(&self) -> LimitName {
+        *self
+    }
 }
 
 impl RateLimits {
@@ -61,7 +67,7 @@ impl RateLimits {
             board_due_ns: 0,
             is_restored: false,
             now_ns: 0,
-            hits: LimitHits::default(),
+            hits: Sums::default(),
         }
     }
 
@@ -124,7 +130,7 @@ impl RateLimits {
         let identity = requester.identity();
         let client = Client {
             principal: requester.principal(),
-            tenant: identity.and_then(|identity| identity.tenant.as_deref()),
+            tenant: identity.and_then(|it| Some((&*it.issuer, it.tenant.as_deref()?))),
             holder,
         };
         let (limits, now_ns) = (&mut self.limits, self.now_ns);

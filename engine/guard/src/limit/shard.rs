@@ -30,8 +30,8 @@ const TENANT: &str = "tenant:";
 pub struct Client<'a> {
     /// The key of its principal, such as `jwt:corp:alice`; an anonymous client has none.
     pub principal: Option<&'a str>,
-    /// The tenant of its identity.
-    pub tenant: Option<&'a str>,
+    /// The issuer of its identity, and the tenant: two issuers may have tenants of one name.
+    pub tenant: Option<(&'a str, &'a str)>,
     /// Its holder: that of the principal, or else that of its source.
     pub holder: HolderKey,
 }
@@ -250,7 +250,7 @@ impl ShardLimits {
             bytes: bytes as u64,
         };
         let tenant = client.tenant.filter(|_| is_per_tenant);
-        let tenant = tenant.map(|tenant| format!("{TENANT}{tenant}"));
+        let tenant = tenant.map(|(issuer, tenant)| format!("{TENANT}{issuer}:{tenant}"));
         // Anonymous clients have rates only: sources are too many, and cost nothing to have.
         let Some(name) = tenant.as_deref().or(client.principal) else {
             return Ok(());

@@ -60,6 +60,7 @@ impl Endpoint {
     }
 
     /// Sets the clock of limits, in microseconds since the shard started. Its messages are output.
+    /// Records what was refused in an earlier second.
     #[inline]
     pub(crate) fn update_limits(&mut self, now_us: u64) {
         let services = &mut self.services;
@@ -70,11 +71,17 @@ impl Endpoint {
                 services.context.audit.limit_hit(&hit);
             }
         }
+        let context = &services.context;
+        context
+            .audit
+            .record_denials(|| context.unix_now_ms() / 1000);
     }
 
-    /// Records the requests that limits have refused in the last second of the shard.
+    /// Records the requests that limits and the policy have refused in the last second of the
+    /// shard.
     pub(super) fn record_last_hits(&mut self) {
         let services = &mut self.services;
+        services.context.audit.record_last_denials();
         for hit in services.limits.hits.take() {
             services.context.audit.limit_hit(&hit);
         }

@@ -18,6 +18,10 @@ pub(super) type Opened = Result<Vec<u8>, String>;
 
 impl Links {
     /// Begins the handshake of a link that is connected. Returns whether it has one.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(unreachable_code, unused_variables, reason = "no upstream has TLS")
+    )]
     pub(super) fn secure(&mut self, rings: &mut Rings, key: SlotKey) -> bool {
         let Some(link) = self.slots.get_mut(self.local(key)) else {
             return false;

@@ -130,7 +130,7 @@ fn quotas_are_of_tenants_and_outlive_the_process() {
     let text = "[limits]\nquota = { per = \"tenant\", calls_per_day = 3 }";
     let mut shards = server(2, text);
     let in_tenant = |principal| Client {
-        tenant: Some("acme"),
+        tenant: Some(("corp", "acme")),
         ..client(Some(principal), "s")
     };
     for (shard, principal) in [(0, "ann"), (1, "bob")] {
@@ -139,7 +139,7 @@ fn quotas_are_of_tenants_and_outlive_the_process() {
         pass_messages(&mut shards, 0);
     }
     let lines: String = shards.iter().map(|it| it.snapshot().1).collect();
-    assert_eq!(lines, "2 2 tenant:acme\n");
+    assert_eq!(lines, "2 2 tenant:corp:acme\n");
     let text_of = |day| snapshot_head(day) + &lines;
     for (day, left) in [(20_000, 1), (19_999, 3)] {
         let snapshot = text_of(day);
@@ -151,5 +151,10 @@ fn quotas_are_of_tenants_and_outlive_the_process() {
         }
         let refused = after.admit_call(in_tenant("eve"), None, 1, 0);
         assert_limited(refused, LimitName::Quota);
+        let of_another_issuer = Client {
+            tenant: Some(("partner", "acme")),
+            ..in_tenant("eve")
+        };
+        assert_eq!(after.admit_call(of_another_issuer, None, 1, 0), Ok(()));
     }
 }
