@@ -120,11 +120,13 @@ impl IssuerState {
             let (count, skipped) = (keys.len(), keys.skipped().len());
             tracing::info!(issuer = %alias, keys = count, skipped, "the issuer has sent its keys");
         }
-        for kid in self.waiting.drain(..) {
-            if !keys.has_id(&kid) {
-                self.shared.gate.remember_absent(&kid, now_ms);
-            }
+        // The ids of keys that shards wait for, and of those that the issuer has withdrawn.
+        let waiting = self.waiting.iter().map(|kid| &**kid);
+        let before = self.keys.iter().flat_map(|keys| keys.ids());
+        for kid in waiting.chain(before).filter(|kid| !keys.has_id(kid)) {
+            self.shared.gate.remember_absent(kid, now_ms);
         }
+        self.waiting.clear();
         self.keys = Some(Arc::new(keys));
         self.shared.set_fetched(Some(now_ms));
         self.update_gate();

@@ -185,6 +185,8 @@ fn a_key_is_retired_by_a_fetch_that_lacks_it() {
     host.answer("/keys", &key_set(&[&new]));
     assert_eq!(request(&server, "new"), RequestState::Pending);
     assert_eq!(verify(&server.next(), &token), Err(TokenFault::UnknownKey));
+    // No further fetch is needed to refuse it.
+    assert_eq!(request(&server, "old"), RequestState::Refused);
 }
 
 #[test]

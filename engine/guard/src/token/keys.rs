@@ -160,6 +160,11 @@ impl IssuerKeys {
         self.keys.is_empty()
     }
 
+    /// The ids of its keys.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(|key| key.kid.as_deref())
+    }
+
     /// Whether a usable key has this id.
     pub fn has_id(&self, kid: &str) -> bool {
         self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
