@@ -54,8 +54,8 @@ struct Segment {
     is_unsynced: bool,
 }
 
-/// An old segment that was removed.
-pub(super) struct RemovedSegment {
+/// A segment that is to be removed.
+pub(super) struct OldSegment {
     pub(super) name: String,
     /// How many records it had.
     pub(super) records: u64,
@@ -107,24 +107,14 @@ impl Segments {
         Ok((segments, last))
     }
 
-    /// Appends whole lines, of which the first has number `first_seq`. Returns the old
-    /// segments that were removed.
+    /// Appends whole lines, of which the first has number `first_seq`.
     ///
     /// # Errors
     /// None of the lines is in the log then, and the same call can be made again.
-    pub(super) fn append(
-        &mut self,
-        first_seq: u64,
-        lines: &[u8],
-    ) -> io::Result<Vec<RemovedSegment>> {
-        let mut removed = Vec::new();
+    pub(super) fn append(&mut self, first_seq: u64, lines: &[u8]) -> io::Result<()> {
         let mut segment = match self.current.take() {
             Some(segment) => segment,
-            None => {
-                let segment = self.create(first_seq)?;
-                removed = self.remove_old();
-                segment
-            }
+            None => self.create(first_seq)?,
         };
         let appended = segment.append(lines);
         let is_full = segment.bytes >= self.limits.bytes;
@@ -136,7 +126,7 @@ impl Segments {
         } else {
             self.current = Some(segment);
         }
-        appended.map(|()| removed)
+        appended
     }
 
     /// Synchronises the written lines with the disk.
@@ -162,29 +152,35 @@ impl Segments {
         })
     }
 
-    /// Removes the oldest segments past the number that stays. One that cannot be removed is logged
-    /// and stays, and so do those after it.
-    fn remove_old(&self) -> Vec<RemovedSegment> {
-        let Some(keep) = self.limits.keep else {
+    /// The oldest segments past the number that stays, if the next lines begin a new one, whose
+    /// first record has this number.
+    pub(super) fn old(&self, next_seq: u64) -> Vec<OldSegment> {
+        let Some(keep) = self.limits.keep.filter(|_| self.current.is_none()) else {
             return Vec::new();
         };
-        let names = self.names().unwrap_or_default();
-        let old = names.len().saturating_sub(keep as usize);
-        let mut removed = Vec::new();
-        for pair in names.windows(2).take(old) {
-            let [(first_seq, name), (next_seq, _)] = pair else {
-                unreachable!("each window has two");
-            };
-            if let Err(error) = std::fs::remove_file(self.directory.join(name)) {
-                tracing::warn!(name, %error, "an old audit segment stays");
-                break;
-            }
-            removed.push(RemovedSegment {
-                name: name.clone(),
-                records: next_seq.saturating_sub(*first_seq),
-            });
+        let mut names = self.names().unwrap_or_default();
+        let old = (names.len() + 1).saturating_sub(keep as usize);
+        names.push((next_seq, String::new()));
+        let mut next_seqs = names
+            .iter()
+            .map(|(seq, _)| *seq)
+            .skip(1)
+            .collect::<Vec<_>>();
+        next_seqs.truncate(old);
+        let old = names.into_iter().zip(next_seqs);
+        let old = old.map(|((first_seq, name), next_seq)| OldSegment {
+            name,
+            records: next_seq.saturating_sub(first_seq),
+        });
+        old.collect()
+    }
+
+    /// Removes an old segment. One that cannot be removed is logged and stays.
+    pub(super) fn remove(&self, segment: &OldSegment) {
+        if let Err(error) = std::fs::remove_file(self.directory.join(&segment.name)) {
+            let name = &segment.name;
+            tracing::warn!(name, %error, "an old audit segment stays");
         }
-        removed
     }
 
     /// The node's segments, the oldest first: the numbers of their first records, and their names.

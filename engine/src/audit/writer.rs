@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::files::Segments;
+use super::files::{OldSegment, Segments};
 use super::log::{ShardRecords, Shared, now_us};
 use super::port::LENGTH_BYTES;
 use crate::guard::audit::{Chain, Event, Record, STOPPED, SigningKey};
@@ -36,6 +36,8 @@ pub(super) struct Writer {
     chain: Chain,
     key: Option<SigningKey>,
     segments: Segments,
+    /// Old segments that are removed after the next write: the lines to write record it.
+    replaced: Vec<OldSegment>,
     intervals: Intervals,
     /// Lines that are not written, and how many.
     pending: Vec<u8>,
@@ -66,6 +68,7 @@ impl Writer {
             chain,
             key,
             segments,
+            replaced: Vec::new(),
             intervals,
             pending: Vec::new(),
             pending_records: 0,
@@ -170,14 +173,39 @@ impl Writer {
     }
 
     fn append(&mut self, record: &Record<'_>) {
-        self.chain.append(record, &mut self.pending);
-        self.pending_records += 1;
-        self.unsigned += 1;
+        let time_us = match record.shard {
+            None => record.time_us,
+            Some(_) => now_us(),
+        };
+        self.record_replaced(time_us);
+        self.append_line(record);
         if self.checkpoint_at.is_none() {
             self.checkpoint_at = Some(Instant::now() + self.intervals.checkpoint);
         }
         if self.unsigned >= self.intervals.checkpoint_records {
             self.checkpoint(None);
+        }
+    }
+
+    fn append_line(&mut self, record: &Record<'_>) {
+        self.chain.append(record, &mut self.pending);
+        self.pending_records += 1;
+        self.unsigned += 1;
+    }
+
+    /// Begins the first lines of a new segment with records of the old ones that are removed for it,
+    /// once these lines are written: none is ever removed without its record.
+    fn record_replaced(&mut self, time_us: u64) {
+        if !self.pending.is_empty() {
+            return;
+        }
+        for segment in self.segments.old(self.pending_seq) {
+            self.append_line(&Record {
+                name: Some(&segment.name),
+                count: Some(segment.records),
+                ..Record::new(Event::AuditRemoved, time_us)
+            });
+            self.replaced.push(segment);
         }
     }
 
@@ -189,10 +217,14 @@ impl Writer {
     }
 
     fn checkpoint(&mut self, outcome: Option<&'static str>) {
+        let now_us = now_us();
+        if self.key.is_some() {
+            self.record_replaced(now_us);
+        }
         if let Some(key) = &self.key {
             let record = Record {
                 outcome,
-                ..Record::new(Event::Checkpoint, now_us())
+                ..Record::new(Event::Checkpoint, now_us)
             };
             self.chain.checkpoint(&record, key, &mut self.pending);
             self.pending_records += 1;
@@ -231,19 +263,15 @@ impl Writer {
     fn append_pending(&mut self) -> io::Result<()> {
         let bytes = self.pending.len() as u64;
         self.shared.pending_bytes.store(bytes, Ordering::Relaxed);
-        let removed = self.segments.append(self.pending_seq, &self.pending)?;
+        self.segments.append(self.pending_seq, &self.pending)?;
+        for segment in self.replaced.drain(..) {
+            self.segments.remove(&segment);
+        }
         let records = std::mem::take(&mut self.pending_records);
         self.shared.written.fetch_add(records, Ordering::Relaxed);
         self.shared.pending_bytes.store(0, Ordering::Relaxed);
         self.pending.clear();
         self.pending_seq = self.chain.head().seq + 1;
-        for segment in &removed {
-            self.append(&Record {
-                name: Some(&segment.name),
-                count: Some(segment.records),
-                ..Record::new(Event::AuditRemoved, now_us())
-            });
-        }
         let sync_at = Instant::now() + self.intervals.sync;
         self.sync_at = self.sync_at.or(Some(sync_at));
         match self.intervals.sync.is_zero() {
