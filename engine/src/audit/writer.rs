@@ -193,8 +193,8 @@ impl Writer {
         self.unsigned += 1;
     }
 
-    /// Begins the first lines of a new segment with records of the old ones that are removed for it,
-    /// once these lines are written: none is ever removed without its record.
+    /// Begins the first lines of a new segment with records of the old ones that are removed for
+    /// it, once these lines are written: none is ever removed without its record.
     fn record_replaced(&mut self, time_us: u64) {
         if !self.pending.is_empty() {
             return;
