@@ -106,7 +106,7 @@ fn a_task_is_its_sessions_own() {
         .iter()
         .map(|session| {
             let params = json!({
-                "name": "slow_compute", "arguments": { "seconds": 60 }, "task": {},
+                "name": "slow_compute", "arguments": { "seconds": 3600 }, "task": {},
             });
             let created = query(&mut connection, session, "tools/call", params);
             let task = created["result"]["task"].clone();

@@ -91,7 +91,7 @@ fn a_result_is_waited_for_and_can_be_had_again() {
 fn a_task_is_cancelled_once_and_for_good() {
     let (server, mut connections, session) = start();
     for at in 0..2 {
-        let arguments = json!({ "seconds": 60 });
+        let arguments = json!({ "seconds": 3600 });
         let id = begin(&mut connections[at], &session, "slow_compute", arguments);
         let mut waiting = wait(&server, &session, &id);
         // Cancelling the request that made the task does not cancel the task.
@@ -208,7 +208,7 @@ fn every_task_is_listed_once() {
 #[test]
 fn tasks_end_with_their_session() {
     let (server, mut connections, session) = start();
-    let arguments = json!({ "seconds": 60 });
+    let arguments = json!({ "seconds": 3600 });
     let id = begin(&mut connections[0], &session, "slow_compute", arguments);
     let mut waiting = wait(&server, &session, &id);
     wait_for_status(&mut connections[1], &session, &id, "working");

@@ -162,7 +162,7 @@ fn modern(who: Who, method: &str, name: &str, params: Value) -> Request {
 
 #[test]
 fn a_modern_task_is_its_principals_on_every_connection() {
-    const CONNECTIONS: usize = 12;
+    const CONNECTIONS: usize = 6;
     for shards in [2, 4] {
         let server = server(shards);
         let mut connections: Vec<Connection> = (0..CONNECTIONS).map(|_| server.connect()).collect();
@@ -170,7 +170,7 @@ fn a_modern_task_is_its_principals_on_every_connection() {
         let mut tasks = Vec::new();
         for connection in &mut connections {
             let owner = owners.next().expect("endless");
-            let params = json!({ "name": "slow_compute", "arguments": { "seconds": 60 } });
+            let params = json!({ "name": "slow_compute", "arguments": { "seconds": 3600 } });
             let request = modern(owner, "tools/call", "slow_compute", params);
             let result = connection.exchange(&request).json()["result"].clone();
             let id = result["taskId"].as_str().expect("an id").to_owned();
@@ -205,7 +205,7 @@ fn only_its_own_principal_sees_a_modern_task() {
         let server = server(shards);
         // Tasks on several shards, and subscriptions on any shard.
         for _ in 0..6 {
-            let params = json!({ "name": "slow_compute", "arguments": { "seconds": 60 } });
+            let params = json!({ "name": "slow_compute", "arguments": { "seconds": 3600 } });
             let begin = modern(ANN, "tools/call", "slow_compute", params);
             let begun = server.connect().exchange(&begin).json();
             let id = begun["result"]["taskId"].as_str().expect("an id");

@@ -268,7 +268,7 @@ fn a_session_hears_of_its_own_tasks_on_its_stream() {
 }
 
 fn hear_of_a_task(connection: &mut Connection, session: &Session, stream: &mut EventStream) {
-    let arguments = json!({ "seconds": 60, "label": "it" });
+    let arguments = json!({ "seconds": 3600, "label": "it" });
     let params = json!({ "name": "slow_compute", "arguments": arguments, "task": {} });
     let created = connection.exchange(&session.request(1, "tools/call", params));
     let task = created.json()["result"]["task"].clone();

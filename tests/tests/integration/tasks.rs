@@ -59,7 +59,7 @@ fn every_connection_finds_every_modern_task() {
         let endless = begin(
             &mut connections[0],
             "slow_compute",
-            json!({ "seconds": 60 }),
+            json!({ "seconds": 3600 }),
         );
         for connection in &mut connections {
             let cancelled = connection.exchange(&about("tasks/cancel", &endless)).json();
