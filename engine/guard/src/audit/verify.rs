@@ -355,7 +355,6 @@ impl LastRecord {
     }
 }
 
-/// The last two records of a writer that stops in order: one has the event, the other signs it.
 /// The first record of a segment that the writer has removed, and how many there were.
 fn removed(members: &Members<'_>) -> Option<(u64, u64)> {
     if members.event != Event::AuditRemoved.name() {
@@ -366,6 +365,7 @@ fn removed(members: &Members<'_>) -> Option<(u64, u64)> {
     Some((first_seq.parse().ok()?, members.count?))
 }
 
+/// The last two records of a writer that stops in order: one has the event, the other signs it.
 fn is_stop(members: &Members<'_>) -> bool {
     let is_last_checkpoint =
         members.event == Event::Checkpoint.name() && members.outcome.as_deref() == Some(STOPPED);
