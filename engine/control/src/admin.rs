@@ -8,37 +8,29 @@
 //! Requests are answered on threads for blocking work, so that one that waits for a shard delays no
 //! other.
 
-use std::convert::Infallible;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, oneshot};
+
+use crate::http_thread::{Answer, HttpThread, Times};
 
 /// The header without which nothing is changed; its value is "1".
 pub const HEADER: &str = "corelane-admin";
 
-/// Most connections at once; others wait in the backlog.
-const CONNECTIONS_MAX: usize = 16;
-/// Within this time a head must arrive, also the next one of a connection.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// A connection is closed after this time, whatever it does.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
-/// Most bytes of the heads of a connection that are kept.
-const HEAD_BYTES_MAX: usize = 16 << 10;
+/// The times of a connection: commands send and read at once.
+const TIMES: Times = Times {
+    head_max: Duration::from_secs(5),
+    connection_max: Duration::from_secs(60),
+};
 /// Most bytes of a body.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// After a failure to accept, the next try comes after this time.
-const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// A request of an administrator.
 #[derive(Debug, Clone)]
@@ -70,9 +62,7 @@ type Answers = dyn Fn(AdminRequest) -> AdminAnswer + Send + Sync;
 /// A control socket and its thread, which end when this is dropped.
 #[derive(Debug)]
 pub struct AdminSocket {
-    /// Dropped first: then the thread ends.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: HttpThread,
 }
 
 impl AdminSocket {
@@ -99,98 +89,44 @@ impl AdminSocket {
         answers: impl Fn(AdminRequest) -> AdminAnswer + Send + Sync + 'static,
     ) -> io::Result<AdminSocket> {
         listener.set_nonblocking(true)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .max_blocking_threads(CONNECTIONS_MAX)
-            .build()?;
-        let site = Arc::new(Site {
+        let site = Site {
             owner,
-            answers: Box::new(answers),
-        });
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("admin".to_owned())
-            .spawn(move || {
-                runtime.block_on(serve(listener, site, stopped));
-                // A request that waits for a shard has a time of its own.
-                runtime.shutdown_background();
-            })?;
-        Ok(AdminSocket {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for AdminSocket {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It fails only after a panic, which was logged then.
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(listener: UnixListener, site: Arc<Site>, mut stopped: oneshot::Receiver<()>) {
-    let listener = match tokio::net::UnixListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "the control socket cannot be served"),
-    };
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let accept = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            let accepted = listener.accept().await;
-            (permit, accepted)
+            answers: Arc::new(answers),
         };
-        let (permit, accepted) = tokio::select! {
-            biased;
-            _ = &mut stopped => return,
-            accepted = accept => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let site = Arc::clone(&site);
-                tokio::spawn(async move {
-                    let _permit = permit;
-                    let served = serve_connection(stream, site);
-                    // A client that is too slow, or breaks the protocol, ends its connection.
-                    let _ = tokio::time::timeout(CONNECTION_TIME_MAX, served).await;
-                });
-            }
-            Err(_) => tokio::time::sleep(RETRY_DELAY).await,
-        }
+        let listen = move || tokio::net::UnixListener::from_std(listener);
+        let thread = HttpThread::start("admin", listen, site, TIMES)?;
+        Ok(AdminSocket { _thread: thread })
     }
 }
 
-async fn serve_connection(stream: UnixStream, site: Arc<Site>) -> hyper::Result<()> {
-    // A client whose user is not known is none that is served.
-    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-    let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(answer(site, uid, request).await) }
-    });
-    hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-}
-
-/// What the socket shows, and to whom.
+/// The answers of the socket, and the user that may have them besides root.
 struct Site {
     owner: u32,
-    answers: Box<Answers>,
+    answers: Arc<Answers>,
+}
+
+impl Answer<UnixStream> for Site {
+    /// Its user. One whose user is not known is none that is served.
+    type Client = Option<u32>;
+
+    fn client(&self, stream: &UnixStream) -> Option<u32> {
+        stream.peer_cred().ok().map(|peer| peer.uid())
+    }
+
+    async fn answer(
+        self: Arc<Site>,
+        uid: Option<u32>,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        answer(&self, uid, request).await
+    }
 }
 
 /// Why a request is refused.
 type Refusal = (StatusCode, &'static str);
 
 async fn answer(
-    site: Arc<Site>,
+    site: &Site,
     uid: Option<u32>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
@@ -214,7 +150,8 @@ async fn answer(
         uid,
     };
     let path = request.path.clone();
-    let answered = tokio::task::spawn_blocking(move || (site.answers)(request)).await;
+    let answers = Arc::clone(&site.answers);
+    let answered = tokio::task::spawn_blocking(move || answers(request)).await;
     let Ok(AdminAnswer { status, body }) = answered else {
         return refuse((StatusCode::INTERNAL_SERVER_ERROR, "the log says why"));
     };

@@ -31,6 +31,7 @@ pub mod event;
 pub mod fetch;
 mod file;
 pub mod gate;
+mod http_thread;
 pub mod introspection;
 mod issuer;
 pub mod observe;

@@ -5,32 +5,24 @@
 //! have let its own name point here (DNS rebinding). Connections and their time are bounded. It
 //! deliberately lacks TLS, and everything that changes the server.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
 
-/// Most connections at once: some scrapers, and a person. Others wait in the backlog.
-const CONNECTIONS_MAX: usize = 16;
-/// Within this time a head must arrive, also the next one of a connection.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(90);
-/// A connection is closed after this time, whatever it does.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(600);
-/// Most bytes of the heads of a connection that are kept.
-const HEAD_BYTES_MAX: usize = 16 << 10;
-/// After a failure to accept, the next try comes after this time.
-const RETRY_DELAY: Duration = Duration::from_millis(100);
+use crate::http_thread::{Answer, HttpThread, Times};
+
+/// The times of a connection: a scraper keeps its own from one scrape to the next.
+const TIMES: Times = Times {
+    head_max: Duration::from_secs(90),
+    connection_max: Duration::from_secs(600),
+};
 
 /// A request for a page.
 #[derive(Debug, Clone, Copy)]
@@ -58,9 +50,7 @@ type Pages = dyn Fn(PageRequest<'_>) -> Option<PageAnswer> + Send + Sync;
 #[derive(Debug)]
 pub struct Observer {
     address: SocketAddr,
-    /// Dropped first: then the thread ends.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: HttpThread,
 }
 
 impl Observer {
@@ -90,22 +80,15 @@ impl Observer {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let site = Arc::new(Site {
+        let site = Site {
             is_loopback: address.ip().to_canonical().is_loopback(),
             pages: Box::new(pages),
-        });
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("metrics".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, site, stopped)))?;
+        };
+        let listen = move || tokio::net::TcpListener::from_std(listener);
+        let thread = HttpThread::start("metrics", listen, site, TIMES)?;
         Ok(Observer {
             address,
-            stop: Some(stop),
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 
@@ -116,69 +99,24 @@ impl Observer {
     }
 }
 
-impl Drop for Observer {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It fails only after a panic, which was logged then.
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(listener: TcpListener, site: Arc<Site>, mut stopped: oneshot::Receiver<()>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "metrics cannot be served"),
-    };
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let accept = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            let accepted = listener.accept().await;
-            (permit, accepted)
-        };
-        let (permit, accepted) = tokio::select! {
-            biased;
-            _ = &mut stopped => return,
-            accepted = accept => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let site = Arc::clone(&site);
-                tokio::spawn(async move {
-                    let _permit = permit;
-                    let served = serve_connection(stream, site);
-                    // A client that is too slow, or breaks the protocol, ends its connection.
-                    let _ = tokio::time::timeout(CONNECTION_TIME_MAX, served).await;
-                });
-            }
-            Err(_) => tokio::time::sleep(RETRY_DELAY).await,
-        }
-    }
-}
-
-async fn serve_connection(stream: TcpStream, site: Arc<Site>) -> hyper::Result<()> {
-    let service = service_fn(move |request| {
-        let answer = site.answer(&request);
-        async move { Ok::<_, Infallible>(answer) }
-    });
-    hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-}
-
 /// What the listener shows.
 struct Site {
     is_loopback: bool,
     pages: Box<Pages>,
 }
 
+impl Answer<TcpStream> for Site {
+    type Client = ();
+
+    fn client(&self, _: &TcpStream) {}
+
+    async fn answer(self: Arc<Site>, (): (), request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.page(&request)
+    }
+}
+
 impl Site {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn page(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
             let methods = HeaderValue::from_static("GET, HEAD");
@@ -232,7 +170,8 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
 
-    use super::{CONNECTIONS_MAX, Observer, PageAnswer};
+    use super::{Observer, PageAnswer};
+    use crate::http_thread::CONNECTIONS_MAX;
 
     fn observer() -> Observer {
         let address: SocketAddr = ([127, 0, 0, 1], 0).into();
