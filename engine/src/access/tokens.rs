@@ -192,7 +192,7 @@ impl Tokens {
             Checked::Refused(TokenFault::UnknownKey) => {
                 let fault = TokenFault::UnknownKey;
                 let note = Note::Broke(fault.rule());
-                match self.request_key_of(token) {
+                match self.request_key_of(token, fault) {
                     RequestState::Pending if !has_waited => {
                         (Identified::Later(Recheck::NextSnapshot), None)
                     }
@@ -210,7 +210,8 @@ impl Tokens {
             }
             Checked::Refused(fault) => {
                 if fault == TokenFault::Signature {
-                    self.request_keys_again(token);
+                    // No request waits for it.
+                    self.request_key_of(token, fault);
                 }
                 self.failed.count(attempt, fault);
                 let note = Note::Broke(fault.rule());
@@ -219,24 +220,16 @@ impl Tokens {
         }
     }
 
-    /// Requests the key of a token.
-    fn request_key_of(&self, token: Bearer<'_>) -> RequestState {
+    /// Requests the key of a token with this fault. After a wrong signature that is any key: there
+    /// may be another one with the same id.
+    fn request_key_of(&self, token: Bearer<'_>, fault: TokenFault) -> RequestState {
         let verifier = self.authenticator.verifier();
         let Some((issuer, kid)) = verifier.unknown_key_of(token.as_bytes()) else {
             return RequestState::Refused;
         };
         let issuer = issuer.alias.clone();
+        let kid = kid.filter(|_| fault == TokenFault::UnknownKey);
         self.board.request(IssuerRequest::Key { issuer, kid })
-    }
-
-    /// Requests the keys of an issuer for a token that its known key did not sign: there may be
-    /// another key with the same id. No request waits for it.
-    fn request_keys_again(&self, token: Bearer<'_>) {
-        let verifier = self.authenticator.verifier();
-        if let Some((issuer, _)) = verifier.unknown_key_of(token.as_bytes()) {
-            let issuer = issuer.alias.clone();
-            self.board.request(IssuerRequest::Key { issuer, kid: None });
-        }
     }
 
     /// Requests the introspection of a token. Returns whether its result comes.

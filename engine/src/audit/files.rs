@@ -161,16 +161,10 @@ impl Segments {
         let mut names = self.names().unwrap_or_default();
         let old = (names.len() + 1).saturating_sub(keep as usize);
         names.push((next_seq, String::new()));
-        let mut next_seqs = names
-            .iter()
-            .map(|(seq, _)| *seq)
-            .skip(1)
-            .collect::<Vec<_>>();
-        next_seqs.truncate(old);
-        let old = names.into_iter().zip(next_seqs);
-        let old = old.map(|((first_seq, name), next_seq)| OldSegment {
-            name,
-            records: next_seq.saturating_sub(first_seq),
+        let pairs = names.windows(2).take(old);
+        let old = pairs.map(|pair| OldSegment {
+            name: pair[0].1.clone(),
+            records: pair[1].0.saturating_sub(pair[0].0),
         });
         old.collect()
     }
