@@ -25,7 +25,7 @@ struct State {
 /// News that the control side has not taken yet.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
-    /// Upstreams whose resources are other ones.
+    /// Upstreams with other resources.
     pub(crate) changed: BTreeSet<u16>,
     /// Resources with an update.
     pub(crate) updated: BTreeSet<Key>,

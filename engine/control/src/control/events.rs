@@ -31,7 +31,7 @@ const SLEEP_MAX_MS: u64 = 3600 * 1000;
 
 pub(super) struct Events {
     config: Config,
-    /// What the configuration of the start had that only a start applies.
+    /// The sections that only a start applies, as they were when the server started.
     started: StartupSections,
     files: Files,
     lookup: Lookup,

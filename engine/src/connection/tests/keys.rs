@@ -1,4 +1,4 @@
-//! Tokens whose key the server does not have.
+//! Tokens that were signed with a key that the server does not have.
 
 use std::sync::Arc;
 

@@ -325,7 +325,7 @@ impl Links {
         }
     }
 
-    /// Ends a session at its upstream, whose answer does not matter.
+    /// Ends a session at its upstream. The answer does not matter.
     pub(super) fn send_delete(&mut self, upstream: u16, ended: &EndedSession) {
         let table = self.port.table();
         let head = &table.endpoints[usize::from(upstream)].heads.delete;

@@ -19,7 +19,7 @@ pub(super) fn faults(rule: &Rule, entries: &(impl Entries + ?Sized)) -> Vec<(usi
         rule.tools.iter().any(|it| it.pattern.matches(name))
     };
     let tools = (0..entries.count(EntryKind::Tool)).filter(matches);
-    // A tool whose schema names no arguments may have any.
+    // A tool may have any arguments if its schema names none.
     let schemas: Option<Vec<_>> = tools.map(|place| entries.arguments(place)).collect();
     let Some(schemas) = schemas.filter(|schemas| !schemas.is_empty()) else {
         return Vec::new();
