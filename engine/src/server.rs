@@ -53,6 +53,8 @@ mod public;
 mod quotas;
 #[cfg(feature = "auth")]
 mod recorded;
+#[cfg(feature = "metrics")]
+mod records;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
@@ -91,6 +93,8 @@ use huge_pages::SmallPages;
 #[cfg(feature = "metrics")]
 use metrics::{MetricsListener, page_settings};
 use pinning::Pinning;
+#[cfg(feature = "metrics")]
+use records::{RecordThread, SlowRequests};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -102,7 +106,7 @@ use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
 use without_auth::{Reload, ServerAccess};
 #[cfg(not(feature = "metrics"))]
-use without_metrics::{AdminListener, MetricsListener, page_settings};
+use without_metrics::{AdminListener, MetricsListener, RecordThread, SlowRequests, page_settings};
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -425,7 +429,7 @@ impl Server {
         let capacity = capacity_of(shard_profiles, allowed);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
-        running.metrics = MetricsListener::start(&profile.metrics, &controls)?;
+        running.show(&profile, &controls)?;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);

@@ -192,6 +192,8 @@ pub enum Counter {
     LaneWakes,
     /// Messages refused to their sender by a full lane.
     LanesFull,
+    /// Records of requests that were dropped because too many waited.
+    RecordsDropped,
     /// Receives that found no provided buffer (ENOBUFS).
     RingBuffersExhausted,
     /// Times the completion queue overflowed.
@@ -231,7 +233,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 100] = [
+pub static ROWS: [Row; 101] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     level(Counter::ConnectionsCapacity, "connections_capacity"),
@@ -349,6 +351,7 @@ pub static ROWS: [Row; 100] = [
     level_of(Counter::LaneBulkCapacity, "lane_capacity", "bulk"),
     total(Counter::LaneWakes, "lane_wakes", ""),
     total(Counter::LanesFull, "lanes_full", ""),
+    total(Counter::RecordsDropped, "records_dropped", ""),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
     total(
         Counter::RingCompletionsOverflowed,

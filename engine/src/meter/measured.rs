@@ -146,8 +146,10 @@ impl ShardMeter {
     /// The request was answered, with this code if that is an error.
     #[inline]
     pub(crate) fn end_operation(&self, code: Option<i64>) {
-        if let Some(timing) = &self.timing {
-            timing.end(code);
+        if let Some(timing) = &self.timing
+            && timing.end(code)
+        {
+            self.count(Counter::RecordsDropped);
         }
     }
 
@@ -210,6 +212,7 @@ mod tests {
             sets_max: 16,
             interval_us: 1000,
             names: Arc::new(Names::default()),
+            records: None,
             base: Instant::now(),
         })))
     }

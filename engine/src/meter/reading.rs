@@ -252,7 +252,7 @@ fn http_labels_of(labels: Option<HttpLabels>, code: Option<&str>) -> Vec<Label<'
 }
 
 /// The labels of an operation, as the OpenTelemetry conventions for MCP name them.
-fn labels_of(labels: Option<Labels>, names: &[Arc<str>]) -> Vec<Label<'_>> {
+pub(crate) fn labels_of(labels: Option<Labels>, names: &[Arc<str>]) -> Vec<Label<'_>> {
     let Some(labels) = labels else {
         return vec![
             ("mcp_method_name", "_OTHER"),

@@ -6,24 +6,27 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::counters::{Kind, ROWS};
 use super::histogram::{Buckets, HTTP, OPERATION};
 use super::label_sets::LabelSets;
 use super::operations::{Failure, Labels};
 use super::page::{COUNTERS_AT, HANDLER_AT, HTTP_AT, Page, QUEUE_AT};
+use super::records::{Recorder, RequestRecord};
 
 /// A request that is being served, with its times since the shard was started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operation {
     pub(super) labels: Labels,
     started_us: u64,
-    /// When its handler began; 0 if it has none or has ended.
+    /// When its handler began; 0 if it has none.
     handler_us: u64,
     /// The reading when its handler ended; 0 without.
     ended_us: u64,
     is_open: bool,
+    /// Its handler has begun and not ended.
+    is_in_handler: bool,
 }
 
 impl Operation {
@@ -40,6 +43,7 @@ impl Operation {
         handler_us: 0,
         ended_us: 0,
         is_open: false,
+        is_in_handler: false,
     };
 
     /// A request for a method in a revision, of the turn that began at `started_us`.
@@ -61,6 +65,7 @@ impl Operation {
     pub(crate) fn split(&mut self) -> Operation {
         let answered = Operation {
             handler_us: 0,
+            is_in_handler: false,
             ..*self
         };
         self.is_open = false;
@@ -91,6 +96,7 @@ pub(super) struct Timing {
     /// The last reading of the clock.
     pub(super) read_us: Cell<u64>,
     pub(super) current: Cell<Operation>,
+    recorder: Option<Recorder>,
 }
 
 impl Timing {
@@ -112,6 +118,7 @@ impl Timing {
             http: LabelSets::of(page, Page::HTTP, &HTTP),
             read_us: Cell::new(0),
             current: Cell::new(Operation::NONE),
+            recorder: (page.settings.records).map(|it| Recorder::of(it, &page.records)),
             page: Arc::clone(page),
         }
     }
@@ -143,6 +150,7 @@ impl Timing {
         let now_us = self.now_us();
         self.update(|current| {
             current.handler_us = now_us.max(1);
+            current.is_in_handler = true;
             self.record(
                 QUEUE_AT,
                 &OPERATION,
@@ -154,38 +162,59 @@ impl Timing {
     #[inline]
     pub(super) fn end_handler(&self) {
         self.update(|current| {
-            if current.handler_us == 0 {
+            if !current.is_in_handler {
                 return;
             }
             current.ended_us = self.now_us();
             let handler_us = current.ended_us.saturating_sub(current.handler_us);
             self.record(HANDLER_AT, &OPERATION, handler_us);
-            current.handler_us = 0;
+            current.is_in_handler = false;
         });
     }
 
+    /// Returns whether a record of the request was dropped.
     #[inline]
-    pub(super) fn end(&self, code: Option<i64>) {
-        let Operation {
-            mut labels,
-            started_us,
-            ended_us,
-            is_open,
-            ..
-        } = self.current.replace(Operation::NONE);
-        if !is_open {
-            return;
+    pub(super) fn end(&self, code: Option<i64>) -> bool {
+        let mut ended = self.current.replace(Operation::NONE);
+        if !ended.is_open {
+            return false;
         }
         if let Some(code) = code {
-            labels.code = Labels::place_of(code);
+            ended.labels.code = Labels::place_of(code);
         }
-        let ended_us = if ended_us == 0 {
-            self.now_us()
-        } else {
-            ended_us
+        if ended.ended_us == 0 {
+            ended.ended_us = self.now_us();
+        }
+        let duration_us = ended.ended_us.saturating_sub(ended.started_us);
+        self.operations.record(ended.labels.pack(), duration_us);
+        let Some(recorder) = &self.recorder else {
+            return false;
         };
-        let duration_us = ended_us.saturating_sub(started_us);
-        self.operations.record(labels.pack(), duration_us);
+        let (is_slow, is_shown) = recorder.wants(duration_us);
+        (is_slow || is_shown) && !recorder.leave(self.record_of(ended, (is_slow, is_shown)))
+    }
+
+    #[cold]
+    fn record_of(&self, ended: Operation, (is_slow, is_shown): (bool, bool)) -> RequestRecord {
+        let began = self.clock.get().unwrap_or(self.page.settings.base);
+        let has_handler = ended.handler_us > 0;
+        let handler_began_us = if has_handler {
+            ended.handler_us
+        } else {
+            ended.started_us
+        };
+        RequestRecord {
+            labels: ended.labels,
+            ended: began + Duration::from_micros(ended.ended_us),
+            duration_us: ended.ended_us.saturating_sub(ended.started_us),
+            queue_us: handler_began_us.saturating_sub(ended.started_us),
+            handler_us: match has_handler {
+                true => ended.ended_us.saturating_sub(handler_began_us),
+                false => 0,
+            },
+            is_slow,
+            is_shown,
+        }
     }
 
     pub(super) fn publish(&self, cells: &[Cell<u64>], keeps_levels: bool) {

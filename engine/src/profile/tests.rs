@@ -56,6 +56,7 @@ fn complete() -> Profile {
         },
         admin: Admin {
             socket: Some("/run/corelane/control.sock".into()),
+            ..Admin::default()
         },
         core: vec![CoreProfile {
             id: 0,

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | GET /api/v1/status | the state, the conditions, and a row for each shard |
 //! | GET /api/v1/connections, streams, sessions | rows of one shard: `shard`, `from`, `limit` |
+//! | GET /api/v1/slow | the slow requests that ended last, the newest first |
+//! | POST /api/v1/slow/reset | forgets them |
 //! | POST /api/v1/log | sets the level of the log for a time |
 //! | POST /api/v1/drain, stop | drains the server, with or without time for its calls |
 //! | POST /api/v1/reload | reads the file of access control again |
@@ -23,6 +25,7 @@ use serde_json::{Value, json};
 use super::administered::Administered;
 use super::error::{Error, Result};
 use super::metrics::{is_draining, read_shard};
+use super::records::SlowRequests;
 use crate::log;
 use crate::meter::Counter;
 use crate::meter::conditions::conditions;
@@ -113,14 +116,16 @@ impl Site {
             (false, "connections") => self.list(Listed::Connections, &request.query),
             (false, "streams") => self.list(Listed::Streams, &request.query),
             (false, "sessions") => self.list(Listed::Sessions, &request.query),
+            (false, "slow") => self.slow().map(SlowRequests::list),
+            (true, "slow/reset") => self.slow().map(|it| json!({ "forgotten": it.reset() })),
             (true, "log") => set_level(&request.body),
             (true, "drain") => Ok(self.end(false)),
             (true, "stop") => self.stop(&request.body),
             (true, "reload") => self.reload(),
-            (true, "status" | "connections" | "streams" | "sessions") => {
+            (true, "status" | "connections" | "streams" | "sessions" | "slow") => {
                 return failure(405, "this is read with GET");
             }
-            (false, "log" | "drain" | "stop" | "reload") => {
+            (false, "log" | "drain" | "stop" | "reload" | "slow/reset") => {
                 return failure(405, "this is a change, and needs POST");
             }
             _ => return failure(404, "there is no such thing"),
@@ -196,6 +201,11 @@ impl Site {
             "rows": answer.map(|answer| answer.rows).unwrap_or_default(),
             "next": next.or(next_shard),
         }))
+    }
+
+    fn slow(&self) -> std::result::Result<&SlowRequests, String> {
+        let slow = self.server.slow.as_deref();
+        slow.ok_or_else(|| "admin.slow_requests_max of the profile is 0: none are kept".to_owned())
     }
 
     fn end(&self, at_once: bool) -> Value {

@@ -9,6 +9,7 @@ use corelane_control::observe::{Observer, PageAnswer, PageRequest};
 
 use super::error::{Error, Result};
 use super::host_facts;
+use super::records::record_settings;
 use crate::log;
 use crate::meter::catalogue::ProcessFact;
 use crate::meter::exposition::Format;
@@ -40,16 +41,18 @@ struct Source {
     scrape_us: AtomicU64,
 }
 
-/// The settings of the pages, if metrics are read.
+/// The settings of the pages, if metrics or records of requests are read.
 pub(super) fn page_settings(profile: &Profile) -> Option<Arc<PageSettings>> {
     let metrics = &profile.metrics;
-    if metrics.listen.is_none() && profile.admin.socket.is_none() {
+    let records = record_settings(profile);
+    if metrics.listen.is_none() && profile.admin.socket.is_none() && records.is_none() {
         return None;
     }
     Some(Arc::new(PageSettings {
         sets_max: metrics.label_sets_max,
         interval_us: metrics.publish_interval_ms * 1000,
         names: Arc::new(Names::default()),
+        records,
         base: Instant::now(),
     }))
 }

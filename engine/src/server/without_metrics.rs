@@ -39,6 +39,33 @@ impl MetricsListener {
 
 /// There is none.
 #[derive(Debug)]
+pub(super) enum RecordThread {}
+
+/// There are none.
+#[derive(Debug)]
+pub(super) enum SlowRequests {}
+
+impl RecordThread {
+    pub(super) fn start(
+        profile: &Profile,
+        _: &[Arc<ShardControl>],
+    ) -> Result<Option<RecordThread>> {
+        match profile.log.access_one_in {
+            0 => Ok(None),
+            one_in => Err(Error::Public(format!(
+                "log.access_one_in is {one_in}, and this program was built without the feature \
+                 `metrics` of corelane: build it with that feature"
+            ))),
+        }
+    }
+
+    pub(super) fn slow(&self) -> Option<Arc<SlowRequests>> {
+        match *self {}
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
 pub(super) enum AdminListener {}
 
 impl AdminListener {

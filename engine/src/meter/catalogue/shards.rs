@@ -413,6 +413,11 @@ pub(super) static FAMILIES: &[Family] = &[
         &[(C::LanesFull, "")],
     ),
     counter(
+        "corelane_records_dropped",
+        "Slow requests, and requests for the access log, that are not shown: too many waited.",
+        &[(C::RecordsDropped, "")],
+    ),
+    counter(
         "corelane_ring_enters",
         "Calls of io_uring_enter.",
         &[(C::RingEnters, "")],
