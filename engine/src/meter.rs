@@ -28,6 +28,7 @@ pub(crate) mod records;
 pub(crate) mod shard_reading;
 pub(crate) mod throttle;
 pub(crate) mod timing;
+pub(crate) mod traces;
 
 use std::cell::Cell;
 

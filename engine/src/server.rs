@@ -58,6 +58,8 @@ mod records;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
+#[cfg(feature = "metrics")]
+mod spans;
 mod stalls;
 mod state_keys;
 mod stdio;
@@ -418,7 +420,7 @@ impl Server {
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
-        let pages = page_settings(&profile);
+        let pages = page_settings(&profile)?;
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);

@@ -168,6 +168,8 @@ mod tls_floods;
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]
 mod tool_list;
+#[path = "integration/traces.rs"]
+mod traces;
 #[path = "integration/unfinished.rs"]
 mod unfinished;
 #[path = "integration/version_headers.rs"]

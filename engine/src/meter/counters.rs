@@ -194,6 +194,8 @@ pub enum Counter {
     LanesFull,
     /// Records of requests that were dropped because too many waited.
     RecordsDropped,
+    /// Values of `traceparent` that are malformed, and ignored.
+    TraceParentsMalformed,
     /// Receives that found no provided buffer (ENOBUFS).
     RingBuffersExhausted,
     /// Times the completion queue overflowed.
@@ -233,7 +235,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 101] = [
+pub static ROWS: [Row; 102] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     level(Counter::ConnectionsCapacity, "connections_capacity"),
@@ -352,6 +354,11 @@ pub static ROWS: [Row; 101] = [
     total(Counter::LaneWakes, "lane_wakes", ""),
     total(Counter::LanesFull, "lanes_full", ""),
     total(Counter::RecordsDropped, "records_dropped", ""),
+    total(
+        Counter::TraceParentsMalformed,
+        "trace_parents_malformed",
+        "",
+    ),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
     total(
         Counter::RingCompletionsOverflowed,

@@ -207,6 +207,17 @@ impl Reading<'_> {
                 let cut = self.cut + u64::from(text.is_cut());
                 text.sample(family, &[("reason", "bytes")], cut);
             }
+            ProcessFact::Spans => {
+                for (outcome, fact) in [
+                    ("sent", ProcessFact::SpansSent),
+                    ("failed", ProcessFact::SpansFailed),
+                    ("dropped", ProcessFact::SpansDropped),
+                ] {
+                    if let Some(value) = (self.process)(fact) {
+                        text.sample(family, &[("outcome", outcome)], value);
+                    }
+                }
+            }
             fact => {
                 if let Some(value) = (self.process)(fact) {
                     text.sample(family, &[], value);

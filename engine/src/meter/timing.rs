@@ -13,11 +13,19 @@ use super::histogram::{Buckets, HTTP, OPERATION};
 use super::label_sets::LabelSets;
 use super::operations::{Failure, Labels};
 use super::page::{COUNTERS_AT, HANDLER_AT, HTTP_AT, Page, QUEUE_AT};
-use super::records::{Recorder, RequestRecord};
+use super::records::{Recorder, RequestRecord, Wanted};
+use super::traces::{Parents, Trace};
 
-/// A request that is being served, with its times since the shard was started.
+/// A request that is being served, and its trace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operation {
+    pub(super) measured: Measured,
+    pub(super) trace: Option<Trace>,
+}
+
+/// The labels of a request, and its times since the shard was started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
     pub(super) labels: Labels,
     started_us: u64,
     /// When its handler began; 0 if it has none.
@@ -32,6 +40,27 @@ pub(crate) struct Operation {
 impl Operation {
     /// None.
     pub(crate) const NONE: Operation = Operation {
+        measured: Measured::NONE,
+        trace: None,
+    };
+
+    /// Leaves the times of the handler here, and gives the request that is answered before.
+    pub(crate) fn split(&mut self) -> Operation {
+        let mut answered = *self;
+        answered.measured.handler_us = 0;
+        answered.measured.is_in_handler = false;
+        self.measured.is_open = false;
+        answered
+    }
+
+    /// Records why it fails, unless that is known already.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.measured.fail(failure);
+    }
+}
+
+impl Measured {
+    const NONE: Measured = Measured {
         labels: Labels {
             method: Labels::OTHER_METHOD,
             revision: Labels::NO_REVISION,
@@ -48,32 +77,20 @@ impl Operation {
 
     /// A request for a method in a revision, of the turn that began at `started_us`.
     #[inline]
-    pub(super) fn begun(method: u8, revision: u8, started_us: u64) -> Operation {
-        Operation {
+    pub(super) fn begun(method: u8, revision: u8, started_us: u64) -> Measured {
+        Measured {
             labels: Labels {
                 method,
                 revision,
-                ..Operation::NONE.labels
+                ..Measured::NONE.labels
             },
             started_us,
             is_open: true,
-            ..Operation::NONE
+            ..Measured::NONE
         }
     }
 
-    /// Leaves the times of the handler here, and gives the request that is answered before.
-    pub(crate) fn split(&mut self) -> Operation {
-        let answered = Operation {
-            handler_us: 0,
-            is_in_handler: false,
-            ..*self
-        };
-        self.is_open = false;
-        answered
-    }
-
-    /// Records why it fails, unless that is known already.
-    pub(crate) fn fail(&mut self, failure: Failure) {
+    pub(super) fn fail(&mut self, failure: Failure) {
         if self.labels.failure == Failure::None {
             self.labels.failure = failure;
         }
@@ -95,7 +112,9 @@ pub(super) struct Timing {
     pub(super) http: LabelSets,
     /// The last reading of the clock.
     pub(super) read_us: Cell<u64>,
-    pub(super) current: Cell<Operation>,
+    current: Cell<Measured>,
+    /// The trace of the same request. It changes less often, and is none without a recorder.
+    trace: Cell<Option<Trace>>,
     recorder: Option<Recorder>,
 }
 
@@ -117,7 +136,8 @@ impl Timing {
             operations: LabelSets::of(page, page.operations(), &OPERATION),
             http: LabelSets::of(page, Page::HTTP, &HTTP),
             read_us: Cell::new(0),
-            current: Cell::new(Operation::NONE),
+            current: Cell::new(Measured::NONE),
+            trace: Cell::new(None),
             recorder: (page.settings.records).map(|it| Recorder::of(it, &page.records)),
             page: Arc::clone(page),
         }
@@ -130,7 +150,43 @@ impl Timing {
         now_us
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut Operation)) {
+    /// A request begins. A forwarded one has no end here, and may have left its trace.
+    #[inline]
+    pub(super) fn begin(&self, begun: Measured) {
+        self.current.set(begun);
+        if self.is_traced() {
+            self.trace.set(None);
+        }
+    }
+
+    /// Whether spans are exported.
+    #[inline]
+    pub(super) fn is_traced(&self) -> bool {
+        self.recorder.as_ref().is_some_and(Recorder::is_traced)
+    }
+
+    /// Begins the trace of the present request.
+    pub(super) fn begin_trace(&self, parents: Parents) {
+        if let Some(recorder) = &self.recorder {
+            let trace = recorder.begin_trace(parents, self.turn_us.get());
+            self.trace.set(trace);
+        }
+    }
+
+    /// The trace of the present request.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.trace.get()
+    }
+
+    /// Continues with another request, or with none; returns the one of before.
+    pub(super) fn swap(&self, other: Operation) -> Operation {
+        Operation {
+            measured: self.current.replace(other.measured),
+            trace: self.trace.replace(other.trace),
+        }
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Measured)) {
         let mut current = self.current.get();
         change(&mut current);
         self.current.set(current);
@@ -175,7 +231,7 @@ impl Timing {
     /// Returns whether a record of the request was dropped.
     #[inline]
     pub(super) fn end(&self, code: Option<i64>) -> bool {
-        let mut ended = self.current.replace(Operation::NONE);
+        let mut ended = self.current.replace(Measured::NONE);
         if !ended.is_open {
             return false;
         }
@@ -190,30 +246,30 @@ impl Timing {
         let Some(recorder) = &self.recorder else {
             return false;
         };
-        let (is_slow, is_shown) = recorder.wants(duration_us);
-        (is_slow || is_shown) && !recorder.leave(self.record_of(ended, (is_slow, is_shown)))
+        let labels = ended.labels;
+        let is_failed = labels.failure != Failure::None || labels.code != 0;
+        let of_trace = (self.trace.take(), is_failed);
+        let wanted = recorder.wanted(of_trace, (ended.ended_us, duration_us));
+        wanted.is_any() && !recorder.leave(self.record_of(ended, wanted))
     }
 
     #[cold]
-    fn record_of(&self, ended: Operation, (is_slow, is_shown): (bool, bool)) -> RequestRecord {
+    fn record_of(&self, ended: Measured, wanted: Wanted) -> RequestRecord {
         let began = self.clock.get().unwrap_or(self.page.settings.base);
-        let has_handler = ended.handler_us > 0;
-        let handler_began_us = if has_handler {
-            ended.handler_us
-        } else {
-            ended.started_us
+        // Without a handler it neither waits for one nor is in one.
+        let handler_us = match ended.handler_us {
+            0 => ended.ended_us,
+            began_us => began_us,
         };
+        let since = |from_us: u64, to_us: u64| to_us.saturating_sub(from_us);
+        let has_handler = u64::from(ended.handler_us > 0);
         RequestRecord {
             labels: ended.labels,
             ended: began + Duration::from_micros(ended.ended_us),
-            duration_us: ended.ended_us.saturating_sub(ended.started_us),
-            queue_us: handler_began_us.saturating_sub(ended.started_us),
-            handler_us: match has_handler {
-                true => ended.ended_us.saturating_sub(handler_began_us),
-                false => 0,
-            },
-            is_slow,
-            is_shown,
+            duration_us: since(ended.started_us, ended.ended_us),
+            queue_us: has_handler * since(ended.started_us, handler_us),
+            handler_us: since(handler_us, ended.ended_us),
+            wanted,
         }
     }
 

@@ -57,7 +57,7 @@ pub enum Error {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The thread of the access log and of slow requests cannot be made.
+    /// The thread of the access log, of slow requests and of spans cannot be made.
     #[error("cannot start the thread of request records: {0}")]
     Records(io::Error),
     /// The thread that looks at certificates cannot be made.

@@ -1,5 +1,5 @@
-//! The thread that shows single requests: those of the access log in the log, and the slow ones to
-//! administrators. Its clients are the shards, none of which waits for it.
+//! The thread that shows single requests: those of the access log in the log, the slow ones to
+//! administrators, and spans to a collector. Its clients are the shards, none of which waits.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -7,11 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use corelane_control::otlp::{Exporter, OtlpSettings, SpanCounts};
 use serde_json::{Map, Value, json};
 
 use super::error::{Error, Result};
+use super::spans::span;
+use crate::meter::exposition::Label;
 use crate::meter::reading::labels_of;
 use crate::meter::records::{RecordSettings, RequestRecord};
+use crate::meter::traces::TraceSettings;
 use crate::profile::Profile;
 use crate::shard::ShardControl;
 
@@ -34,23 +38,44 @@ pub(super) struct RecordThread {
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     slow: Option<Arc<SlowRequests>>,
+    spans: Option<Arc<SpanCounts>>,
 }
 
 /// The parts that the thread has.
 struct Reader {
     shards: Vec<Arc<ShardControl>>,
     slow: Option<Arc<SlowRequests>>,
+    exporter: Option<Exporter>,
 }
 
 /// The requests of which shards leave records, if they leave any.
-pub(super) fn record_settings(profile: &Profile) -> Option<RecordSettings> {
+///
+/// # Errors
+/// The settings of traces in the profile or in the environment cannot be used.
+pub(super) fn record_settings(profile: &Profile) -> Result<Option<RecordSettings>> {
     let admin = &profile.admin;
     let keeps_slow = admin.socket.is_some() && admin.slow_requests_max > 0;
+    let trace = &profile.trace;
     let settings = RecordSettings {
         access_one_in: profile.log.access_one_in,
         slow_us: keeps_slow.then_some(admin.slow_request_us),
+        traces: otlp_settings(profile)?.map(|_| TraceSettings {
+            one_in: trace.one_in,
+            parents_per_s: trace.parents_per_s_max,
+            kept_per_s: trace.kept_per_s_max,
+            slow_us: admin.slow_request_us,
+        }),
     };
-    (keeps_slow || settings.access_one_in > 0).then_some(settings)
+    let are_left = keeps_slow || settings.access_one_in > 0 || settings.traces.is_some();
+    Ok(are_left.then_some(settings))
+}
+
+/// The collector that spans go to, if there is one.
+fn otlp_settings(profile: &Profile) -> Result<Option<OtlpSettings>> {
+    let trace = &profile.trace;
+    let variable = |name: &'static str| std::env::var(name).ok();
+    let settings = OtlpSettings::of(trace.endpoint.as_deref(), trace.queue_max, variable);
+    settings.map_err(|error| Error::Public(error.to_string()))
 }
 
 impl SlowRequests {
@@ -82,12 +107,13 @@ impl RecordThread {
     /// Starts the thread, if shards leave records.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// It, or the exporter of spans, cannot be started.
     pub(super) fn start(
         profile: &Profile,
         shards: &[Arc<ShardControl>],
     ) -> Result<Option<RecordThread>> {
-        let Some(settings) = record_settings(profile) else {
+        let page = shards.first().and_then(|shard| shard.page.as_ref());
+        let Some(settings) = page.and_then(|page| page.settings.records) else {
             return Ok(None);
         };
         let slow = settings.slow_us.map(|threshold_us| {
@@ -97,10 +123,14 @@ impl RecordThread {
                 threshold_us,
             })
         });
+        let exporter = otlp_settings(profile)?.map(Exporter::start).transpose();
+        let exporter = exporter.map_err(Error::Records)?;
+        let spans = exporter.as_ref().map(Exporter::counts);
         let (stop, stopped) = sync_channel(1);
         let reader = Reader {
             shards: shards.to_vec(),
             slow: slow.clone(),
+            exporter,
         };
         let thread = thread::Builder::new()
             .name("records".to_owned())
@@ -110,12 +140,18 @@ impl RecordThread {
             stop: Some(stop),
             thread: Some(thread),
             slow,
+            spans,
         }))
     }
 
     /// The slow requests, if they are kept.
     pub(super) fn slow(&self) -> Option<Arc<SlowRequests>> {
         self.slow.clone()
+    }
+
+    /// The spans by their fate, if they are exported.
+    pub(super) fn span_counts(&self) -> Option<Arc<SpanCounts>> {
+        self.spans.clone()
     }
 }
 
@@ -143,37 +179,55 @@ impl Reader {
             let Some(page) = &shard.page else { continue };
             let names = page.settings.names.all();
             page.records.take(|record| {
-                let row = row(number, &record, &names);
-                if record.is_shown {
-                    log(&row);
-                }
-                if let (true, Some(slow)) = (record.is_slow, &self.slow) {
-                    slow.add(Value::Object(row));
-                }
+                let labels = labels_of(Some(record.labels), &names);
+                self.show(number, &record, &labels);
             });
+        }
+    }
+
+    fn show(&self, shard: usize, record: &RequestRecord, labels: &[Label<'_>]) {
+        let ended = SystemTime::now().checked_sub(record.ended.elapsed());
+        let ended = ended.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let ended = ended.unwrap_or_default();
+        let wanted = record.wanted;
+        if let (Some(trace), Some(exporter)) = (wanted.trace, &self.exporter) {
+            exporter.export(span(shard, record, (trace, ended), labels));
+        }
+        if wanted.is_shown || wanted.is_slow {
+            let row = row(shard, record, ended, labels);
+            if wanted.is_shown {
+                log(&row);
+            }
+            if let (true, Some(slow)) = (wanted.is_slow, &self.slow) {
+                slow.add(Value::Object(row));
+            }
         }
     }
 }
 
 /// A request as an object, with the names of OpenTelemetry.
-fn row(shard: usize, record: &RequestRecord, names: &[Arc<str>]) -> Map<String, Value> {
-    let ended = SystemTime::now().checked_sub(record.ended.elapsed());
-    let ended = ended.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let labels = labels_of(Some(record.labels), names).into_iter();
+fn row(
+    shard: usize,
+    record: &RequestRecord,
+    ended: Duration,
+    labels: &[Label<'_>],
+) -> Map<String, Value> {
+    let labels = labels.iter();
     let mut row: Map<String, Value> = labels
-        .map(|(name, value)| (name.to_owned(), value.into()))
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
         .collect();
     let numbers = [
         ("shard", shard as u64),
-        (
-            "ended_unix_ms",
-            ended.unwrap_or_default().as_millis() as u64,
-        ),
+        ("ended_unix_ms", ended.as_millis() as u64),
         ("duration_us", record.duration_us),
         ("queue_us", record.queue_us),
         ("handler_us", record.handler_us),
     ];
     row.extend(numbers.map(|(name, value)| (name.to_owned(), value.into())));
+    if let Some(trace) = record.wanted.trace {
+        let trace_id = format!("{:032x}", trace.own.trace_id);
+        row.insert("trace_id".to_owned(), trace_id.into());
+    }
     row
 }
 
@@ -192,6 +246,7 @@ fn log(row: &Map<String, Value>) {
         duration_us = number("duration_us"),
         queue_us = number("queue_us"),
         handler_us = number("handler_us"),
+        trace_id = text("trace_id"),
         "request"
     );
 }

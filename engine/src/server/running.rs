@@ -139,7 +139,8 @@ impl RunningServer {
     /// An address cannot be listened on, or a thread cannot be made.
     pub(super) fn show(&mut self, profile: &Profile, shards: &[Arc<ShardControl>]) -> Result<()> {
         self.records = RecordThread::start(profile, shards)?;
-        self.metrics = MetricsListener::start(&profile.metrics, shards)?;
+        let records = self.records.as_ref();
+        self.metrics = MetricsListener::start(&profile.metrics, shards, records)?;
         Ok(())
     }
 

@@ -14,14 +14,15 @@ use crate::shard::ShardControl;
 pub(super) enum MetricsListener {}
 
 /// There are none.
-pub(super) fn page_settings(_: &Profile) -> Option<Arc<PageSettings>> {
-    None
+pub(super) fn page_settings(_: &Profile) -> Result<Option<Arc<PageSettings>>> {
+    Ok(None)
 }
 
 impl MetricsListener {
     pub(super) fn start(
         metrics: &Metrics,
         _: &[Arc<ShardControl>],
+        _: Option<&RecordThread>,
     ) -> Result<Option<MetricsListener>> {
         match metrics.listen {
             None => Ok(None),
@@ -50,13 +51,15 @@ impl RecordThread {
         profile: &Profile,
         _: &[Arc<ShardControl>],
     ) -> Result<Option<RecordThread>> {
-        match profile.log.access_one_in {
-            0 => Ok(None),
-            one_in => Err(Error::Public(format!(
-                "log.access_one_in is {one_in}, and this program was built without the feature \
-                 `metrics` of corelane: build it with that feature"
-            ))),
-        }
+        let name = match (profile.log.access_one_in, &profile.trace.endpoint) {
+            (0, None) => return Ok(None),
+            (0, Some(_)) => "trace.endpoint",
+            _ => "log.access_one_in",
+        };
+        Err(Error::Public(format!(
+            "{name} is set, and this program was built without the feature `metrics` of corelane: \
+             build it with that feature"
+        )))
     }
 
     pub(super) fn slow(&self) -> Option<Arc<SlowRequests>> {

@@ -414,8 +414,13 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     counter(
         "corelane_records_dropped",
-        "Slow requests, and requests for the access log, that are not shown: too many waited.",
+        "Requests without their line of the access log, row or span: too many waited.",
         &[(C::RecordsDropped, "")],
+    ),
+    counter(
+        "corelane_trace_parents_malformed",
+        "Values of traceparent that are malformed, and ignored.",
+        &[(C::TraceParentsMalformed, "")],
     ),
     counter(
         "corelane_ring_enters",
