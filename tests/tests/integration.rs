@@ -16,6 +16,8 @@ mod audited;
 mod cancellation;
 #[path = "integration/capacity.rs"]
 mod capacity;
+#[path = "integration/cardinality.rs"]
+mod cardinality;
 #[path = "integration/changes.rs"]
 mod changes;
 #[path = "integration/completions.rs"]
