@@ -40,6 +40,8 @@ mod directory;
 mod entry_names;
 mod error;
 mod event;
+#[cfg(feature = "metrics")]
+mod figures;
 mod handle;
 #[cfg(feature = "metrics")]
 mod host_facts;

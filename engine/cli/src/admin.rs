@@ -1,6 +1,7 @@
 //! The commands of an administrator: a running server's state, its lists, and a few changes,
 //! through its control socket.
 
+mod doctor;
 mod lists;
 mod slow;
 mod socket;
@@ -47,6 +48,9 @@ pub(crate) enum AdminCommand {
     Sessions(ListArguments),
     /// Show the slow requests of a running server, the newest first, with their parts.
     Slow(SlowArguments),
+    /// Say what goes wrong on a running server, from two looks at its counters. Exits with 0 if
+    /// nothing does, 1 otherwise.
+    Doctor(DoctorArguments),
     /// Show the shards of a running server, again each second.
     Top(TopArguments),
     /// Set the level of the log of a running server for a time.
@@ -90,6 +94,17 @@ pub(crate) struct SlowArguments {
     /// Forget them instead.
     #[arg(long)]
     reset: bool,
+}
+
+/// The arguments of `corelane doctor`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// The time between the two looks.
+    #[arg(long = "for", value_name = "TIME", default_value = "10s",
+        value_parser = humantime::parse_duration)]
+    time: Duration,
 }
 
 /// The arguments of `corelane top`.
@@ -138,6 +153,7 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         AdminCommand::Streams(arguments) => (&arguments.at, list("streams", arguments)),
         AdminCommand::Sessions(arguments) => (&arguments.at, list("sessions", arguments)),
         AdminCommand::Slow(arguments) => (&arguments.at, show_slow(arguments)),
+        AdminCommand::Doctor(arguments) => (&arguments.at, examine(arguments)),
         AdminCommand::Top(arguments) => (&arguments.at, top(arguments)),
         AdminCommand::Log(arguments) => (&arguments.at, set_level(arguments)),
         AdminCommand::Drain(at) => (at, change(at, "drain", &json!({}), "the server drains")),
@@ -213,6 +229,23 @@ fn show_slow(arguments: &SlowArguments) -> Result<ExitCode, Failure> {
         false => print!("{}", escaped(&slow::text(&slow, arguments.limit))),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn examine(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
+    let socket = arguments.at.open();
+    let (before, began) = (socket.get("counters")?, Instant::now());
+    std::thread::sleep(arguments.time);
+    let after = socket.get("counters")?;
+    if before["pid"] != after["pid"] {
+        let text = "the server was started again meanwhile: try again";
+        return Err(Failure::Refused(text.to_owned()));
+    }
+    let findings = doctor::findings(&before, &after, began.elapsed().as_secs_f64());
+    match arguments.at.json {
+        true => println!("{}", doctor::json(&findings)),
+        false => print!("{}", doctor::text(&findings)),
+    }
+    Ok(ExitCode::from(u8::from(!findings.is_empty())))
 }
 
 fn set_level(arguments: &LogArguments) -> Result<ExitCode, Failure> {

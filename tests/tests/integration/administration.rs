@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 
 use corelane_tests::{EventStream, Request, Session, Setup, binary, wait_until};
 use serde_json::{Value, json};
@@ -181,6 +182,38 @@ fn slow_requests_are_shown_with_their_parts_and_the_access_log_has_each() {
     let (forgotten, code) = administered.json(&["slow", "--reset"]);
     assert_eq!((forgotten["forgotten"].as_u64(), code), (Some(3), Some(0)));
     assert_eq!(administered.json(&["slow"]).0["rows"], json!([]));
+}
+
+#[test]
+fn the_doctor_names_what_went_wrong_between_its_looks() {
+    // Its calls are not refused after a hundred failures.
+    let profile = "[tools]\nfailures_max = 0";
+    let administered = Administered::start(Setup::shards(1).profile(profile));
+    let panic_once = || {
+        let mut connection = administered.server.connect();
+        let call = Request::modern_call("test_panic", json!({}));
+        assert_eq!(connection.exchange(&call).status(), 200);
+    };
+    let finding = wait_until("the finding", || {
+        thread::scope(|scope| {
+            let doctor = scope.spawn(|| administered.json(&["doctor", "--for", "1s"]));
+            // Again and again: when it looks is not known.
+            while !doctor.is_finished() {
+                panic_once();
+            }
+            let (said, code) = doctor.join().expect("it says something");
+            let is_it = |finding: &&Value| {
+                let text = finding["finding"].as_str();
+                text.is_some_and(|text| text.ends_with("handlers panicked"))
+            };
+            let finding = said["findings"].as_array()?.iter().find(is_it)?;
+            assert_eq!(code, Some(1), "{said}");
+            Some(finding.clone())
+        })
+    });
+    assert_eq!(finding["shard"].as_u64(), Some(0));
+    let remedy = finding["remedy"].as_str();
+    assert!(remedy.is_some_and(|remedy| remedy.contains("the log")));
 }
 
 #[test]
