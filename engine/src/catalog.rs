@@ -5,7 +5,6 @@
 //! up and running a handler touches no shared memory that is written.
 
 pub(crate) mod arguments;
-pub(crate) mod breaker;
 mod checked;
 pub(crate) mod completer;
 mod defect;

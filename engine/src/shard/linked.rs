@@ -25,7 +25,9 @@ impl Handling {
         let port = UpstreamPort::new(Arc::clone(board), settings.message_bytes_max, queue);
         let port = Rc::new(port);
         self.endpoint.set_port(Rc::clone(&port));
-        let links = Links::new(port, Arc::clone(board), (self.shard, settings), indexes);
+        let board = Arc::clone(board);
+        let meter = Rc::clone(&self.meter);
+        let links = Links::new(port, board, (self.shard, settings), meter, indexes);
         Some(Box::new(links))
     }
 }

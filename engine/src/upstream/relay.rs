@@ -14,6 +14,7 @@ use corelane_protocol::mcp::era::Era;
 
 use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
 use super::owner::SessionOwner;
+use crate::breaker::Admitted;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
@@ -81,9 +82,13 @@ pub(crate) struct Relay {
     pub(crate) upstream: u16,
     /// Whether it may be sent again when its fate is unknown.
     pub(crate) is_repeatable: bool,
+    /// Whether an upstream may have executed it before its present try.
+    pub(crate) was_sent: bool,
+    /// How the breaker of its upstream lets it run; none if it does not count there (yet).
+    pub(crate) admitted: Option<Admitted>,
     /// Times that it was begun on a link.
     pub(crate) tries: u8,
-    /// The request, until it is sent; as long as it may be sent again if that may happen.
+    /// The request, until it is sent; after that too if it may have to be sent again.
     pub(crate) request: Option<Chunk>,
     /// The link that carries it.
     pub(crate) link: Option<SlotKey>,
@@ -106,6 +111,7 @@ struct Reception {
     is_cacheable: bool,
     status: u16,
     outcome: HeadOutcome,
+    retry_after_s: Option<u16>,
     /// Whether the upstream has accepted it as a subscription.
     is_open: bool,
     /// Of the last message that could not be used.
@@ -138,6 +144,8 @@ impl Relay {
             id,
             upstream,
             is_repeatable: false,
+            was_sent: false,
+            admitted: None,
             tries: 0,
             request,
             link: None,
@@ -152,6 +160,7 @@ impl Relay {
                 is_cacheable: false,
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
+                retry_after_s: None,
                 is_open: false,
                 fault: None,
             },
@@ -200,16 +209,57 @@ impl Relay {
 
     /// It is sent with this request, which names the session, if there is one.
     pub(crate) fn set_request(&mut self, request: Chunk, session: Option<&str>) {
+        self.request = Some(request);
+        if let Some(legacy) = &mut self.legacy {
+            (legacy.is_admitted, legacy.session) = (true, session.map(Box::from));
+        }
+        self.forget_answer();
+    }
+
+    /// Another answer is expected, because the request is sent again.
+    pub(crate) fn forget_answer(&mut self) {
         let reader = AnswerReader::new(self.message_bytes_max);
+        let session = self.legacy.as_ref().and_then(|it| it.session.as_ref());
         self.reader = match session {
             Some(_) => reader.of_session(),
             None => reader,
         };
-        self.request = Some(request);
         (self.reception.status, self.reception.outcome) = (0, HeadOutcome::Unreadable);
-        if let Some(legacy) = &mut self.legacy {
-            (legacy.is_admitted, legacy.session) = (true, session.map(Box::from));
+    }
+
+    /// Whether its end shows if the upstream works: it is a call of a client, or a request of the
+    /// control side that is answered soon.
+    pub(crate) fn counts_for_health(&self) -> bool {
+        matches!(self.reception.recipient, Recipient::Call(..)) || self.is_of_control()
+    }
+
+    /// Whether the control side waits for its answer.
+    pub(crate) fn is_of_control(&self) -> bool {
+        matches!(self.reception.recipient, Recipient::Control(..))
+    }
+
+    /// Whether its answer, which is over, shows that the upstream works; none if it shows neither.
+    pub(crate) fn shows_health(&self) -> Option<bool> {
+        match self.reception.outcome {
+            _ if self.is_answered() => Some(true),
+            HeadOutcome::Unavailable => {
+                let is_overload = matches!(self.reception.status, 408 | 429);
+                (!is_overload).then_some(false)
+            }
+            HeadOutcome::Message | HeadOutcome::Events | HeadOutcome::Unreadable => Some(false),
+            // It decides about requests, so it works.
+            HeadOutcome::Accepted
+            | HeadOutcome::Challenged
+            | HeadOutcome::SessionLost
+            | HeadOutcome::Refused { .. }
+            | HeadOutcome::Redirected => Some(true),
         }
+    }
+
+    /// The seconds after which the upstream, which cannot serve it now, takes it again (429, 503).
+    pub(crate) fn retry_after_s(&self) -> Option<u16> {
+        let is_refused = matches!(self.reception.status, 429 | 503) && !self.is_answered();
+        self.reception.retry_after_s.filter(|_| is_refused)
     }
 
     /// The session that the upstream has forgotten, so that it has not executed the call.
@@ -274,7 +324,7 @@ impl Relay {
         if let Recipient::Subscription(subscription) = &mut self.reception.recipient {
             subscription.is_refused = matches!(self.reception.outcome, HeadOutcome::Refused { .. });
         }
-        let error = failure.to_json(name, None).into_bytes();
+        let error = failure.to_json(name).into_bytes();
         self.reception.answer(RelayedPart::Error(error), queue);
     }
 }
@@ -286,8 +336,10 @@ impl Reception {
                 status,
                 outcome,
                 session,
+                retry_after_s,
             } => {
                 (self.status, self.outcome) = (status, outcome);
+                self.retry_after_s = retry_after_s;
                 if let Recipient::Handshake(handshake) = &mut self.recipient {
                     handshake.session = session.map(Box::from);
                 }
@@ -411,10 +463,8 @@ impl Reception {
 
     fn failure(&self) -> Failure {
         let status = self.status;
-        let of_status = |reason, executed| Failure {
-            reason,
-            executed,
-            detail: format!("status {status}"),
+        let of_status = |reason, executed| {
+            Failure::new(reason, executed).with_detail(format!("status {status}"))
         };
         match self.outcome {
             HeadOutcome::Challenged => of_status(Reason::Credential, Executed::No),
@@ -433,11 +483,8 @@ impl Reception {
             }
             HeadOutcome::Message | HeadOutcome::Events => {
                 let fault = self.fault.as_deref();
-                Failure {
-                    reason: Reason::Protocol,
-                    executed: Executed::Unknown,
-                    detail: fault.unwrap_or("no message answers the request").to_owned(),
-                }
+                Failure::new(Reason::Protocol, Executed::Unknown)
+                    .with_detail(fault.unwrap_or("no message answers the request"))
             }
         }
     }

@@ -6,6 +6,8 @@ mod changes;
 mod faults;
 #[path = "gateway/features.rs"]
 mod features;
+#[path = "gateway/health.rs"]
+mod health;
 #[path = "gateway/legacy.rs"]
 mod legacy;
 #[path = "gateway/links.rs"]

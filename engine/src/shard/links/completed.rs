@@ -7,13 +7,15 @@ use corelane_io::ring::Received;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 
+use super::health::sign_of_answer;
 use super::{LinkState, Links};
 use crate::upstream::relay::{Heard, RelayKey};
 
 /// How long the rest of an answer may take whose message has come, in milliseconds.
 const REST_MS: u64 = 1000;
-/// Times that a call is begun on a link at most.
-const TRIES_MAX: u8 = 3;
+/// The longest request that is kept until its answer comes, though it may not be repeated when its
+/// fate is unknown, in bytes.
+const KEPT_BYTES_MAX: usize = 64 << 10;
 
 impl Links {
     pub(super) fn connected(&mut self, rings: &mut Rings, key: SlotKey, outcome: Result<(), i32>) {
@@ -55,7 +57,7 @@ impl Links {
             }
             Ok(_) => {
                 link.is_sending = false;
-                self.keep_if_repeatable(call, chunk);
+                self.keep(call, chunk);
             }
             Err(_) if from == 0 => {
                 // Nothing was taken, so nothing was executed.
@@ -72,10 +74,11 @@ impl Links {
         }
     }
 
-    /// Keeps the request of a call that may be made again.
-    pub(super) fn keep_if_repeatable(&mut self, call: RelayKey, chunk: Chunk) {
+    /// Keeps the request of a call, which may be made again.
+    pub(super) fn keep(&mut self, call: RelayKey, chunk: Chunk) {
         if let Some(mut relay) = self.port.find(call)
-            && relay.is_repeatable
+            && (relay.is_repeatable || chunk.len() <= KEPT_BYTES_MAX)
+            && !relay.is_answered()
         {
             relay.request = Some(chunk);
             return;
@@ -179,12 +182,8 @@ impl Links {
                 }
             }
             (Some(Heard::Broken(fault)), Some(call)) => {
-                let failure = Failure {
-                    reason: Reason::Protocol,
-                    executed: Executed::Unknown,
-                    detail: fault.to_string(),
-                };
-                self.fail(call, &failure);
+                let failure = Failure::new(Reason::Protocol, Executed::Unknown);
+                self.fail(call, &failure.with_detail(fault.to_string()));
                 self.drop_link(rings, key);
             }
             _ => self.drop_link(rings, key),
@@ -197,9 +196,14 @@ impl Links {
         if relay.is_some_and(|relay| relay.lost_session().is_some()) {
             return self.reopen(call);
         }
+        if self.repeats_later(call) {
+            return;
+        }
         let Some(mut relay) = self.port.remove(call) else {
             return;
         };
+        let sign = sign_of_answer(&relay);
+        self.count_end(relay.upstream, relay.admitted, sign);
         self.leave_session(&relay);
         if let Some(request) = relay.request.take() {
             self.port.give(request);
@@ -234,11 +238,7 @@ impl Links {
             .port
             .find(call)
             .is_some_and(|relay| relay.is_repeatable && !relay.has_begun() && !relay.is_answered());
-        let failure = Failure {
-            reason: Reason::Closed,
-            executed: Executed::Unknown,
-            detail: String::new(),
-        };
+        let failure = Failure::new(Reason::Closed, Executed::Unknown);
         self.begin_again(rings, key, (call, may_repeat), &failure);
     }
 
@@ -250,13 +250,10 @@ impl Links {
         (call, may_repeat): (RelayKey, bool),
         failure: &Failure,
     ) {
-        let begins = self.port.find(call).is_some_and(|mut relay| {
-            relay.link = None;
-            may_repeat && relay.tries < TRIES_MAX && relay.request.is_some()
-        });
+        let begins = may_repeat && self.may_begin_again(call, failure);
         self.drop_link(rings, key);
         match begins {
-            true => self.begin(rings, call),
+            true => self.repeat(call),
             false => self.fail(call, failure),
         }
     }

@@ -214,10 +214,7 @@ impl Links {
         match opened {
             Some(Ok(())) => self.shake_hands(upstream, &owner),
             Some(Err(fault)) => {
-                let failure = Failure {
-                    detail: fault.to_string(),
-                    ..failure.clone()
-                };
+                let failure = failure.clone().with_detail(fault.to_string());
                 self.session_failed(upstream, &owner, &failure);
             }
             None => self.session_failed(upstream, &owner, failure),
@@ -267,11 +264,8 @@ impl Links {
                 }
             }
             _ => {
-                let failure = Failure {
-                    reason: Reason::Protocol,
-                    executed: Executed::No,
-                    detail: "it does not know the session that it opened".to_owned(),
-                };
+                let failure = Failure::unsent(Reason::Protocol);
+                let failure = failure.with_detail("it does not know the session that it opened");
                 self.fail(key, &failure);
             }
         }

@@ -7,6 +7,7 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::mcp::era::Era;
 
+use super::health::sign_of;
 use super::{LinkState, Links, TIMEOUT};
 use crate::upstream::board::{ControlRequest, Purpose, Subscription};
 use crate::upstream::owner::SessionOwner;
@@ -153,6 +154,7 @@ impl Links {
                 self.open_failed(upstream, &Failure::unsent(Reason::Connect));
             }
         }
+        self.begin_delayed();
         let timed = std::mem::take(&mut self.timed);
         for key in timed {
             let due_ms = self.port.find(key).map(|relay| relay.due_ms);
@@ -183,9 +185,13 @@ impl Links {
     /// Gives the recipient of a call, if it has no answer, the failure of its time.
     fn time_out(&mut self, key: RelayKey) {
         let table = self.port.table();
-        if let Some(mut relay) = self.port.find(key) {
-            let name = &table.endpoints[usize::from(relay.upstream)].name;
-            relay.fail(&TIMEOUT, name, self.port.event_queue());
-        }
+        let Some(mut relay) = self.port.find(key).filter(|it| !it.is_answered()) else {
+            return;
+        };
+        let (upstream, admitted) = (relay.upstream, relay.admitted.take());
+        let name = &table.endpoints[usize::from(upstream)].name;
+        relay.fail(&TIMEOUT, name, self.port.event_queue());
+        drop(relay);
+        self.count_end(upstream, admitted, sign_of(&TIMEOUT));
     }
 }

@@ -68,7 +68,9 @@ fn each_fault_of_an_upstream_has_its_error_and_no_call_is_made_twice() {
             None => Act::Send(result_of(received, EMPTY)),
         }
     });
-    let gateway = Gateway::before(&mock);
+    let profile = "[gateway]\nfailures_max = 0\n";
+    let gateway = Gateway::start_with(&mock.section("up"), Setup::shards(1).profile(profile));
+    gateway.wait_for("up_call");
     let mut connection = gateway.connect();
     for (name, reason, executed) in [
         ("no json", "protocol", "unknown"),
