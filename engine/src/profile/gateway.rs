@@ -45,6 +45,15 @@ knobs! {
         open_ms: u64 = 1000, within(10..=DAY_MS);
         /// The most of these milliseconds.
         open_ms_max: u64 = 60_000, within(10..=DAY_MS);
+        /// Processes of a shard of one upstream that is a program: each session has its own. Past it
+        /// a call fails at once.
+        processes_max: usize = 64, within(1..=4096);
+        /// Milliseconds until a program that was started must open its first session: one that is
+        /// installed first takes a minute.
+        start_ms: u64 = 120_000, within(100..=DAY_MS);
+        /// Milliseconds that a program gets to end after its input has ended, and again after
+        /// SIGTERM. Then it is killed, with its process group.
+        stop_ms: u64 = 5000, within(10..=600_000);
         /// Characters of an exposed name: some clients take 64.
         name_chars_max: usize = 64, within(16..=128);
     }

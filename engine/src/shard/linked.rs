@@ -22,8 +22,8 @@ impl Handling {
     ) -> Option<Box<Links>> {
         let board = parts.upstreams.as_ref()?;
         let queue = Rc::clone(&self.event_queue);
-        let port = UpstreamPort::new(Arc::clone(board), settings.message_bytes_max, queue);
-        let port = Rc::new(port);
+        let (of_port, bytes_max) = (Arc::clone(board), settings.message_bytes_max);
+        let port = Rc::new(UpstreamPort::new(of_port, self.shard, bytes_max, queue));
         self.endpoint.set_port(Rc::clone(&port));
         let board = Arc::clone(board);
         let meter = Rc::clone(&self.meter);

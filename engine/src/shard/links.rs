@@ -10,6 +10,8 @@
 
 mod completed;
 mod health;
+mod line_link;
+mod lines;
 mod secured;
 mod secured_link;
 mod sessions;
@@ -29,6 +31,8 @@ use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
 use self::health::{breaker_limits, sign_of};
+use self::line_link::LineLink;
+use self::lines::Processes;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
 use crate::breaker::{Breaker, CallSign};
 use crate::meter::ShardMeter;
@@ -85,6 +89,8 @@ struct EndpointLinks {
     heads: HeadCache,
     breaker: Breaker,
     repeats: RepeatBudget,
+    /// Of an upstream that is a program.
+    processes: Processes,
     /// Of an upstream with `https`.
     tls: Option<OutgoingTls>,
     warnings: Throttle,
@@ -105,6 +111,8 @@ struct Link {
     /// Whether the client of its call takes no more at present.
     is_paused: bool,
     secured: Option<Box<SecuredLink>>,
+    /// Of a link to a process.
+    line: Option<Box<LineLink>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +121,8 @@ enum LinkState {
     Opening,
     Idle,
     Carrying(RelayKey),
+    /// It carries many calls, on lines.
+    Line,
 }
 
 impl Links {
@@ -141,6 +151,7 @@ impl Links {
             heads: HeadCache::default(),
             breaker: Breaker::new(breaker_limits(&settings)),
             repeats: RepeatBudget::default(),
+            processes: Processes::default(),
             tls: endpoint.tls.as_ref().map(OutgoingTls::of_shard),
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             sessions: UpstreamSessions::new(session_limits),
@@ -268,6 +279,9 @@ impl Links {
         let Some(upstream) = self.port.find(key).map(|relay| relay.upstream) else {
             return;
         };
+        if self.port.borrow_table().endpoints[usize::from(upstream)].is_program {
+            return self.begin_on_line(rings, key);
+        }
         match self.endpoint(upstream).pool.assign(key) {
             Assigned::Link(link) => self.start(rings, link, key),
             Assigned::Opens => {
@@ -323,6 +337,7 @@ impl Links {
                 is_armed: false,
                 is_paused: false,
                 secured: None,
+                line: None,
             },
         );
         let key = SlotKey {
@@ -409,6 +424,7 @@ impl Links {
         let Some(mut relay) = self.port.remove(key) else {
             return;
         };
+        let opens_session = relay.is_handshake();
         let sign = match relay.is_answered() {
             true => CallSign::Works,
             false => CallSign::Unknown,
@@ -418,10 +434,12 @@ impl Links {
         if let Some(handshake) = relay.take_handshake() {
             self.handshake_failed(relay.upstream, &handshake.owner, &TIMEOUT);
         }
-        if relay.link.is_some() && !relay.is_answered() {
+        let is_line = relay.link.is_some_and(|link| self.is_line(link));
+        if relay.link.is_some() && !relay.is_answered() && !is_line {
             self.send_cancelled(&relay);
         }
         match relay.link {
+            Some(link) if is_line => self.cancel_on_line(rings, (link, key), opens_session),
             // The upstream sees the end of the connection, which cancels the request there (MCP
             // 2026-07-28 basic/utilities/cancellation).
             Some(link) => self.drop_link(rings, link),

@@ -12,6 +12,8 @@ mod health;
 mod legacy;
 #[path = "gateway/links.rs"]
 mod links;
+#[path = "gateway/programs.rs"]
+mod programs;
 #[path = "gateway/real.rs"]
 mod real;
 #[path = "gateway/relayed.rs"]

@@ -12,6 +12,7 @@ use corelane_protocol::framing::http1::{begin_request_head, write_field};
 use corelane_protocol::mcp::era::Era;
 use socket2::SockAddr;
 
+use super::program::Program;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
 use crate::upstream::board::{Endpoint, Heads};
@@ -28,17 +29,21 @@ pub(in crate::server) enum Place {
     Host(String, u16),
     /// A Unix socket.
     Unix(SockAddr),
+    /// A program on this host.
+    Program(Arc<Program>),
 }
 
 impl Place {
-    /// The address, which may take long to find.
-    pub(super) fn resolve(&self) -> io::Result<SockAddr> {
+    /// The address, which may take long to find; none of a program.
+    pub(super) fn resolve(&self) -> io::Result<Option<SockAddr>> {
         match self {
-            Place::Unix(address) => Ok(address.clone()),
+            Place::Unix(address) => Ok(Some(address.clone())),
+            Place::Program(_) => Ok(None),
             Place::Host(host, port) => {
                 let mut addresses = (host.as_str(), *port).to_socket_addrs()?;
                 let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                addresses.next().map(SockAddr::from).ok_or_else(none)
+                let address = addresses.next().map(SockAddr::from);
+                address.map(Some).ok_or_else(none)
             }
         }
     }
@@ -56,17 +61,28 @@ pub(in crate::server) fn check(
         let name = name();
         return Err(UpstreamError::Unsupported { name, part, remedy });
     }
-    let (place, host, path) = place_of(upstream)?;
-    let at = (host.as_str(), path.as_str());
+    let (place, heads) = match &upstream.targets[0] {
+        Target::Child(child) => {
+            let program = Program::new(&upstream.name, child)?;
+            (Place::Program(Arc::new(program)), Heads::default())
+        }
+        _ => {
+            let (place, host, path) = place_of(upstream)?;
+            let at = (host.as_str(), path.as_str());
+            let heads = Heads {
+                post: head_of(upstream, "POST", at)?,
+                get: head_of(upstream, "GET", at)?,
+                delete: head_of(upstream, "DELETE", at)?,
+            };
+            (place, heads)
+        }
+    };
     let endpoint = Endpoint {
         name: upstream.name.clone(),
         address: None,
+        is_program: matches!(place, Place::Program(_)),
         tls: tls_of(upstream)?,
-        heads: Heads {
-            post: head_of(upstream, "POST", at)?,
-            get: head_of(upstream, "GET", at)?,
-            delete: head_of(upstream, "DELETE", at)?,
-        },
+        heads,
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
@@ -83,8 +99,7 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
         [Target::Http { url, .. }] if url.scheme() != "http" && cfg!(not(feature = "tls")) => {
             Some(("https", "build with the feature tls"))
         }
-        [Target::Http { .. } | Target::HttpOverUnix(_)] => None,
-        [Target::Child(_)] => Some(("command", BY_HTTP)),
+        [Target::Http { .. } | Target::HttpOverUnix(_) | Target::Child(_)] => None,
         [Target::Unix(_) | Target::Tcp(..)] => Some(("a connection of lines", BY_HTTP)),
         _ => Some(("urls", "give one url")),
     };
@@ -196,8 +211,8 @@ fn head_of(
     Ok(Arc::from(head))
 }
 
-/// The value of a header.
-fn secret(value: &Value) -> io::Result<String> {
+/// The value of a header, or of a variable of a program.
+pub(super) fn secret(value: &Value) -> io::Result<String> {
     use std::io::Read as _;
     match value {
         Value::Plain(text) => Ok(text.to_string()),
@@ -263,7 +278,12 @@ mod tests {
     #[test]
     fn parts_without_effect_are_refused_with_a_remedy() {
         for (lines, part) in [
-            ("command = [\"server\"]", "command"),
+            ("command = [\"a\"]\nlimits = { open_files = 9 }", "limits"),
+            ("command = [\"a\"]\nidle_stop_ms = 1", "idle_stop_ms"),
+            (
+                "command = [\"a\"]\nsessions = \"shared\"\nprocesses = 2",
+                "processes",
+            ),
             ("url = \"sse+https://h/sse\"", "sse+http"),
             ("url = \"tcp://127.0.0.1:1\"", "a connection of lines"),
             ("url = \"unix:/run/x\"", "a connection of lines"),

@@ -253,13 +253,17 @@ impl Tracked {
     }
 
     /// Its address was looked up.
-    pub(super) fn handle_address(&mut self, address: io::Result<SockAddr>, turn: Turn<'_>) -> Step {
+    pub(super) fn handle_address(
+        &mut self,
+        address: io::Result<Option<SockAddr>>,
+        turn: Turn<'_>,
+    ) -> Step {
         if !matches!(self.phase, Phase::Resolving) {
             return Step::Wait;
         }
         match address {
             Ok(address) => {
-                self.address = Some(address);
+                self.address = address;
                 match self.session {
                     Some(capabilities) => self.list(capabilities, turn),
                     None => {
@@ -268,7 +272,11 @@ impl Tracked {
                             config::Era::Modern => EraChoice::Modern,
                             config::Era::Legacy => EraChoice::Legacy,
                         };
-                        self.probe(EraProbe::new(Wire::Http, choice), None, turn)
+                        let wire = match self.place {
+                            Place::Program(_) => Wire::Lines,
+                            Place::Host(..) | Place::Unix(_) => Wire::Http,
+                        };
+                        self.probe(EraProbe::new(wire, choice), None, turn)
                     }
                 }
             }
@@ -457,7 +465,12 @@ impl Tracked {
 
     fn begin(&mut self, phase: Phase, turn: Turn<'_>) {
         self.phase = phase;
-        let times_ms = turn.settings.list_ms + turn.settings.connect_ms;
+        let settings = turn.settings;
+        let start_ms = match self.place {
+            Place::Program(_) => settings.start_ms,
+            Place::Host(..) | Place::Unix(_) => settings.connect_ms,
+        };
+        let times_ms = settings.list_ms + start_ms;
         self.due = turn.now + Duration::from_millis(times_ms) + STEP_SLACK;
     }
 

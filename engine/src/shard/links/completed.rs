@@ -8,6 +8,7 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 
 use super::health::sign_of_answer;
+use super::lines::ended;
 use super::{LinkState, Links};
 use crate::upstream::relay::{Heard, RelayKey};
 
@@ -47,6 +48,9 @@ impl Links {
         };
         if link.secured.is_some() {
             return self.sent_secured(rings, key, (chunk, from), outcome);
+        }
+        if link.line.is_some() {
+            return self.sent_line(rings, key, (chunk, from), outcome);
         }
         let LinkState::Carrying(call) = link.state else {
             return self.port.give(chunk);
@@ -90,6 +94,12 @@ impl Links {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
                 let bytes = rings.of(key).buffers().bytes(&buffer, bytes);
+                let local = self.local(key);
+                if let Some(line) = self.slots.get_mut(local).and_then(|it| it.line.as_mut()) {
+                    line.input.extend_from_slice(bytes);
+                    rings.of(key).buffers().recycle(buffer);
+                    return self.read_lines(rings, key);
+                }
                 let opened = self.open_records(bytes, key);
                 let heard = match opened {
                     None => self.read(bytes, key),
@@ -138,6 +148,7 @@ impl Links {
             LinkState::Carrying(call) => call,
             LinkState::Opening => return self.fail_opening(rings, key),
             LinkState::Idle => return self.drop_link(rings, key),
+            LinkState::Line => return self.end_line(rings, key, &ended()),
         };
         // The end of an answer may have been cut off (RFC 8446 6.1).
         let is_cut = link.secured.as_ref().is_some_and(|it| !it.is_closed());
@@ -164,7 +175,7 @@ impl Links {
         let is_free = !link.is_sending && !link.is_paused;
         let call = match state {
             LinkState::Carrying(call) => Some(call),
-            LinkState::Idle | LinkState::Opening => None,
+            LinkState::Idle | LinkState::Opening | LinkState::Line => None,
         };
         match (heard, call) {
             (Some(Heard::More { is_full }), Some(call)) => {
@@ -191,7 +202,7 @@ impl Links {
     }
 
     /// Ends a call whose answer is over.
-    fn end(&mut self, call: RelayKey) {
+    pub(super) fn end(&mut self, call: RelayKey) {
         let relay = self.port.find(call);
         if relay.is_some_and(|relay| relay.lost_session().is_some()) {
             return self.reopen(call);
@@ -238,8 +249,7 @@ impl Links {
             .port
             .find(call)
             .is_some_and(|relay| relay.is_repeatable && !relay.has_begun() && !relay.is_answered());
-        let failure = Failure::new(Reason::Closed, Executed::Unknown);
-        self.begin_again(rings, key, (call, may_repeat), &failure);
+        self.begin_again(rings, key, (call, may_repeat), &ended());
     }
 
     /// Closes the link of a call, and begins the call on another one if it may be made again.

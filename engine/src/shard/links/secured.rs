@@ -195,7 +195,7 @@ impl Links {
             }
             LinkState::Carrying(call) => self.break_off(rings, key, call),
             LinkState::Opening => self.fail_opening(rings, key),
-            LinkState::Idle => self.drop_link(rings, key),
+            LinkState::Idle | LinkState::Line => self.drop_link(rings, key),
         }
     }
 
@@ -213,7 +213,7 @@ impl Links {
         }
         match state {
             LinkState::Opening => self.fail_opening(rings, key),
-            LinkState::Idle => self.drop_link(rings, key),
+            LinkState::Idle | LinkState::Line => self.drop_link(rings, key),
             LinkState::Carrying(call) => {
                 let failure = Failure::new(Reason::Protocol, Executed::Unknown);
                 self.fail(call, &failure.with_detail("its TLS is invalid"));

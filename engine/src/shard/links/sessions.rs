@@ -15,6 +15,9 @@ use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::LegacyFields;
 use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};
 
+/// The method of the notification that a request is cancelled.
+const CANCELLED: &str = "notifications/cancelled";
+
 impl Links {
     /// Lets a call of an upstream with sessions go on, if its session is open. Returns whether it
     /// has its request.
@@ -184,7 +187,12 @@ impl Links {
     }
 
     fn send_written(&mut self, of: (u64, u16), recipient: Recipient, request: Chunk) {
-        let due_ms = self.now_ms + self.settings.list_ms;
+        // A program may have to be installed first.
+        let time_ms = match self.port.borrow_table().endpoints[usize::from(of.1)].is_program {
+            true => self.settings.start_ms,
+            false => self.settings.list_ms,
+        };
+        let due_ms = self.now_ms + time_ms;
         let key = self.port.add_written(of, recipient, Some(request), due_ms);
         self.timed.push(key);
     }
@@ -294,14 +302,8 @@ impl Links {
             return;
         };
         let session = id.map(Box::<str>::from);
-        let method = "notifications/cancelled";
-        let mut body = Vec::new();
-        encode::begin_notification(&mut body, method);
-        let mut params = ObjectWriter::begin(&mut body);
-        encode::write_unsigned(params.name("requestId"), relay.id);
-        params.end();
-        encode::end(&mut body);
-        let fields = (Some(method), revision, session.as_deref());
+        let body = cancelled(relay.id);
+        let fields = (Some(CANCELLED), revision, session.as_deref());
         let id = self.port.next_id();
         self.send_legacy(relay.upstream, id, Recipient::Nobody, (fields, &body));
     }
@@ -329,6 +331,17 @@ impl Links {
             self.send_written((id, upstream), Recipient::Nobody, request);
         }
     }
+}
+
+/// The notification that a request is cancelled.
+pub(super) fn cancelled(id: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    encode::begin_notification(&mut body, CANCELLED);
+    let mut params = ObjectWriter::begin(&mut body);
+    encode::write_unsigned(params.name("requestId"), id);
+    params.end();
+    encode::end(&mut body);
+    body
 }
 
 /// The body of `initialize`. No question is relayed, so there are no capabilities.

@@ -32,6 +32,10 @@ impl Links {
             self.port.set_table(table);
             did = true;
         }
+        while let Some((request, started)) = self.board.take_process(self.shard) {
+            did = true;
+            self.take_process(rings, request, started);
+        }
         while let Some(request) = self.board.take_request(self.shard) {
             did = true;
             match request.purpose {
@@ -169,6 +173,7 @@ impl Links {
                 }
             }
         }
+        self.stop_unused_processes(rings);
         for upstream in 0..self.endpoints.len() {
             while let Some(ended) = self.endpoints[upstream].sessions.next_expired(self.now_ms) {
                 self.send_delete(upstream as u16, &ended);

@@ -147,7 +147,14 @@ fn calls_of_an_upstream_that_went_away_fail_and_others_go_on() {
 #[test]
 fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
     for (lines, expected) in [
-        ("command = [\"server\"]", "command is not supported yet"),
+        (
+            "command = [\"server\"]\nidle_stop_ms = 5",
+            "idle_stop_ms is not supported yet",
+        ),
+        (
+            "command = [\"server\"]\ncwd = \"/none\"",
+            "cwd /none: there is no such directory",
+        ),
         (
             "url = \"https://h/mcp\"\nca_files = [\"/none\"]",
             "TLS file /none: No such file",

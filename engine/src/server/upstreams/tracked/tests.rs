@@ -52,7 +52,7 @@ impl Run {
 
     fn address(&mut self) -> Step {
         let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
-        let address = Ok(SockAddr::from(address));
+        let address = Ok(Some(SockAddr::from(address)));
         self.with(|it, turn| it.handle_address(address, turn))
     }
 
