@@ -32,7 +32,8 @@ knobs! {
         refresh_ms: u64 = 300_000, within(1000..=DAY_MS);
         /// Milliseconds that the entries of an upstream that fails stay listed.
         stale_ms: u64 = 3_600_000, within(0..=DAY_MS);
-        /// Sessions of a shard with one upstream of the legacy era. Past it a call fails at once.
+        /// Sessions of a shard with one upstream of the legacy era. Past it the one ends that was
+        /// unused for the longest time; a call fails at once if all have calls.
         sessions_max: usize = 10_000, within(1..=1_000_000);
         /// Milliseconds after which such a session ends if it is not used.
         session_idle_ms: u64 = 600_000, within(1000..=DAY_MS);

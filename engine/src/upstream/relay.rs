@@ -7,7 +7,8 @@ use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
 use corelane_gateway::relay::{
-    Downward, Executed, Failure, Incoming, Reason, RelayedPart, read_message, write_notification,
+    Downward, Executed, Failure, Incoming, Reason, RelayedPart, is_session_lost, read_message,
+    write_notification,
 };
 use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
@@ -21,6 +22,9 @@ use crate::breaker::Admitted;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
+
+/// The status of a request whose session does not exist.
+const STATUS_LOST: u16 = 404;
 
 /// The name of a call on its way. Names of two calls differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,8 @@ struct Reception {
     status: u16,
     outcome: HeadOutcome,
     retry_after_s: Option<u16>,
+    /// Whether the request names a session.
+    names_session: bool,
     /// Whether the upstream has accepted it as a subscription.
     is_open: bool,
     /// Of the last message that could not be used.
@@ -164,6 +170,7 @@ impl Relay {
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
                 retry_after_s: None,
+                names_session: false,
                 is_open: false,
                 fault: None,
             },
@@ -223,6 +230,7 @@ impl Relay {
     pub(crate) fn forget_answer(&mut self) {
         let reader = AnswerReader::new(self.message_bytes_max);
         let session = self.legacy.as_ref().and_then(|it| it.session.as_ref());
+        self.reception.names_session = session.is_some();
         self.reader = match session {
             Some(_) => reader.of_session(),
             None => reader,
@@ -230,7 +238,13 @@ impl Relay {
         (self.reception.status, self.reception.outcome) = (0, HeadOutcome::Unreadable);
     }
 
-    /// The session that the upstream has forgotten, so that it has not executed the call.
+    /// Whether the call can be made again whose session the upstream has forgotten: it changes
+    /// nothing, or the status says that it was not executed.
+    pub(crate) fn is_repeatable_in_session(&self) -> bool {
+        self.is_repeatable || self.reception.status == STATUS_LOST
+    }
+
+    /// The session that the upstream has forgotten.
     pub(crate) fn lost_session(&self) -> Option<&str> {
         let is_lost = self.reception.outcome == HeadOutcome::SessionLost;
         let session = self.legacy.as_ref()?.session.as_deref();
@@ -342,6 +356,10 @@ impl Reception {
                 return;
             }
         };
+        if self.names_session && is_session_lost(text, &incoming) {
+            self.outcome = HeadOutcome::SessionLost;
+            return;
+        }
         // A refusal is an error, whatever its body says.
         let is_success = matches!(self.outcome, HeadOutcome::Message | HeadOutcome::Events);
         match &incoming {

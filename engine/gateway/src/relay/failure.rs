@@ -21,6 +21,8 @@ pub enum Reason {
     Protocol,
     /// It cannot serve now, or has no address.
     Unavailable,
+    /// It has forgotten the session of the call.
+    Lost,
 }
 
 /// Whether the upstream has executed the call.
@@ -55,6 +57,7 @@ impl Reason {
             Reason::Credential => "credential",
             Reason::Protocol => "protocol",
             Reason::Unavailable => "unavailable",
+            Reason::Lost => "lost",
         }
     }
 
@@ -71,6 +74,9 @@ impl Reason {
             Reason::Credential => "refuses the credential: correct its headers",
             Reason::Protocol => "sent no valid answer: it must speak MCP over HTTP",
             Reason::Unavailable => "cannot serve the call now: try again later",
+            Reason::Lost => {
+                "has forgotten the session of the call: the next call opens another one"
+            }
         }
     }
 }

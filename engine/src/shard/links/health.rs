@@ -170,7 +170,7 @@ impl Links {
 pub(super) fn sign_of(failure: &Failure) -> CallSign {
     match failure.reason {
         Reason::Connect | Reason::Closed | Reason::Protocol | Reason::Timeout => CallSign::Fails,
-        Reason::Busy | Reason::Credential | Reason::Unavailable => CallSign::Unknown,
+        Reason::Busy | Reason::Credential | Reason::Unavailable | Reason::Lost => CallSign::Unknown,
     }
 }
 

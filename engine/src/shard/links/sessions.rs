@@ -245,13 +245,13 @@ impl Links {
         }
     }
 
-    /// The upstream has forgotten the session of a call, which it has not executed: the call is
-    /// begun again, once.
+    /// The upstream has forgotten the session of a call: it is opened again, and the call is begun
+    /// again, once, if it was not executed or changes nothing.
     pub(super) fn reopen(&mut self, key: RelayKey) {
         let Some(mut relay) = self.port.find(key) else {
             return;
         };
-        let upstream = relay.upstream;
+        let (upstream, is_repeatable) = (relay.upstream, relay.is_repeatable_in_session());
         let Some(legacy) = relay.legacy.as_deref_mut() else {
             return;
         };
@@ -266,9 +266,12 @@ impl Links {
         let lost = sessions.handle_lost(&owner, session.as_deref().unwrap_or_default());
         match lost {
             Ok(opens) if !was_lost => {
-                self.port.begin_again(key);
                 if opens {
                     self.shake_hands(upstream, &owner);
+                }
+                match is_repeatable {
+                    true => self.port.begin_again(key),
+                    false => self.fail(key, &Failure::new(Reason::Lost, Executed::Unknown)),
                 }
             }
             _ => {
