@@ -13,6 +13,8 @@ use corelane_protocol::mcp::era::Era;
 use socket2::SockAddr;
 
 use super::program::Program;
+#[cfg(feature = "tls")]
+use crate::profile::CertificateFiles;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
 use crate::upstream::board::{Endpoint, Heads};
@@ -165,7 +167,12 @@ fn tls_of(upstream: &Upstream) -> std::result::Result<Option<OutgoingTls>, Upstr
     // An address of IPv6 has no brackets in a certificate.
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let tls = OutgoingTls::read(host, &upstream.ca_files);
+    let certificate = upstream.client_certificate.as_ref();
+    let certificate = certificate.map(|files| CertificateFiles {
+        certificate_file: files.certificate_file.clone(),
+        key_file: files.key_file.clone(),
+    });
+    let tls = OutgoingTls::read(host, &upstream.ca_files, certificate.as_ref());
     tls.map(Some).map_err(|error| UpstreamError::Tls {
         name: upstream.name.to_string(),
         error: Box::new(error),

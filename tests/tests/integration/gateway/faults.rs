@@ -163,6 +163,10 @@ fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
             "url = \"http://127.0.0.1/\"\nca_files = [\"/none\"]",
             "line 6: ca_files is about certificates",
         ),
+        (
+            "url = \"https://h/mcp\"\nclient_cert = \"/none\"",
+            "line 6: client_cert and client_key belong together",
+        ),
         ("url = \"http://10.0.0.1/mcp\"", "in the clear"),
         (
             "url = \"http://127.0.0.1/\"\nunknown = 1",
