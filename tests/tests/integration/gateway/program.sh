@@ -7,7 +7,7 @@ case "$1" in
         trap '' TERM
         # A process of the same group that ignores SIGTERM too.
         sleep 1000 &
-        echo "other $!" >&2
+        echo "sleeper $!" >&2
         ;;
 esac
 
