@@ -68,11 +68,11 @@ pub(crate) enum CallSign {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admitted {
     /// With others.
-    AsUsual,
+    Usual,
     /// Alone, to see whether it works again.
-    AsTrial,
+    Trial,
     /// Besides them: it is needed, so it is not refused.
-    AsProbe,
+    Probe,
 }
 
 /// A change of a breaker that an operator hears of.
@@ -125,11 +125,11 @@ impl Breaker {
     /// The milliseconds until another one may; 0 if that depends on the end of a trial.
     pub(crate) fn admit(&mut self, now_ms: u64) -> Result<Admitted, u64> {
         match self.state {
-            State::Closed { .. } => Ok(Admitted::AsUsual),
+            State::Closed { .. } => Ok(Admitted::Usual),
             State::Open { until_ms, .. } if now_ms < until_ms => Err(until_ms - now_ms),
             State::Open { successes, .. } => {
                 self.state = State::Trying { successes };
-                Ok(Admitted::AsTrial)
+                Ok(Admitted::Trial)
             }
             State::Trying { .. } => Err(0),
         }
@@ -137,7 +137,7 @@ impl Breaker {
 
     /// How a call runs at `now_ms` that is not refused.
     pub(crate) fn admit_probe(&mut self, now_ms: u64) -> Admitted {
-        self.admit(now_ms).unwrap_or(Admitted::AsProbe)
+        self.admit(now_ms).unwrap_or(Admitted::Probe)
     }
 
     /// Takes in the end of a call at `now_ms`.
@@ -168,8 +168,8 @@ impl Breaker {
                 self.open(now_ms);
                 Some(Change::Opened)
             }
-            (State::Trying { successes }, Admitted::AsTrial, CallSign::Works)
-            | (State::Open { successes, .. }, Admitted::AsProbe, CallSign::Works) => {
+            (State::Trying { successes }, Admitted::Trial, CallSign::Works)
+            | (State::Open { successes, .. }, Admitted::Probe, CallSign::Works) => {
                 if successes + 1 < trials_min {
                     self.await_trial(now_ms, successes + 1);
                     return None;
@@ -177,11 +177,11 @@ impl Breaker {
                 *self = Breaker::new(self.limits);
                 Some(Change::Closed)
             }
-            (State::Trying { .. }, Admitted::AsTrial, CallSign::Fails) => {
+            (State::Trying { .. }, Admitted::Trial, CallSign::Fails) => {
                 self.open(now_ms);
                 Some(Change::Reopened)
             }
-            (State::Trying { successes }, Admitted::AsTrial, CallSign::Unknown) => {
+            (State::Trying { successes }, Admitted::Trial, CallSign::Unknown) => {
                 self.await_trial(now_ms, successes);
                 None
             }
@@ -270,14 +270,14 @@ mod tests {
         let mut breaker = opened_at(50);
         assert_eq!(breaker.admit(50), Err(100));
         assert_eq!(breaker.admit(149), Err(1));
-        assert_eq!(breaker.admit(150), Ok(Admitted::AsTrial));
+        assert_eq!(breaker.admit(150), Ok(Admitted::Trial));
         assert_eq!(breaker.admit(150), Err(0));
         // One that began before it opened says nothing.
-        assert_eq!(breaker.ended(Admitted::AsUsual, Works, 151), None);
+        assert_eq!(breaker.ended(Admitted::Usual, Works, 151), None);
         assert_eq!(breaker.admit(152), Err(0));
-        let change = breaker.ended(Admitted::AsTrial, Works, 160);
+        let change = breaker.ended(Admitted::Trial, Works, 160);
         assert_eq!(change, Some(Change::Closed));
-        assert_eq!(breaker.admit(160), Ok(Admitted::AsUsual));
+        assert_eq!(breaker.admit(160), Ok(Admitted::Usual));
     }
 
     #[test]
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(call(&mut breaker, Fails, 100), again);
         assert_eq!(breaker.admit(199), Err(1));
         assert_eq!(call(&mut breaker, Unknown, 200), Ok(None));
-        assert_eq!(breaker.admit(200), Ok(Admitted::AsTrial));
+        assert_eq!(breaker.admit(200), Ok(Admitted::Trial));
     }
 
     #[test]
@@ -328,20 +328,22 @@ mod tests {
     #[test]
     fn a_probe_is_not_refused_and_makes_the_next_call_a_trial() {
         let mut breaker = opened_at(0);
-        assert_eq!(breaker.admit_probe(1), Admitted::AsProbe);
-        assert_eq!(breaker.ended(Admitted::AsProbe, Fails, 2), None);
+        assert_eq!(breaker.admit_probe(1), Admitted::Probe);
+        assert_eq!(breaker.ended(Admitted::Probe, Fails, 2), None);
         assert_eq!(breaker.admit(99), Err(1), "a failure changes nothing");
         let limits = BreakerLimits {
             trials_min: 2,
             ..LIMITS
         };
         let mut breaker = Breaker::new(limits);
-        (0..3).for_each(|_| drop(call(&mut breaker, Fails, 0)));
-        assert_eq!(breaker.ended(Admitted::AsProbe, Works, 2), None);
-        assert_eq!(breaker.admit_probe(2), Admitted::AsTrial);
-        let closed = breaker.ended(Admitted::AsTrial, Works, 3);
+        for _ in 0..3 {
+            assert!(call(&mut breaker, Fails, 0).is_ok());
+        }
+        assert_eq!(breaker.ended(Admitted::Probe, Works, 2), None);
+        assert_eq!(breaker.admit_probe(2), Admitted::Trial);
+        let closed = breaker.ended(Admitted::Trial, Works, 3);
         assert_eq!(closed, Some(Change::Closed));
-        assert_eq!(breaker.admit_probe(3), Admitted::AsUsual);
+        assert_eq!(breaker.admit_probe(3), Admitted::Usual);
     }
 
     #[test]

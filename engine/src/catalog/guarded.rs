@@ -113,7 +113,7 @@ impl Guard {
             return Err(self.refuse_full(lack));
         }
         if self.breaker.borrow().is_untroubled() {
-            return Ok(Admitted::AsUsual);
+            return Ok(Admitted::Usual);
         }
         self.admit_troubled()
     }

@@ -46,8 +46,8 @@ knobs! {
         open_ms: u64 = 1000, within(10..=DAY_MS);
         /// The most of these milliseconds.
         open_ms_max: u64 = 60_000, within(10..=DAY_MS);
-        /// Processes of a shard of one upstream that is a program: each session has its own. Past it
-        /// a call fails at once.
+        /// Processes of a shard of one upstream that is a program, or connections to one with lines:
+        /// each session has its own. Past it a call fails at once.
         processes_max: usize = 64, within(1..=4096);
         /// Milliseconds until a program that was started must open its first session: one that is
         /// installed first takes a minute.

@@ -12,6 +12,7 @@ mod completed;
 mod health;
 mod line_link;
 mod lines;
+mod peers;
 mod secured;
 mod secured_link;
 mod sessions;
@@ -32,14 +33,14 @@ use corelane_protocol::framing::http1::HeadCache;
 
 use self::health::{breaker_limits, sign_of};
 use self::line_link::LineLink;
-use self::lines::Processes;
+use self::peers::Peers;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
 use crate::breaker::{Breaker, CallSign};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::UpstreamBoard;
+use crate::upstream::board::{Carrier, UpstreamBoard};
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::{Command, UpstreamPort};
 use crate::upstream::relay::RelayKey;
@@ -89,8 +90,8 @@ struct EndpointLinks {
     heads: HeadCache,
     breaker: Breaker,
     repeats: RepeatBudget,
-    /// Of an upstream that is a program.
-    processes: Processes,
+    /// Of an upstream with lines.
+    peers: Peers,
     /// Of an upstream with `https`.
     tls: Option<OutgoingTls>,
     warnings: Throttle,
@@ -111,7 +112,7 @@ struct Link {
     /// Whether the client of its call takes no more at present.
     is_paused: bool,
     secured: Option<Box<SecuredLink>>,
-    /// Of a link to a process.
+    /// Of a link with lines.
     line: Option<Box<LineLink>>,
 }
 
@@ -151,7 +152,7 @@ impl Links {
             heads: HeadCache::default(),
             breaker: Breaker::new(breaker_limits(&settings)),
             repeats: RepeatBudget::default(),
-            processes: Processes::default(),
+            peers: Peers::default(),
             tls: endpoint.tls.as_ref().map(OutgoingTls::of_shard),
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             sessions: UpstreamSessions::new(session_limits),
@@ -279,7 +280,7 @@ impl Links {
         let Some(upstream) = self.port.find(key).map(|relay| relay.upstream) else {
             return;
         };
-        if self.port.borrow_table().endpoints[usize::from(upstream)].is_program {
+        if self.carrier(upstream) != Carrier::Http {
             return self.begin_on_line(rings, key);
         }
         match self.endpoint(upstream).pool.assign(key) {

@@ -29,8 +29,8 @@ pub(crate) struct Endpoint {
     pub(crate) name: Box<str>,
     /// Where it is; none while that is not known, and of a program.
     pub(crate) address: Option<SockAddr>,
-    /// Whether it is a program, with a process for each owner of a session.
-    pub(crate) is_program: bool,
+    /// How it is reached.
+    pub(crate) carrier: Carrier,
     /// How links to it are secured, if they are.
     pub(crate) tls: Option<OutgoingTls>,
     /// The starts of the heads of its requests.
@@ -43,8 +43,19 @@ pub(crate) struct Endpoint {
     pub(crate) has_updates: bool,
 }
 
+/// How an upstream is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Over HTTP: a link carries one call at a time.
+    Http,
+    /// Lines on the standard input and output of a process, which each owner of a session has.
+    Program,
+    /// Lines on a connection, which each owner of a session has.
+    Lines,
+}
+
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
-/// may have a credential. Requests to a program have no heads: these are empty.
+/// may have a credential. Lines have no heads: these are empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heads {
     /// Of messages.

@@ -23,7 +23,7 @@ use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
-use super::board::{UpstreamBoard, UpstreamTable};
+use super::board::{Carrier, UpstreamBoard, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
 use super::relay::{LegacyCall, Recipient, Relay, RelayKey};
@@ -229,13 +229,13 @@ impl UpstreamPort {
         Some(match endpoint.sessions {
             Sessions::Client => session.map_or_else(of_principal, SessionOwner::Session),
             Sessions::Principal => of_principal(),
-            Sessions::Shared if endpoint.is_program => self.shared_owner(upstream),
+            Sessions::Shared if endpoint.carrier != Carrier::Http => self.shared_owner(upstream),
             Sessions::Shared => SessionOwner::Everyone,
             Sessions::Call => SessionOwner::Call(self.next_id()),
         })
     }
 
-    /// The owner of the process of a program that all clients share: the one that reads the lists,
+    /// The owner of the connection with lines that all clients share: the one that reads the lists,
     /// if this shard has it.
     pub(crate) fn shared_owner(&self, upstream: u16) -> SessionOwner {
         match self.board.reads(upstream, self.shard) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::ToSocketAddrs as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use corelane_gateway::config::{OnChange, Target, Upstream, Value};
@@ -17,7 +18,7 @@ use super::program::Program;
 use crate::profile::CertificateFiles;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Endpoint, Heads};
+use crate::upstream::board::{Carrier, Endpoint, Heads};
 
 /// The bytes of a file with a secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -63,12 +64,19 @@ pub(in crate::server) fn check(
         let name = name();
         return Err(UpstreamError::Unsupported { name, part, remedy });
     }
-    let (place, heads) = match &upstream.targets[0] {
+    let target = &upstream.targets[0];
+    let carrier = carrier_of(target);
+    let (place, heads) = match target {
         Target::Child(child) => {
             let program = Program::new(&upstream.name, child)?;
             (Place::Program(Arc::new(program)), Heads::default())
         }
-        _ => {
+        Target::Unix(path) => (Place::Unix(unix(upstream, path)?), Heads::default()),
+        Target::Tcp(host, port) => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (Place::Host(host.to_owned(), *port), Heads::default())
+        }
+        Target::Http { .. } | Target::HttpOverUnix(_) => {
             let (place, host, path) = place_of(upstream)?;
             let at = (host.as_str(), path.as_str());
             let heads = Heads {
@@ -82,7 +90,7 @@ pub(in crate::server) fn check(
     let endpoint = Endpoint {
         name: upstream.name.clone(),
         address: None,
-        is_program: matches!(place, Place::Program(_)),
+        carrier,
         tls: tls_of(upstream)?,
         heads,
         era: Era::Modern,
@@ -90,6 +98,24 @@ pub(in crate::server) fn check(
         has_updates: false,
     };
     Ok((place, endpoint))
+}
+
+/// How a target is reached.
+pub(super) fn carrier_of(target: &Target) -> Carrier {
+    match target {
+        Target::Http { .. } | Target::HttpOverUnix(_) => Carrier::Http,
+        Target::Child(_) => Carrier::Program,
+        Target::Unix(_) | Target::Tcp(..) => Carrier::Lines,
+    }
+}
+
+/// The address of a Unix socket.
+fn unix(upstream: &Upstream, path: &Path) -> std::result::Result<SockAddr, UpstreamError> {
+    SockAddr::unix(path).map_err(|_| UpstreamError::Unsupported {
+        name: upstream.name.to_string(),
+        part: "a path of more than 107 bytes",
+        remedy: "correct its url",
+    })
 }
 
 /// The first part of a configuration that has no effect yet, and the way around.
@@ -101,8 +127,7 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
         [Target::Http { url, .. }] if url.scheme() != "http" && cfg!(not(feature = "tls")) => {
             Some(("https", "build with the feature tls"))
         }
-        [Target::Http { .. } | Target::HttpOverUnix(_) | Target::Child(_)] => None,
-        [Target::Unix(_) | Target::Tcp(..)] => Some(("a connection of lines", BY_HTTP)),
+        [_] => None,
         _ => Some(("urls", "give one url")),
     };
     let checks = [
@@ -148,8 +173,7 @@ fn place_of(upstream: &Upstream) -> std::result::Result<(Place, String, String),
             Ok((Place::Host(host.to_owned(), port), field, path))
         }
         Target::HttpOverUnix(path) => {
-            let address = SockAddr::unix(path);
-            let address = address.map_err(|_| unsupported("a path of more than 107 bytes"))?;
+            let address = unix(upstream, path)?;
             let host = "localhost".to_owned();
             Ok((Place::Unix(address), host, UNIX_PATH.to_owned()))
         }
@@ -292,8 +316,6 @@ mod tests {
                 "processes",
             ),
             ("url = \"sse+https://h/sse\"", "sse+http"),
-            ("url = \"tcp://127.0.0.1:1\"", "a connection of lines"),
-            ("url = \"unix:/run/x\"", "a connection of lines"),
             (
                 "urls = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/\"]",
                 "urls",

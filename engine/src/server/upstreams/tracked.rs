@@ -14,11 +14,11 @@ use socket2::SockAddr;
 
 use super::answers::{self, Capabilities, answered, header_params_of, lacks_method};
 use super::backoff::Backoff;
-use super::endpoint::Place;
+use super::endpoint::{Place, carrier_of};
 use super::listener::{Listen, Listener};
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
-use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
+use crate::upstream::board::{Carrier, ControlAnswer, SubscriptionEvent};
 use crate::upstream::entry::RelayedEntry;
 
 /// The time after which nothing more is expected of a step: a shard that ended took it along.
@@ -272,9 +272,9 @@ impl Tracked {
                             config::Era::Modern => EraChoice::Modern,
                             config::Era::Legacy => EraChoice::Legacy,
                         };
-                        let wire = match self.place {
-                            Place::Program(_) => Wire::Lines,
-                            Place::Host(..) | Place::Unix(_) => Wire::Http,
+                        let wire = match carrier_of(&self.upstream.targets[0]) {
+                            Carrier::Http => Wire::Http,
+                            Carrier::Program | Carrier::Lines => Wire::Lines,
                         };
                         self.probe(EraProbe::new(wire, choice), None, turn)
                     }

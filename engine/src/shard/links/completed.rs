@@ -24,6 +24,9 @@ impl Links {
             return;
         };
         let upstream = link.upstream;
+        if link.line.is_some() {
+            return self.connected_line(rings, key, outcome);
+        }
         if outcome.is_err() {
             self.opening.retain(|(_, opening)| *opening != key);
             self.close(rings, key);

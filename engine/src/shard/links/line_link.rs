@@ -1,4 +1,4 @@
-//! The link to one process of a program: many calls on lines, both ways.
+//! The link to one peer with lines: many calls, both ways.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::unix::net::UnixStream;
@@ -9,9 +9,9 @@ use corelane_protocol::framing::line::Framer;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;
 
-/// Calls of one process that wait for their answers.
+/// Calls of one peer that wait for their answers.
 const CALLS_MAX: usize = 1024;
-/// Bytes that wait until a process reads them.
+/// Bytes that wait until a peer reads them.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// The longest buffer of input that is kept while nothing is in it, in bytes.
 const INPUT_KEPT_BYTES: usize = 64 << 10;
@@ -29,13 +29,13 @@ pub(super) struct LineLink {
     pub(super) framer: Framer,
     output: VecDeque<Chunk>,
     output_bytes: usize,
-    /// The process is stopped when this is closed.
-    _leash: UnixStream,
+    /// Of a process, which is stopped when this is closed.
+    _leash: Option<UnixStream>,
 }
 
 impl LineLink {
     /// Nothing was sent.
-    pub(super) fn new(owner: SessionOwner, leash: UnixStream) -> LineLink {
+    pub(super) fn new(owner: SessionOwner, leash: Option<UnixStream>) -> LineLink {
         LineLink {
             owner,
             calls: HashMap::default(),

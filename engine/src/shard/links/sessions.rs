@@ -10,7 +10,7 @@ use corelane_protocol::mcp::legacy_session::SessionRequest;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Links;
-use crate::upstream::board::{ControlAnswer, ControlEvent};
+use crate::upstream::board::{Carrier, ControlAnswer, ControlEvent};
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::LegacyFields;
 use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};
@@ -187,10 +187,10 @@ impl Links {
     }
 
     fn send_written(&mut self, of: (u64, u16), recipient: Recipient, request: Chunk) {
-        // A program may have to be installed first.
-        let time_ms = match self.port.borrow_table().endpoints[usize::from(of.1)].is_program {
-            true => self.settings.start_ms,
-            false => self.settings.list_ms,
+        let time_ms = match self.carrier(of.1) {
+            // It may have to be installed first.
+            Carrier::Program => self.settings.start_ms,
+            Carrier::Http | Carrier::Lines => self.settings.list_ms,
         };
         let due_ms = self.now_ms + time_ms;
         let key = self.port.add_written(of, recipient, Some(request), due_ms);

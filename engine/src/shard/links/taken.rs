@@ -152,10 +152,15 @@ impl Links {
                 break;
             }
             self.opening.pop_front();
-            if let Some(link) = self.slots.get(self.local(key)) {
-                let upstream = link.upstream;
-                self.close(rings, key);
-                self.open_failed(upstream, &Failure::unsent(Reason::Connect));
+            let failure = Failure::unsent(Reason::Connect);
+            match self.slots.get(self.local(key)) {
+                Some(link) if link.line.is_some() => self.end_line(rings, key, &failure),
+                Some(link) => {
+                    let upstream = link.upstream;
+                    self.close(rings, key);
+                    self.open_failed(upstream, &failure);
+                }
+                None => {}
             }
         }
         self.begin_delayed();
@@ -173,7 +178,7 @@ impl Links {
                 }
             }
         }
-        self.stop_unused_processes(rings);
+        self.end_unused_lines(rings);
         for upstream in 0..self.endpoints.len() {
             while let Some(ended) = self.endpoints[upstream].sessions.next_expired(self.now_ms) {
                 self.send_delete(upstream as u16, &ended);

@@ -284,3 +284,32 @@ fn the_file_of_a_desktop_client_with_commands_is_read_as_it_is() {
         server.log().contains("with welcome").then_some(())
     });
 }
+
+#[test]
+fn another_server_of_this_kind_is_an_upstream_with_lines() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = directory.path().join("up.sock").display().to_string();
+    let upstream = Setup::shards(1)
+        .demo("basic")
+        .listen("tcp://127.0.0.1:0")
+        .listen(&format!("unix:{path}"))
+        .start();
+    let addresses = upstream.addresses().iter();
+    let lines: Vec<_> = addresses
+        .filter(|it| it.starts_with("tcp://") || it.starts_with("unix:"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{:?}", upstream.addresses());
+    for (url, era) in lines.into_iter().zip(["modern", "legacy"]) {
+        let section = format!("[[upstream]]\nname = \"up\"\nurl = \"{url}\"\nera = \"{era}\"\n");
+        let gateway = Gateway::start(&section);
+        gateway.wait_for("up_add");
+        let mut connection = gateway.connect();
+        let session = Session::open(&mut connection);
+        let arguments = json!({ "a": 1, "b": 0.5 });
+        let modern = Request::modern_call("up_add", arguments.clone());
+        for request in [modern, session.call("up_add", arguments)] {
+            let answer = connection.exchange(&request).answer();
+            assert_eq!(text(&answer), "1.5", "{url} {era}: {answer}");
+        }
+    }
+}
