@@ -1,5 +1,5 @@
-//! A circuit breaker: whether calls of a tool or of an upstream run, or are refused because it keeps
-//! failing.
+//! A circuit breaker: whether calls of a tool or of an upstream run, or are refused because it
+//! keeps failing.
 //!
 //! ```text
 //! Closed --too many failures--> Open --after its time, with the next call--> Trying

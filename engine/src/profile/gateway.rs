@@ -37,17 +37,18 @@ knobs! {
         sessions_max: usize = 10_000, within(1..=1_000_000);
         /// Milliseconds after which such a session ends if it is not used.
         session_idle_ms: u64 = 600_000, within(1000..=DAY_MS);
-        /// Failures of an upstream in a row after which its calls are refused; so are they when half
-        /// of 20 or more calls in 10 s fail. A failure is a connection that does not open or breaks,
-        /// an answer that is none of the protocol, or a status of 500 and more. 0 never refuses.
+        /// Failures of an upstream in a row after which its calls are refused; so are they when
+        /// half of 20 or more calls in 10 s fail. A failure is a connection that does not open or
+        /// breaks, an answer that is none of the protocol, or a status of 500 and more. 0 never
+        /// refuses.
         failures_max: u32 = 5, within(0..=1_000_000);
         /// Milliseconds until a call of such an upstream is let through to see whether it works
         /// again; if two in a row do, all are. The time doubles with each one that fails.
         open_ms: u64 = 1000, within(10..=DAY_MS);
         /// The most of these milliseconds.
         open_ms_max: u64 = 60_000, within(10..=DAY_MS);
-        /// Processes of a shard of one upstream that is a program, or connections to one with lines:
-        /// each session has its own. Past it a call fails at once.
+        /// Processes of a shard of one upstream that is a program, or connections to one with
+        /// lines: each session has its own. Past it a call fails at once.
         processes_max: usize = 64, within(1..=4096);
         /// Milliseconds until a program that was started must open its first session: one that is
         /// installed first takes a minute.

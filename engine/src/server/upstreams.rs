@@ -9,6 +9,7 @@ mod backoff;
 mod endpoint;
 mod listener;
 mod program;
+mod secret;
 mod tracked;
 
 use std::collections::BTreeSet;

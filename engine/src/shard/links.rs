@@ -12,10 +12,12 @@ mod completed;
 mod health;
 mod line_link;
 mod lines;
+mod peer;
 mod peers;
 mod secured;
 mod secured_link;
 mod sessions;
+mod signs;
 mod taken;
 
 use std::collections::VecDeque;
@@ -31,10 +33,10 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
-use self::health::{breaker_limits, sign_of};
 use self::line_link::LineLink;
-use self::peers::Peers;
+use self::peer::Peers;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
+use self::signs::{breaker_limits, sign_of};
 use crate::breaker::{Breaker, CallSign};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;

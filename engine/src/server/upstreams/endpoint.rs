@@ -5,23 +5,24 @@ use std::net::ToSocketAddrs as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use corelane_gateway::config::{OnChange, Target, Upstream, Value};
+use corelane_gateway::config::{self, OnChange, Target, Upstream};
 use corelane_protocol::binding::http_client::{
     ACCEPT_ENCODING, ACCEPT_GET, ACCEPT_POST, CONTENT_TYPE,
 };
 use corelane_protocol::framing::http1::{begin_request_head, write_field};
 use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::era_probe::{EraChoice, EraProbe, Wire};
 use socket2::SockAddr;
 
 use super::program::Program;
+use super::secret::secret;
 #[cfg(feature = "tls")]
 use crate::profile::CertificateFiles;
+use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
 use crate::upstream::board::{Carrier, Endpoint, Heads};
 
-/// The bytes of a file with a secret.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";
 
@@ -37,6 +38,14 @@ pub(in crate::server) enum Place {
 }
 
 impl Place {
+    /// How long it takes to open a link at most, in milliseconds.
+    pub(super) fn open_ms(&self, settings: &Gateway) -> u64 {
+        match self {
+            Place::Program(_) => settings.start_ms,
+            Place::Host(..) | Place::Unix(_) => settings.connect_ms,
+        }
+    }
+
     /// The address, which may take long to find; none of a program.
     pub(super) fn resolve(&self) -> io::Result<Option<SockAddr>> {
         match self {
@@ -101,7 +110,7 @@ pub(in crate::server) fn check(
 }
 
 /// How a target is reached.
-pub(super) fn carrier_of(target: &Target) -> Carrier {
+fn carrier_of(target: &Target) -> Carrier {
     match target {
         Target::Http { .. } | Target::HttpOverUnix(_) => Carrier::Http,
         Target::Child(_) => Carrier::Program,
@@ -116,6 +125,20 @@ fn unix(upstream: &Upstream, path: &Path) -> std::result::Result<SockAddr, Upstr
         part: "a path of more than 107 bytes",
         remedy: "correct its url",
     })
+}
+
+/// A probe of the era of an upstream.
+pub(super) fn probe_of(upstream: &Upstream) -> EraProbe {
+    let wire = match carrier_of(&upstream.targets[0]) {
+        Carrier::Http => Wire::Http,
+        Carrier::Program | Carrier::Lines => Wire::Lines,
+    };
+    let choice = match upstream.era {
+        config::Era::Auto => EraChoice::Auto,
+        config::Era::Modern => EraChoice::Modern,
+        config::Era::Legacy => EraChoice::Legacy,
+    };
+    EraProbe::new(wire, choice)
 }
 
 /// The first part of a configuration that has no effect yet, and the way around.
@@ -240,23 +263,6 @@ fn head_of(
         write_field(&mut head, field, value.as_bytes()).map_err(wrong)?;
     }
     Ok(Arc::from(head))
-}
-
-/// The value of a header, or of a variable of a program.
-pub(super) fn secret(value: &Value) -> io::Result<String> {
-    use std::io::Read as _;
-    match value {
-        Value::Plain(text) => Ok(text.to_string()),
-        Value::Variable(name) => {
-            std::env::var(&**name).map_err(|error| io::Error::other(format!("{name}: {error}")))
-        }
-        Value::File(path) => {
-            let mut text = String::new();
-            let file = std::fs::File::open(&**path)?;
-            file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use corelane_gateway::config::{Child, ChildLimits};
 
-use super::endpoint::secret;
+use super::secret::secret;
 use crate::server::upstream_error::UpstreamError;
 use crate::shard::ShardControl;
 use crate::upstream::board::{ProcessRequest, StartedProcess, UpstreamBoard};

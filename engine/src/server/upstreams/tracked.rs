@@ -7,18 +7,18 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::{Entry, ListKind, Walk, WalkLimits, expose};
-use corelane_gateway::config::{self, Upstream};
+use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::era::Era;
-use corelane_protocol::mcp::era_probe::{EraChoice, EraProbe, ProbeRequest, Wire};
+use corelane_protocol::mcp::era_probe::{EraProbe, ProbeRequest};
 use socket2::SockAddr;
 
 use super::answers::{self, Capabilities, answered, header_params_of, lacks_method};
 use super::backoff::Backoff;
-use super::endpoint::{Place, carrier_of};
+use super::endpoint::{Place, probe_of};
 use super::listener::{Listen, Listener};
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
-use crate::upstream::board::{Carrier, ControlAnswer, SubscriptionEvent};
+use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
 use crate::upstream::entry::RelayedEntry;
 
 /// The time after which nothing more is expected of a step: a shard that ended took it along.
@@ -266,18 +266,7 @@ impl Tracked {
                 self.address = address;
                 match self.session {
                     Some(capabilities) => self.list(capabilities, turn),
-                    None => {
-                        let choice = match self.upstream.era {
-                            config::Era::Auto => EraChoice::Auto,
-                            config::Era::Modern => EraChoice::Modern,
-                            config::Era::Legacy => EraChoice::Legacy,
-                        };
-                        let wire = match carrier_of(&self.upstream.targets[0]) {
-                            Carrier::Http => Wire::Http,
-                            Carrier::Program | Carrier::Lines => Wire::Lines,
-                        };
-                        self.probe(EraProbe::new(wire, choice), None, turn)
-                    }
+                    None => self.probe(probe_of(&self.upstream), None, turn),
                 }
             }
             Err(error) => self.fail(&error.to_string(), turn),
@@ -465,12 +454,7 @@ impl Tracked {
 
     fn begin(&mut self, phase: Phase, turn: Turn<'_>) {
         self.phase = phase;
-        let settings = turn.settings;
-        let start_ms = match self.place {
-            Place::Program(_) => settings.start_ms,
-            Place::Host(..) | Place::Unix(_) => settings.connect_ms,
-        };
-        let times_ms = settings.list_ms + start_ms;
+        let times_ms = turn.settings.list_ms + self.place.open_ms(turn.settings);
         self.due = turn.now + Duration::from_millis(times_ms) + STEP_SLACK;
     }
 

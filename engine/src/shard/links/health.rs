@@ -7,32 +7,16 @@
 use corelane_gateway::relay::{Executed, Failure, Reason};
 
 use super::Links;
-use crate::breaker::{Admitted, BreakerLimits, CallSign, Change};
+use crate::breaker::{Admitted, CallSign, Change};
 use crate::meter::Counter;
-use crate::profile::Gateway;
-use crate::upstream::relay::{Relay, RelayKey};
+use crate::upstream::relay::RelayKey;
 
-/// Calls in ten seconds from which on a failing half of them opens a breaker.
-const SHARE_CALLS_MIN: u32 = 20;
-/// Trials in a row that close it.
-const TRIALS_MIN: u32 = 2;
 /// The longest wait before the first repeat of a call, in milliseconds. It doubles.
 const REPEAT_WAIT_MS: u64 = 50;
 /// The longest `Retry-After` that a call waits for, in seconds.
 const RETRY_AFTER_S_MAX: u16 = 2;
 /// Times that a call is begun on a link at most.
 const TRIES_MAX: u8 = 3;
-
-/// The limits of the breaker of an upstream.
-pub(super) fn breaker_limits(settings: &Gateway) -> BreakerLimits {
-    BreakerLimits {
-        failures_max: settings.failures_max,
-        share_calls_min: SHARE_CALLS_MIN,
-        trials_min: TRIALS_MIN,
-        open_ms: settings.open_ms,
-        open_ms_max: settings.open_ms_max,
-    }
-}
 
 impl Links {
     /// Lets a call go on, if its upstream works or the call is to try it.
@@ -163,23 +147,6 @@ impl Links {
             }
             !is_due
         });
-    }
-}
-
-/// What a failure says about its upstream.
-pub(super) fn sign_of(failure: &Failure) -> CallSign {
-    match failure.reason {
-        Reason::Connect | Reason::Closed | Reason::Protocol | Reason::Timeout => CallSign::Fails,
-        Reason::Busy | Reason::Credential | Reason::Unavailable | Reason::Lost => CallSign::Unknown,
-    }
-}
-
-/// What an answer says about its upstream.
-pub(super) fn sign_of_answer(relay: &Relay) -> CallSign {
-    match relay.shows_health() {
-        Some(true) => CallSign::Works,
-        Some(false) => CallSign::Fails,
-        None => CallSign::Unknown,
     }
 }
 

@@ -5,7 +5,6 @@
 //! a failure of the upstream, so that its breaker bounds how often a program that keeps ending is
 //! started.
 
-use std::collections::HashMap;
 use std::os::fd::AsFd as _;
 
 use corelane_gateway::relay::{Failure, Reason};
@@ -16,43 +15,11 @@ use corelane_protocol::mcp::era::Era;
 
 use super::line_link::LineLink;
 use super::lines::ended;
+use super::peer::Peer;
 use super::{Link, LinkState, Links};
 use crate::upstream::board::{Carrier, ControlEvent, ProcessRequest, StartedProcess};
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;
-
-/// The peers of one upstream, by the owners of their sessions.
-#[derive(Debug, Default)]
-pub(super) struct Peers {
-    pub(super) by_owner: HashMap<SessionOwner, Peer, foldhash::fast::RandomState>,
-    last_number: u64,
-}
-
-/// One peer.
-#[derive(Debug)]
-pub(super) enum Peer {
-    /// It opens, and these calls wait for it.
-    Opening {
-        /// The number of the request for a process.
-        number: u64,
-        /// See above.
-        waiting: Vec<RelayKey>,
-    },
-    /// Its link.
-    Open(SlotKey),
-}
-
-impl Peers {
-    /// The owner of the peer that was requested with this number.
-    fn owner_of(&self, number: u64) -> Option<SessionOwner> {
-        let mut all = self.by_owner.iter();
-        let found = all.find(|(_, peer)| match peer {
-            Peer::Opening { number: its, .. } => *its == number,
-            Peer::Open(_) => false,
-        });
-        found.map(|(owner, _)| owner.clone())
-    }
-}
 
 impl Links {
     /// How an upstream is reached.

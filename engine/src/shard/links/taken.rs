@@ -7,7 +7,7 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::mcp::era::Era;
 
-use super::health::sign_of;
+use super::signs::sign_of;
 use super::{LinkState, Links, TIMEOUT};
 use crate::upstream::board::{ControlRequest, Purpose, Subscription};
 use crate::upstream::owner::SessionOwner;

@@ -116,7 +116,10 @@ fn refusals_and_errors_of_an_upstream_are_no_failures() {
         match kind.as_str() {
             Some("error") => Act::Send(json_answer(&body.to_string())),
             Some(line) => status(line, ""),
-            None => Act::Send(result_of(received, r#"{"content":[],"isError":true}"#)),
+            None => Act::Send(result_of(
+                received,
+                r#"{"content":[],"isError":true,"resultType":"complete"}"#,
+            )),
         }
     });
     let gateway = before(

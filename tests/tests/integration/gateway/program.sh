@@ -12,7 +12,8 @@ case "$1" in
 esac
 
 text() {
-    printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"%s"}]}}\n' "$1" "$2"
+    printf '{"jsonrpc":"2.0","id":%s,"result":{"content":[' "$1"
+    printf '{"type":"text","text":"%s"}]}}\n' "$2"
 }
 
 while IFS= read -r line; do
@@ -37,7 +38,7 @@ while IFS= read -r line; do
                 *) text "$id" "no answer" ;;
             esac
             ;;
-        *'"do":"endless"'*) while printf xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; do :; done ;;
+        *'"do":"endless"'*) while printf xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; do :; done ;;
         *'"do":"close"'*)
             exec <&- >&-
             sleep 1000
@@ -48,7 +49,7 @@ while IFS= read -r line; do
             echo "then $cancelled" >&2
             ;;
         *'"do":"variables"'*) text "$id" "$(env | cut -d= -f1 | sort | tr '\n' ' ')" ;;
-        *'"do":"files"'*) text "$id" "$(ls /proc/$$/fd | tr '\n' ' ')" ;;
+        *'"do":"files"'*) text "$id" "$(ls -l /proc/$$/fd | tr '\n' ' ')" ;;
         *'"method":"tools/call"'*) text "$id" "$$" ;;
         *'"method":"notifications/'*) ;;
         *) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"unknown"}}\n' "$id" ;;
