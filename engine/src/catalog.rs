@@ -4,7 +4,6 @@
 //! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
 //! up and running a handler touches no shared memory that is written.
 
-pub(crate) mod arguments;
 mod checked;
 pub(crate) mod completer;
 mod defect;
@@ -41,7 +40,6 @@ use corelane_protocol::mcp::revision::Revision;
 use crate::guard::policy::{self, ArgumentSchema, EntryKind};
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use crate::meter::ShardMeter;
-use arguments::arguments_of;
 use completer::ShardCompleters;
 pub use defect::CatalogError;
 use guarded::{Guarded, ToolLimits};
@@ -276,7 +274,7 @@ impl policy::Entries for Plan {
     }
 
     fn arguments(&self, place: usize) -> Option<Vec<ArgumentSchema>> {
-        arguments_of(&self.lists.tools.at(place).definition.input_schema)
+        ArgumentSchema::of_input(self.lists.tools.at(place).definition.input_schema.get())
     }
 }
 
