@@ -110,6 +110,7 @@ impl Introspecting {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
     use std::sync::Mutex;
 
     use super::*;
@@ -120,9 +121,9 @@ mod tests {
     #[derive(Default)]
     struct Kept(Mutex<Vec<IssuerRequest>>);
 
-    impl std::fmt::Debug for Kept {
-        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            formatter.write_str("Kept")
+    impl fmt::Debug for Kept {
+        fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("Kept")
         }
     }
 
