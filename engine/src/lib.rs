@@ -68,6 +68,7 @@
 //! | `handler` | the interface for tool authors, and the execution of handlers |
 //! | `transport` | listeners; standard input and output |
 //! | [`profile`], [`meter`], [`log`], [`audit`] | tuning; counters; logs; the audit log |
+//! | `breaker` | whether a tool or an upstream that keeps failing gets calls |
 //! | [`guard`], a crate | access checks |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
@@ -77,6 +78,7 @@ mod access;
 #[cfg(feature = "cli")]
 mod arguments;
 pub mod audit;
+mod breaker;
 mod catalog;
 mod connection;
 mod files;

@@ -422,7 +422,7 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
-        self.upstreams = None;
+        let processes = self.upstreams.take().and_then(UpstreamThread::end);
         for control in &self.shards {
             control.begin_drain();
         }
@@ -434,6 +434,8 @@ impl RunningServer {
             }),
             Supervision::Over => Ok(MeterSnapshot::default()),
         };
+        // The shards have let go of them.
+        drop(processes);
         // The shards have left all of their records.
         self.audit = None;
         Ok(ended?)

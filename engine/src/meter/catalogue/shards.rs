@@ -236,6 +236,7 @@ pub(super) static FAMILIES: &[Family] = &[
         &[
             (C::CallsRefusedTool, "tool"),
             (C::CallsRefusedBreaker, "breaker"),
+            (C::CallsRefusedUpstream, "upstream"),
             (C::CallsRefusedDelay, "delay"),
             (C::CallsRefusedMemory, "memory"),
         ],
@@ -250,6 +251,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "corelane_breakers_opened",
         "Times that a tool began to be refused because it kept failing.",
         &[(C::BreakersOpened, "")],
+    ),
+    counter(
+        "corelane_upstream_breakers_opened",
+        "Times that an upstream began to be refused because it kept failing.",
+        &[(C::UpstreamBreakersOpened, "")],
+    ),
+    counter(
+        "corelane_upstream_repeats",
+        "Requests to upstreams that were sent again.",
+        &[(C::UpstreamRepeats, "")],
     ),
     level(
         "corelane_sessions",
