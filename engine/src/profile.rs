@@ -52,7 +52,7 @@ pub use gateway::Gateway;
 pub use limits::ClientLimits;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Trace};
 pub use overload::Overload;
 pub(crate) use probe::Probe;
 pub use role::CoreRole;
@@ -143,6 +143,8 @@ pub struct Profile {
     pub metrics: Metrics,
     /// The control socket.
     pub admin: Admin,
+    /// Spans of requests.
+    pub trace: Trace,
     /// Different values on single cores.
     pub core: Vec<CoreProfile>,
 }
@@ -351,7 +353,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 28] {
+    fn sections(&self) -> [&dyn Section; 29] {
         [
             &self.server,
             &self.unix,
@@ -381,6 +383,7 @@ impl Profile {
             &self.log,
             &self.metrics,
             &self.admin,
+            &self.trace,
         ]
     }
 

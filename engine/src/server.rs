@@ -40,6 +40,8 @@ mod directory;
 mod entry_names;
 mod error;
 mod event;
+#[cfg(feature = "metrics")]
+mod figures;
 mod handle;
 #[cfg(feature = "metrics")]
 mod host_facts;
@@ -53,9 +55,13 @@ mod public;
 mod quotas;
 #[cfg(feature = "auth")]
 mod recorded;
+#[cfg(feature = "metrics")]
+mod records;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
+#[cfg(feature = "metrics")]
+mod spans;
 mod stalls;
 mod state_keys;
 mod stdio;
@@ -91,6 +97,8 @@ use huge_pages::SmallPages;
 #[cfg(feature = "metrics")]
 use metrics::{MetricsListener, page_settings};
 use pinning::Pinning;
+#[cfg(feature = "metrics")]
+use records::{RecordThread, SlowRequests};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -102,7 +110,7 @@ use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
 use without_auth::{Reload, ServerAccess};
 #[cfg(not(feature = "metrics"))]
-use without_metrics::{AdminListener, MetricsListener, page_settings};
+use without_metrics::{AdminListener, MetricsListener, RecordThread, SlowRequests, page_settings};
 #[cfg(not(feature = "tls"))]
 use without_tls::Certificates;
 
@@ -414,7 +422,7 @@ impl Server {
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
-        let pages = page_settings(&profile);
+        let pages = page_settings(&profile)?;
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
@@ -425,7 +433,7 @@ impl Server {
         let capacity = capacity_of(shard_profiles, allowed);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
-        running.metrics = MetricsListener::start(&profile.metrics, &controls)?;
+        running.show(&profile, &controls)?;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);

@@ -198,6 +198,10 @@ pub enum Counter {
     LaneWakes,
     /// Messages refused to their sender by a full lane.
     LanesFull,
+    /// Records of requests that were dropped because too many waited.
+    RecordsDropped,
+    /// Values of `traceparent` that are malformed, and ignored.
+    TraceParentsMalformed,
     /// Receives that found no provided buffer (ENOBUFS).
     RingBuffersExhausted,
     /// Times the completion queue overflowed.
@@ -237,7 +241,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 103] = [
+pub static ROWS: [Row; 105] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     level(Counter::ConnectionsCapacity, "connections_capacity"),
@@ -362,6 +366,12 @@ pub static ROWS: [Row; 103] = [
     level_of(Counter::LaneBulkCapacity, "lane_capacity", "bulk"),
     total(Counter::LaneWakes, "lane_wakes", ""),
     total(Counter::LanesFull, "lanes_full", ""),
+    total(Counter::RecordsDropped, "records_dropped", ""),
+    total(
+        Counter::TraceParentsMalformed,
+        "trace_parents_malformed",
+        "",
+    ),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
     total(
         Counter::RingCompletionsOverflowed,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use super::Reload;
 use super::event::Event;
+use super::{Reload, SlowRequests};
 use crate::shard::ShardControl;
 
 /// The parts of a running server that an administrator sees and changes.
@@ -21,6 +21,8 @@ pub(super) struct Administered {
     pub(super) started: Instant,
     /// Reads the file of access control again, if there is one.
     pub(super) reload: Option<Reload>,
+    /// The slow requests, if they are kept.
+    pub(super) slow: Option<Arc<SlowRequests>>,
     pub(super) events: Sender<Event>,
     /// Set by the first request to end.
     pub(super) is_ending: Arc<AtomicBool>,

@@ -20,7 +20,8 @@ use super::pinning::Pinning;
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
 use super::{
-    AdminListener, AuditThread, Certificates, MetricsListener, Reload, ServerAccess, systemd,
+    AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, Reload, ServerAccess,
+    systemd,
 };
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
@@ -71,6 +72,8 @@ pub struct RunningServer {
     pub(super) pinning: Option<Pinning>,
     /// The listener for metrics, if there is one; ends after the shards.
     pub(super) metrics: Option<MetricsListener>,
+    /// The thread that shows single requests, if any are shown; ends after the shards.
+    pub(super) records: Option<RecordThread>,
     /// The control socket, if there is one; ends after the shards.
     pub(super) admin: Option<AdminListener>,
     /// The files of Unix sockets, removed after the shards have ended.
@@ -106,6 +109,7 @@ impl RunningServer {
             upstreams: None,
             pinning: None,
             metrics: None,
+            records: None,
             admin: None,
             socket_files: Vec::new(),
             audit: None,
@@ -127,6 +131,17 @@ impl RunningServer {
         };
         self.shards.push(Arc::clone(&plan.control));
         Ok(supervisor.start(plan, ready)?)
+    }
+
+    /// Shows metrics and single requests of these shards as the profile has it.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or a thread cannot be made.
+    pub(super) fn show(&mut self, profile: &Profile, shards: &[Arc<ShardControl>]) -> Result<()> {
+        self.records = RecordThread::start(profile, shards)?;
+        let records = self.records.as_ref();
+        self.metrics = MetricsListener::start(&profile.metrics, shards, records)?;
+        Ok(())
     }
 
     /// Reads these files again, when they change, for as long as the server runs.
@@ -287,6 +302,7 @@ impl RunningServer {
             reload: self.reload(),
             events: self.events(),
             is_ending,
+            slow: self.records.as_ref().and_then(RecordThread::slow),
         }
     }
 

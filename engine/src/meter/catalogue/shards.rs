@@ -424,6 +424,16 @@ pub(super) static FAMILIES: &[Family] = &[
         &[(C::LanesFull, "")],
     ),
     counter(
+        "corelane_records_dropped",
+        "Requests without their line of the access log, row or span: too many waited.",
+        &[(C::RecordsDropped, "")],
+    ),
+    counter(
+        "corelane_trace_parents_malformed",
+        "Values of traceparent that are malformed, and ignored.",
+        &[(C::TraceParentsMalformed, "")],
+    ),
+    counter(
         "corelane_ring_enters",
         "Calls of io_uring_enter.",
         &[(C::RingEnters, "")],
