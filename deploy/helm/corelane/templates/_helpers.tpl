@@ -64,7 +64,7 @@ operator/{{ .Release.Namespace }}/{{ include "corelane.fullname" . }}.json
 {{- end }}
 {{- end }}
 
-{{/* The profile: the knobs of the values, and those that belong to what the chart makes. */}}
+{{/* The profile: the knobs of the values, and those that belong to the objects of the chart. */}}
 {{- define "corelane.profile" -}}
 {{- $fullname := include "corelane.fullname" . }}
 {{- $hosts := list $fullname (printf "%s.%s" $fullname .Release.Namespace) (printf "%s.%s.svc" $fullname .Release.Namespace) (printf "%s.%s.svc.cluster.local" $fullname .Release.Namespace) }}
@@ -98,7 +98,7 @@ operator/{{ .Release.Namespace }}/{{ include "corelane.fullname" . }}.json
 {{ end }}
 {{- end }}
 
-{{/* What the server would refuse at its start, said at the install. */}}
+{{/* Faults that the server would refuse at its start are found at the install. */}}
 {{- define "corelane.check" -}}
 {{- $tls := .Values.profile.tls | default dict }}
 {{- $certificates := and .Values.tls.clientCaSecret (eq (toString $tls.client_certificates) "required") }}
