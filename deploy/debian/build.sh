@@ -36,10 +36,12 @@ corelane ($version-$revision) unstable; urgency=medium
  -- The Corelane authors <corelane@localhost>  $date
 END
 
-cargo deb --package corelane-cli --profile "$profile" --no-build --locked \
+cargo deb --package corelane-cli --profile "$profile" --no-build --locked --dbgsym \
     --deb-revision "$revision" --output "$folder"
-# Tags about what is none of a distribution's package, such as the bug that asked for it, are info.
-lintian --fail-on error "$folder/corelane_$version-${revision}_$(dpkg --print-architecture).deb"
+# The source names no address of a maintainer, and a package of its own closes no bug of Debian.
+lintian --fail-on error --suppress-tags \
+    bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs \
+    "$folder/corelane_$version-${revision}_$(dpkg --print-architecture).deb"
 
 # It writes a list beside the manifest of each member of the workspace.
 cargo cyclonedx --manifest-path engine/cli/Cargo.toml --format json --spec-version 1.5 \
@@ -49,5 +51,5 @@ find bench engine protocol tests -maxdepth 2 -name corelane.cdx.json -delete
 cargo tree --locked --package corelane-cli --edges normal --prefix none --format '{p}' | sort -u \
     >"$inputs/crates"
 python3 deploy/debian/components.py "$folder/corelane.cdx.json" "$inputs/crates"
-(cd "$folder" && sha256sum -- *.deb *.json >SHA256SUMS)
+(cd "$folder" && sha256sum -- *.deb *.ddeb *.json >SHA256SUMS)
 ls -l "$folder"

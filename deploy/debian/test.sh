@@ -56,7 +56,7 @@ fi
 say "start, by the line of the unit"
 install -d -o "$(inside id -u corelane)" "$system/run/corelane" "$system/var/lib/corelane"
 sed -i "s/127.0.0.1:8080/127.0.0.1:$port/" "$system/etc/corelane/profile.toml"
-readonly unit=$system/lib/systemd/system/corelane.service
+readonly unit=$system/usr/lib/systemd/system/corelane.service
 read -r -a words < <(sed -n '/^ExecStart=/,/[^\\]$/p' "$unit" |
     tr -d '\\\n' | sed 's/^ExecStart=//' && echo)
 # The server reads limits in /proc, which is there in its namespace of mounts only.
