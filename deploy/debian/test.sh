@@ -18,7 +18,7 @@ readonly system
 server=
 end() {
     [[ -z $server ]] || kill "$server" 2>/dev/null || true
-    rm -rf --one-file-system "$system"
+    rm -rf --one-file-system "$system" "$system.before" "$system.after"
 }
 trap end EXIT
 
@@ -30,10 +30,11 @@ inside() {
     chroot "$system" "$@"
 }
 
-# Files and accounts, without what dpkg itself writes.
+# Files and accounts, without those that dpkg and adduser keep for themselves.
 state() {
-    (cd "$system" && find . -xdev -path ./proc -prune -o -path ./var/lib/dpkg -prune \
-        -o -path ./var/log -prune -o -path ./var/cache -prune -o -print | sort)
+    (cd "$system" && find . -xdev \( -path ./proc -o -path ./sys -o -path ./var/lib/dpkg \
+        -o -path ./var/log -o -path ./var/cache -o -path ./run/adduser \
+        -o -path './etc/*shadow-' \) -prune -o -print | sort)
     cut -d: -f1 "$system/etc/passwd"
 }
 
@@ -59,9 +60,10 @@ sed -i "s/127.0.0.1:8080/127.0.0.1:$port/" "$system/etc/corelane/profile.toml"
 readonly unit=$system/usr/lib/systemd/system/corelane.service
 read -r -a words < <(sed -n '/^ExecStart=/,/[^\\]$/p' "$unit" |
     tr -d '\\\n' | sed 's/^ExecStart=//' && echo)
-# The server reads limits in /proc, which is there in its namespace of mounts only.
+# The server reads limits in /proc and cores in /sys, which its own namespace of mounts has.
 # shellcheck disable=SC2016 # the inner shell has the values
-unshare --mount sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" setpriv \
+unshare --mount sh -c 'mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys" && \
+    exec chroot "$0" setpriv \
     --reuid corelane --regid corelane --clear-groups -- "$@"' "$system" "${words[@]}" &
 server=$!
 for ((i = 0; i < 100; i++)); do
@@ -89,5 +91,4 @@ say "purge: nothing stays"
 inside dpkg --purge corelane
 state >"$system.after"
 diff "$system.before" "$system.after"
-rm "$system.before" "$system.after"
 echo "the package installs, starts, upgrades, and leaves nothing"
