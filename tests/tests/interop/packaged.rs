@@ -141,7 +141,7 @@ fn the_package_has_the_files_of_the_unit_and_keeps_changed_configuration() {
     let kept = package["conf-files"].as_array().expect("a list").iter();
     let kept: BTreeSet<&str> = kept.filter_map(Value::as_str).collect();
     let of_etc = installed.iter().filter(|it| it.starts_with("/etc/"));
-    assert_eq!(kept, of_etc.map(String::as_str).collect());
+    assert_eq!(kept, of_etc.map(String::as_str).collect::<BTreeSet<&str>>());
     let unit = repository().join("deploy/systemd/corelane.service");
     let unit = std::fs::read_to_string(unit).expect("the unit");
     let (_, start) = unit.split_once("ExecStart=").expect("a command");
