@@ -3,11 +3,13 @@
 //! TLS.
 //!
 //! It needs nginx, haproxy, chromium, socat, curl, prometheus, systemd-analyze, python3-seccomp,
-//! and the folders `node_modules`, `python_packages` and `python_packages_2` of
-//! `tests/conformance`, which `perf-scripts/test.sh` installs.
+//! and the folders `node_modules`, `python_packages`, which has Helm
+//! too, and `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
+#[path = "interop/chart.rs"]
+mod chart;
 #[path = "interop/clients.rs"]
 mod clients;
 #[path = "interop/commands.rs"]
