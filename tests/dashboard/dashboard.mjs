@@ -66,7 +66,7 @@ async function open(browser, options, change) {
   page.on("pageerror", (error) => faults.push(error.stack));
   page.on("dialog", (dialog) => faults.push(`dialog: ${dialog.message()}`));
   page.on("request", (it) => {
-    if (!it.url().startsWith(`${origin}/`) && !it.url().startsWith("data:")) faults.push(it.url());
+    if (!it.url().startsWith(`${origin}/`)) faults.push(it.url());
   });
   await page.addInitScript(record);
   if (change) {
@@ -76,7 +76,8 @@ async function open(browser, options, change) {
     });
   }
   const answer = await page.goto(`${origin}/`);
-  assert.match(answer.headers()["content-security-policy"], /^default-src 'none'; script-src 'self'/);
+  const policy = answer.headers()["content-security-policy"];
+  assert.match(policy, /^default-src 'none'; script-src 'self'/);
   const close = async (allowed = () => false) => {
     assert.deepEqual(await page.evaluate(() => window.violations), []);
     assert.deepEqual(faults.filter((fault) => !allowed(fault)), []);

@@ -14,8 +14,7 @@ use http_body_util::Full;
 
 /// Scripts, styles and figures of this listener, and nothing else; no page may frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self' data:; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
+                      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -50,6 +49,11 @@ pub const FILES: &[DashboardFile] = &[
     file("/cores.js", SCRIPT, include_str!("dashboard/cores.js")),
     file("/formats.js", SCRIPT, include_str!("dashboard/formats.js")),
     file("/history.js", SCRIPT, include_str!("dashboard/history.js")),
+    file(
+        "/icon.svg",
+        "image/svg+xml",
+        include_str!("dashboard/icon.svg"),
+    ),
     file("/metrics.js", SCRIPT, include_str!("dashboard/metrics.js")),
     file("/tables.js", SCRIPT, include_str!("dashboard/tables.js")),
 ];

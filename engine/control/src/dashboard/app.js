@@ -20,8 +20,8 @@ const SOURCE = `metrics?${NAMES.map((name) => `names[]=${name}`).join("&")}`;
 const CONDITIONS = {
   stalled_shard: "A shard is stuck: a handler blocks it, and the log names the handler.",
   shard_down: "A shard has failed and is started again. The log says why.",
-  near_capacity: "A shard holds nine tenths of the connections that it can: raise the limit of open "
-    + "files, or run more shards.",
+  near_capacity: "A shard holds nine tenths of the connections that it can: raise the limit of "
+    + "open files, or run more shards.",
   accept_paused: "New connections wait. The log says why.",
   draining: "The server is about to end: it refuses to be ready, and finishes its calls.",
 };
@@ -163,8 +163,9 @@ function showState() {
   document.documentElement.classList.toggle("stale", isLost);
   at("lost").hidden = !isLost;
   if (isLost) {
-    const since = lastTime ? `The figures are those of ${clock(lastTime)}.` : "There are no figures yet.";
-    setText(at("lost"), `The server does not answer. ${since} The page goes on by itself when it does.`);
+    const since = lastTime ? `The figures are those of ${clock(lastTime)}.` : "No figures yet.";
+    setText(at("lost"), `The server does not answer. ${since} `
+      + "The page goes on by itself when it does.");
   }
   const conditions = isLost || !frame ? [] : frame.conditions;
   at("conditions").hidden = conditions.length === 0;

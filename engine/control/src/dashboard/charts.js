@@ -1,5 +1,5 @@
-// Pictures of figures over time: lines and areas as SVG, a heat map on a canvas. Each has a heading,
-// a summary in words and a table. Text comes in as text nodes only, never as markup.
+// Pictures of figures over time: lines and areas as SVG, a heat map on a canvas. Each has a
+// heading, a summary in words and a table. Text comes in as text nodes only, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 600;
@@ -74,7 +74,8 @@ export class Data {
 function ago(seconds) {
   if (seconds < 1) return "now";
   const minutes = seconds / 60;
-  return minutes >= 1 && minutes % 0.5 === 0 ? `${minutes} min ago` : `${Math.round(seconds)} s ago`;
+  if (minutes >= 1 && minutes % 0.5 === 0) return `${minutes} min ago`;
+  return `${Math.round(seconds)} s ago`;
 }
 
 /** The path of a value over time. It breaks where the value is unknown. */

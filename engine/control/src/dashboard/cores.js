@@ -68,8 +68,9 @@ class Lane {
     this.element.dataset.state = row.state;
     setText(this.state, STATES[row.state]);
     setText(this.busy, `${percent(share)} busy`);
-    setText(this.facts, `${perSecond(row.requests)} requests · ${whole(shard.inFlight)} in flight · `
-      + `turn p99 ${duration(row.turn)} · loop delay p99 ${duration(row.delay)}`);
+    setText(this.facts, `${perSecond(row.requests)} requests · `
+      + `${whole(shard.inFlight)} in flight · turn p99 ${duration(row.turn)} · `
+      + `loop delay p99 ${duration(row.delay)}`);
     this.connections.show(shard.connections, shard.capacity);
     shard.lanes.forEach(({ waiting, capacity }, at) => this.tiers[at].show(waiting, capacity));
   }
@@ -151,7 +152,7 @@ function summary(rows) {
   }
   if (most) parts.push(`the busiest is shard ${most.shard.id} with ${percent(most.share)}`);
   const isMerged = rows.some(({ shard }) => shard.connections === null);
-  if (isMerged) parts.push("metrics.per_shard is off, so that lanes only have their state and work");
+  if (isMerged) parts.push("metrics.per_shard is off: lanes only have their state and work");
   return `${parts.join("; ")}. Lanes hold the messages of other shards that wait.`;
 }
 

@@ -2,7 +2,7 @@
 
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB"];
 // Characters that show nothing or turn the text around them.
-const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 const NAME_MAX = 80;
 
 const known = (write) => (value) => (Number.isFinite(value) ? write(value) : "–");
@@ -14,7 +14,9 @@ export const perSecond = known((value) => {
   return `${value.toLocaleString("en", { maximumFractionDigits: digits })}/s`;
 });
 
-export const percent = known((value) => `${(100 * value).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`);
+export const percent = known((value) => {
+  return `${(100 * value).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`;
+});
 
 /** A duration in seconds, with three digits. */
 export function duration(seconds) {
@@ -28,7 +30,8 @@ export function duration(seconds) {
 export const bytes = known((value) => {
   const power = value < 1024 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
   const shown = value / 1024 ** power;
-  return `${shown.toLocaleString("en", { maximumFractionDigits: shown < 10 ? 1 : 0 })} ${BYTES[power]}`;
+  const digits = shown < 10 ? 1 : 0;
+  return `${shown.toLocaleString("en", { maximumFractionDigits: digits })} ${BYTES[power]}`;
 });
 
 /** How long the server has run. */
@@ -44,6 +47,6 @@ export function age(seconds) {
 export function plainName(name) {
   const head = [...name.slice(0, 2 * NAME_MAX)].slice(0, NAME_MAX).join("");
   const rest = name.length > head.length ? `… (${whole(name.length)} characters)` : "";
-  const code = (it) => `\\u${it.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const code = (it) => `\\u${it.codePointAt(0).toString(16).padStart(4, "0")}`;
   return head.replace(INVISIBLE, code) + rest;
 }

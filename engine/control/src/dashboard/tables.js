@@ -157,8 +157,8 @@ export class Upstreams extends Card {
     super(parent, {
       title: "Upstreams and breakers",
       heads: ["Event", "Rate", "Total"],
-      empty: "Empty: no tool and no upstream has been refused for failing, and nothing was sent to an "
-        + "upstream twice, since the server started.",
+      empty: "Empty: no tool and no upstream has been refused for failing, and nothing was sent to "
+        + "an upstream twice, since the server started.",
       note: "A tool or an upstream that keeps failing is refused for a while, and the answers to "
         + "refused calls name it.",
     });
