@@ -18,9 +18,9 @@ function escape(name) {
   return name.replace(/["\\]/g, "\\$&").replace(/\n/g, "\\n");
 }
 
-/** A scrape with more in it. */
+/** A scrape with more in it, and with other conditions. */
 export function hostile(text) {
-  const lines = [];
+  const lines = text.split("\n").filter((line) => line && !line.startsWith("corelane_condition{"));
   for (const [at, name] of NAMES.entries()) {
     const labels = `mcp_method_name="tools/call",gen_ai_tool_name="${escape(name)}"`;
     for (const le of ["0.001", "300.0", "+Inf"]) {
@@ -42,5 +42,5 @@ export function hostile(text) {
   lines.push('corelane_condition{condition="stalled_shard"} 1',
     'corelane_condition{condition="<b>new</b>"} 1',
     'corelane_requests_refused_total{shard="2",reason="<i>new</i>"} 4');
-  return `${text}${lines.join("\n")}\n`;
+  return `${lines.join("\n")}\n`;
 }
