@@ -3,11 +3,12 @@
 #
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
 # curl, promtool, systemd-analyze, libseccomp for Python, the pinned conformance suite with the Node
-# it needs and the official schemas it carries, clients of npm and PyPI, the cases of Autobahn,
-# sslyze, cargo-deny), then checks the format, clippy, the docs, the dependencies, the library
-# without its features and that the fuzz targets compile, builds the server, and runs all tests of
-# the workspace, conformance among them. A check that fails counts as one failed test, so the last
-# line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
+# it needs and the official schemas it carries, clients of npm and PyPI, what drives a browser and
+# checks a page, the cases of Autobahn, sslyze, cargo-deny), then checks the format, clippy, the
+# docs, the dependencies, the library without its features and that the fuzz targets compile, builds
+# the server, and runs all tests of the workspace, conformance among them. A check that fails counts
+# as one failed test, so the last line, "N passed, N failed", is about everything; the exit code is 0
+# only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.
@@ -18,6 +19,7 @@ cd "$(dirname "$0")/.."
 
 readonly suite=tests/conformance
 readonly authorization=tests/auth
+readonly dashboard=tests/dashboard
 readonly cargo_deny_version=0.20.2
 readonly target=${CARGO_TARGET_DIR:-target}
 log=$(mktemp)
@@ -51,6 +53,10 @@ install_missing() {
     then
         say "installing the authorization server"
         npm ci --prefix "$authorization" --ignore-scripts --no-audit --no-fund --loglevel=error
+    fi
+    if ! [[ $dashboard/node_modules/.package-lock.json -nt $dashboard/package-lock.json ]]; then
+        say "installing what drives the dashboard in a browser"
+        npm ci --prefix "$dashboard" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
     install_python python_packages requirements.txt
     install_python python_packages_2 requirements-2.txt
