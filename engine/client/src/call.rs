@@ -15,8 +15,8 @@ use crate::shared::{Request, Shared};
 use crate::tasks::Task;
 use crate::types::{CallResult, RawResult};
 
-/// A call that is made when it is awaited. Dropping its future cancels the call on the wire, and the
-/// task that a server made of it.
+/// A call that is made when it is awaited. Dropping its future cancels the call on the wire, and
+/// the task that a server made of it.
 ///
 /// ```no_run
 /// # use corelane_client::{Client, Error, json};

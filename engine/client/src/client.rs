@@ -251,8 +251,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`] for an error of the server, [`Error::Timeout`], [`Error::Unknown`] if it
-    /// may have been executed, [`Error::NotExecuted`] if not. A result of type `task` is returned as
-    /// it is: [`Client::task`] waits for it.
+    /// may have been executed, [`Error::NotExecuted`] if not. A result of type `task` is returned
+    /// as it is: [`Client::task`] waits for it.
     pub async fn request(&self, method: &str, params: Value) -> Result<RawResult, Error> {
         self.perform(method, params, false).await
     }

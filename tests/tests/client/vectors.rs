@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The lists of a server with the tool and the resource of the vectors.
-fn lists() -> [(&'static str, &'static str, Value); 2] {
+fn lists() -> [(&'static str, &'static str, Value); 3] {
     let schema: Value = serde_json::from_str(TOOL_SCHEMA).expect("JSON");
     let tool = json!({"name": TOOL, "inputSchema": schema});
     let uris = REQUESTS.iter().filter_map(|vector| {
@@ -24,6 +24,7 @@ fn lists() -> [(&'static str, &'static str, Value); 2] {
     [
         ("tools/list", "tools", json!([tool])),
         ("resources/list", "resources", resources),
+        ("resources/templates/list", "resourceTemplates", json!([])),
     ]
 }
 
@@ -54,7 +55,7 @@ fn before(sections: &str) -> (Gateway, TempDir) {
     (gateway, directory)
 }
 
-/// A client that knows the arguments of this tool. A gateway lists its upstreams when it knows them.
+/// A client that knows the arguments of this tool. A gateway lists an upstream when it knows it.
 async fn connect(url: String, tool: &str) -> Client {
     let builder = Client::builder().cache(CachePolicy::Off);
     let client = builder.connect(&*url).await.expect("a server");

@@ -17,7 +17,11 @@ async fn connect(policy: CachePolicy) -> (Client, Seen) {
             Some("resources/read") => result(message, json!({"contents": [], "ttlMs": 1000})),
             Some("subscriptions/listen") => {
                 let accepted = json!({"notifications": {"toolsListChanged": true}, "_meta": meta});
-                let notification = |method: &str, params: Value| json!({"jsonrpc": "2.0", "method": method, "params": params});
+                let notification = |method: &str, params: Value| {
+                    let mut message = json!({"jsonrpc": "2.0", "method": method});
+                    message["params"] = params;
+                    message
+                };
                 vec![
                     notification("notifications/subscriptions/acknowledged", accepted),
                     notification("notifications/tools/list_changed", json!({"_meta": meta})),

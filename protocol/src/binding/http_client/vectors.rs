@@ -121,7 +121,7 @@ pub const ANSWERS: &[AnswerVector] = &[
     answer(
         200,
         EVENTS,
-        ": a comment\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":ID,\ndata: \"result\":{\"content\":[]}}\n\n",
+        ": a\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":ID,\ndata: \"result\":{\"content\":[]}}\n\n",
         Meaning::Result,
     ),
     answer(200, EVENTS, ": a comment\n\n", Meaning::Unknown),
