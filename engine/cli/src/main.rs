@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod man;
 mod memory;
 mod metrics;
 mod pins;
@@ -69,6 +70,8 @@ enum Command {
     Pins(pins::PinsCommand),
     /// Print a script that completes the command line in a shell.
     Completions(completions::CompletionsArguments),
+    /// Write the manual pages of all commands to a folder.
+    Man(man::ManArguments),
     #[command(flatten)]
     Admin(admin::AdminCommand),
     #[command(flatten)]
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Pins(command) => pins::run(&command),
         Command::Completions(arguments) => completions::run(&arguments, Cli::command()),
+        Command::Man(arguments) => man::run(&arguments, Cli::command()),
         Command::Admin(command) => admin::run(&command),
         Command::Client(command) => client::run(&command),
     }
