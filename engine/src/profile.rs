@@ -5,8 +5,8 @@
 //! from that, and the profiles under `tuning/profiles` contain only their differences from it. An
 //! unknown key is an error, never ignored.
 //!
-//! It deliberately lacks command-line arguments, environment variables, reloading, and everything
-//! that is not tuning (tools, upstream servers, secrets).
+//! It deliberately lacks command-line arguments, environment variables, and everything that is not
+//! tuning (tools, upstream servers, secrets).
 
 mod admin;
 mod audit;
@@ -26,6 +26,7 @@ mod overload;
 mod probe;
 mod reference;
 mod relations;
+mod reload;
 mod role;
 mod roles;
 mod sections;
@@ -49,12 +50,14 @@ pub use auth::Auth;
 pub use cores::CoreList;
 pub use error::ProfileError;
 pub use gateway::Gateway;
+pub use knobs::OnReload;
 pub use limits::ClientLimits;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use metrics::Metrics;
 pub use overload::Overload;
 pub(crate) use probe::Probe;
+pub use reload::KnobChange;
 pub use role::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
 pub use server::SHARDS_MAX;

@@ -12,7 +12,6 @@ use crate::catalog::Entries;
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
-use crate::connection::http_settings::HttpSettings;
 use crate::files::DirectoryLimits;
 use crate::handler::state::StateMaker;
 use crate::log;
@@ -53,6 +52,9 @@ mod public;
 mod quotas;
 #[cfg(feature = "auth")]
 mod recorded;
+mod reload;
+mod reload_result;
+mod reloading;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
@@ -74,8 +76,7 @@ mod without_metrics;
 mod without_tls;
 
 #[cfg(feature = "auth")]
-use access::{Reload, ServerAccess};
-use addresses::{origin_policies, principal_header};
+use access::{AccessReload, ServerAccess};
 #[cfg(feature = "metrics")]
 use admin::AdminListener;
 use affinity::{Confined, start_pool};
@@ -83,7 +84,7 @@ use affinity::{Confined, start_pool};
 use audited::{AuditThread, Audited, log_of};
 use capacity::{allowed_descriptors, capacity_of};
 #[cfg(feature = "tls")]
-use certificates::Certificates;
+use certificates::{CertificateReload, Certificates};
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
@@ -91,6 +92,8 @@ use huge_pages::SmallPages;
 #[cfg(feature = "metrics")]
 use metrics::{MetricsListener, page_settings};
 use pinning::Pinning;
+use reload::{ReloadHooks, live_of};
+pub use reload_result::{ReloadError, ReloadReport};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -100,11 +103,11 @@ use upstreams::ServedUpstream;
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
-use without_auth::{Reload, ServerAccess};
+use without_auth::{AccessReload, ServerAccess};
 #[cfg(not(feature = "metrics"))]
 use without_metrics::{AdminListener, MetricsListener, page_settings};
 #[cfg(not(feature = "tls"))]
-use without_tls::Certificates;
+use without_tls::{CertificateReload, Certificates};
 
 /// An MCP server: its description and its catalog.
 ///
@@ -118,6 +121,7 @@ pub struct Server {
     states: Vec<StateMaker>,
     audited: Audited,
     upstreams: Vec<ServedUpstream>,
+    reload_hooks: ReloadHooks,
 }
 
 impl Server {
@@ -136,6 +140,7 @@ impl Server {
             states: Vec::new(),
             audited: Audited::default(),
             upstreams: Vec::new(),
+            reload_hooks: ReloadHooks::default(),
         }
     }
 
@@ -405,12 +410,13 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
+        let hooks = self.reload_hooks.clone();
         let shard_count = shard_profiles.len();
         let (mut parts, audit, upstreams) = self.into_all_parts(&profile, shard_count)?;
         let allowed = allowed_descriptors()?;
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
-        let origins = origin_policies(&addresses, &profile)?;
+        let live = live_of((&profile, 0), shard_profiles.to_vec(), &addresses, &parts.sealer)?;
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
@@ -438,11 +444,9 @@ impl Server {
                 is_pinned,
                 rings: shard_profile.rings_with_links(allowed, parts.upstreams.is_some()),
                 intake,
-                origins: origins.clone(),
-                principal: principal_header(&profile),
+                live: Arc::clone(&live),
                 access: access.as_ref().map(ServerAccess::board),
                 user_is_principal: profile.unix.user_is_principal,
-                http: HttpSettings::of(&profile.server),
                 proxies: proxies.clone(),
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),
@@ -459,7 +463,8 @@ impl Server {
         }
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
-        running.keep_reloading(certificates, access);
+        let of_server = (handle.clone(), controls.clone());
+        running.keep_reloading((certificates, access), (profile, hooks), live, of_server);
         running.read_lists(upstreams, &parts, (controls, handle.clone()))?;
         running.watch(directories, &handle)?;
         Ok(running)

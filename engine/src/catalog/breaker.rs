@@ -72,6 +72,14 @@ impl Breaker {
         }
     }
 
+    /// Changes the limits. Calls that are refused stay so until the time of before is over.
+    pub(crate) fn set_limits(&mut self, limits: BreakerLimits) {
+        self.limits = limits;
+        if limits.failures_max == 0 {
+            self.state = State::Closed { failures: 0 };
+        }
+    }
+
     pub(crate) fn limits(&self) -> BreakerLimits {
         self.limits
     }

@@ -39,6 +39,11 @@ impl ToolLimits {
             open_ms: 0,
         },
     };
+
+    /// Calls in flight of the tool with these parts, which may have a limit of its own.
+    fn in_flight_max_of(&self, parts: &ToolParts) -> usize {
+        parts.in_flight_max.unwrap_or(self.in_flight_max)
+    }
 }
 
 /// A runner with limits on its calls.
@@ -60,7 +65,7 @@ struct Guard {
 impl Guarded {
     /// The runner of a tool on the calling shard.
     pub(crate) fn new(parts: &ToolParts, limits: ToolLimits, meter: &Rc<ShardMeter>) -> Guarded {
-        let in_flight_max = parts.in_flight_max.unwrap_or(limits.in_flight_max);
+        let in_flight_max = limits.in_flight_max_of(parts);
         Guarded {
             runner: (parts.handler.source)(),
             guard: Rc::new(Guard {
@@ -72,6 +77,15 @@ impl Guarded {
                 meter: Rc::clone(meter),
             }),
         }
+    }
+}
+
+impl Guarded {
+    /// Changes the limits of the tool with these parts. Calls that run go on.
+    pub(crate) fn set_limits(&self, parts: &ToolParts, limits: ToolLimits) {
+        let in_flight_max = limits.in_flight_max_of(parts);
+        self.guard.in_flight.borrow_mut().set_max(in_flight_max);
+        self.guard.breaker.borrow_mut().set_limits(limits.breaker);
     }
 }
 

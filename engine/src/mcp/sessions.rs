@@ -10,6 +10,7 @@
 //! while it is not busy, so its calls and streams are changed here only.
 
 mod limits;
+mod lowered;
 mod principals;
 
 pub(crate) use limits::{NoRoom, SessionLimits};
@@ -139,6 +140,9 @@ pub(crate) struct Sessions {
     /// How many sessions each holder has, and which.
     shares: Shares,
     by_holder: HolderLists,
+    /// Sessions that [`Sessions::shrink`] has yet to look at: there are more than a limit that was
+    /// lowered allows.
+    shrink_looks: usize,
     /// The number of streams of each holder's sessions.
     stream_shares: Shares,
 }
@@ -170,6 +174,7 @@ impl Sessions {
             shares: Shares::new(limits.sessions_max),
             stream_shares: Shares::new(limits.streams_max),
             by_holder: HolderLists::default(),
+            shrink_looks: 0,
         }
     }
 

@@ -12,6 +12,6 @@ knobs! {
         /// the permissions 0600; default none. The kernel names the user of each client: only root
         /// and the user of the server are served. It needs the feature `metrics`, which the binary
         /// has, and durations are measured as for `metrics.listen`.
-        socket: Option<PathBuf> = None, anything();
+        socket: Option<PathBuf> = None, anything(), restart;
     }
 }

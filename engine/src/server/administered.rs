@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use super::Reload;
 use super::event::Event;
+use super::reload::Reloader;
 use crate::shard::ShardControl;
 
 /// The parts of a running server that an administrator sees and changes.
@@ -19,8 +19,8 @@ pub(super) struct Administered {
     /// Where it listens.
     pub(super) addresses: Vec<String>,
     pub(super) started: Instant,
-    /// Reads the file of access control again, if there is one.
-    pub(super) reload: Option<Reload>,
+    /// Reloads.
+    pub(super) reloader: Option<Arc<Reloader>>,
     pub(super) events: Sender<Event>,
     /// Set by the first request to end.
     pub(super) is_ending: Arc<AtomicBool>,
@@ -45,10 +45,5 @@ impl Administered {
             let _ = self.events.send(Event::Signal);
         }
         is_first
-    }
-
-    /// Reads the file of access control again. Returns whether there is one.
-    pub(super) fn reload(&self) -> bool {
-        self.reload.as_ref().map(Reload::request).is_some()
     }
 }

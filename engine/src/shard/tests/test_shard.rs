@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use super::client::Client;
 use crate::catalog::pending_updates::PendingUpdates;
 use crate::connection::http::{Connection, Phase};
-use crate::connection::http_settings::HttpSettings;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::offload::{OffloadPool, PoolThreads};
+use crate::live::Live;
 use crate::mcp::Exchange;
 use crate::mcp::tests::test_endpoint::{on_executor, parts};
 use crate::mcp::tests::tools::Gate;
@@ -174,6 +174,18 @@ impl TestShard {
         let none: &[&str] = &[];
         let policy =
             |listen: &SocketAddr| OriginPolicy::new(*listen, none, none).expect("a bound address");
+        let live = Arc::new(Live {
+            generation: 0,
+            shards: vec![profile; usize::from(count)],
+            server: Server {
+                sse_endpoint: Some("/old/sse".to_owned()),
+                ..Server::default()
+            },
+            origins: addresses.iter().map(policy).collect(),
+            principal: None,
+            sealer: Arc::clone(&parts.sealer),
+            memory_bytes_max: u64::MAX,
+        });
         all.map(|(((shard, listeners), (sender, receiver)), updates)| {
             let places = listeners.into_iter().map(Place::of).collect();
             let plan = ShardPlan {
@@ -186,14 +198,9 @@ impl TestShard {
                     ring_descriptors_max: setup.ring_descriptors_max,
                 },
                 intake: Intake::Listeners(places, setup.backlog),
-                origins: addresses.iter().map(policy).collect(),
-                principal: None,
+                live: Arc::clone(&live),
                 access: None,
                 user_is_principal: true,
-                http: HttpSettings::of(&Server {
-                    sse_endpoint: Some("/old/sse".to_owned()),
-                    ..Server::default()
-                }),
                 proxies: setup.proxies.clone(),
                 parts: parts.clone(),
                 updates,
@@ -239,6 +246,11 @@ impl TestShard {
         let client = Client::new(self.network.connect(listener), self.address);
         self.clients.push(client.clone());
         client
+    }
+
+    /// Where its first listener listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A client that was accepted, and the key of its connection.
