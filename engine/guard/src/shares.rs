@@ -209,10 +209,7 @@ mod tests {
         assert_eq!(shares.largest_past_share(0, |_| true), None);
         shares.set_max(64);
         assert_eq!(shares.used(), 110);
-        assert_eq!(
-            shares.check(holders[1], 1),
-            Err(Lack::Free { free: 0 })
-        );
+        assert_eq!(shares.check(holders[1], 1), Err(Lack::Free { free: 0 }));
         assert_eq!(shares.largest_past_share(0, |_| true), Some(holders[0]));
         // Fewer than every holder may have: it is no longer among the large ones.
         shares.give_back(holders[0], 85);

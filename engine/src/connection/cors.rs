@@ -80,7 +80,9 @@ impl Cors {
         if lines.ends_with(&self.lines) {
             // Most reloads change no origin.
             let kept = lines.len() - self.lines.len();
-            self.firsts.iter_mut().for_each(|first| *first += kept as u16);
+            self.firsts
+                .iter_mut()
+                .for_each(|first| *first += kept as u16);
             self.lines = lines;
         } else if lines.len() + self.lines.len() <= LINES_KEPT_MAX {
             let kept = lines.len() as u16;

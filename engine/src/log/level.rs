@@ -27,7 +27,7 @@ enum State {
 /// A request to the thread.
 enum Request {
     /// This level for a time.
-    For(EnvFilter, Duration),
+    For(Box<EnvFilter>, Duration),
     /// This level in the place of that of the start.
     Start(&'static str),
 }
@@ -68,7 +68,7 @@ impl Level {
                  for each module, such as info,corelane=debug"
             )
         })?;
-        self.send(Request::For(filter, time))
+        self.send(Request::For(Box::new(filter), time))
     }
 
     fn send(&self, request: Request) -> Result<(), String> {
@@ -108,7 +108,7 @@ fn keep_levels(receiver: &Receiver<Request>, set: &SetFilter, first: &str) {
         };
         match received {
             Ok(Request::For(filter, time)) => {
-                set(filter);
+                set(*filter);
                 until = Instant::now().checked_add(time);
             }
             Ok(Request::Start(level)) => {

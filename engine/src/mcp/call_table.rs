@@ -205,7 +205,9 @@ impl CallTable {
         // Calls end in the order they were started, unless their time was longer before.
         match self.deadlines.back() {
             Some((last_ms, _)) if *last_ms > deadline_ms => {
-                let at = self.deadlines.partition_point(|(other_ms, _)| *other_ms <= deadline_ms);
+                let at = self
+                    .deadlines
+                    .partition_point(|(other_ms, _)| *other_ms <= deadline_ms);
                 self.deadlines.insert(at, (deadline_ms, key));
             }
             _ => self.deadlines.push_back((deadline_ms, key)),

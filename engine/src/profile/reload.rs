@@ -156,11 +156,7 @@ mod tests {
                 (Some("[]"), Some("[\"a\"]")),
                 OnReload::Live,
             ),
-            (
-                "lanes.control",
-                (Some("64"), Some("65")),
-                OnReload::Restart,
-            ),
+            ("lanes.control", (Some("64"), Some("65")), OnReload::Restart),
             (
                 "log.level",
                 (Some("\"info\""), Some("\"debug\"")),

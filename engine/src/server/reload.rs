@@ -33,13 +33,19 @@ pub(super) const ADOPTION_TIME: Duration = Duration::from_secs(1);
 /// How long the profile of before is kept to be put back.
 const PREVIOUS_KEPT: Duration = Duration::from_secs(60);
 
+/// Reads a profile.
+type Source = dyn Fn() -> Result<Profile> + Send + Sync;
+/// Refuses a profile with a reason.
+type Check = dyn Fn(&Profile) -> std::result::Result<(), String> + Send + Sync;
+
 /// The parts of a program in its reloads.
 #[derive(Clone, Default)]
 pub(super) struct ReloadHooks {
     /// Reads the profile again.
-    pub(super) source: Option<Arc<dyn Fn() -> Result<Profile> + Send + Sync>>,
+    pub(super) source: Option<Arc<Source>>,
     /// Refuses a profile.
-    pub(super) check: Option<Arc<dyn Fn(&Profile) -> std::result::Result<(), String> + Send + Sync>>,
+    pub(super) check:
+        Option<Arc<Check>>,
 }
 
 /// A request for a reload.
@@ -173,7 +179,10 @@ impl Reloader {
     ///
     /// # Errors
     /// Why nothing changed, or that a shard was too late.
-    pub(super) fn reload(&self, request: ReloadRequest) -> std::result::Result<ReloadReport, ReloadError> {
+    pub(super) fn reload(
+        &self,
+        request: ReloadRequest,
+    ) -> std::result::Result<ReloadReport, ReloadError> {
         self.reload_after(request, || ())
     }
 
@@ -220,7 +229,9 @@ impl Reloader {
         let profile = self.profile_of(state, request.what)?;
         let next = self.build(state, profile)?;
         let certificates = self.files.certificates.as_ref();
-        let prepared = certificates.map(|it| it.prepare(&next.profile.tls)).transpose()?;
+        let prepared = certificates
+            .map(|it| it.prepare(&next.profile.tls))
+            .transpose()?;
         if let Some(check) = &self.hooks.check {
             check(&next.profile).map_err(|reason| ReloadError::Program { reason })?;
         }
@@ -245,11 +256,7 @@ impl Reloader {
     }
 
     /// The profile of a request.
-    fn profile_of(
-        &self,
-        state: &State,
-        what: What,
-    ) -> std::result::Result<Profile, ReloadError> {
+    fn profile_of(&self, state: &State, what: What) -> std::result::Result<Profile, ReloadError> {
         let mut profile = match (what, &self.hooks.source, &state.previous) {
             (What::Given(profile), ..) => *profile,
             (What::Source, Some(source), _) => source()?,
@@ -295,7 +302,12 @@ impl Reloader {
         let shards = present.shards.iter();
         let shards = shards.map(|shard| Live::shard_profile(shard, &profile));
         let generation = present.generation + 1;
-        let live = live_of((&profile, generation), shards.collect(), &self.addresses, &sealer)?;
+        let live = live_of(
+            (&profile, generation),
+            shards.collect(),
+            &self.addresses,
+            &sealer,
+        )?;
         Ok(Next {
             profile,
             changes,

@@ -47,7 +47,10 @@ pub enum ReloadError {
     #[error(transparent)]
     Invalid(#[from] Error),
     /// Only a start applies what changed.
-    #[error("{}: only a start applies this, so it needs a restart; nothing changed", keys(refused))]
+    #[error(
+        "{}: only a start applies this, so it needs a restart; nothing changed",
+        keys(refused)
+    )]
     Refused {
         /// The knobs at fault.
         refused: Vec<KnobChange>,
@@ -71,7 +74,9 @@ pub enum ReloadError {
     )]
     NothingToRead,
     /// There is no profile to put back.
-    #[error("no reload of the last 60 s has replaced a profile: write the one of before and reload")]
+    #[error(
+        "no reload of the last 60 s has replaced a profile: write the one of before and reload"
+    )]
     NoPrevious,
     /// The server ends.
     #[error("the server drains: it takes no other settings")]

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Server;
 use super::error::Result;
 use super::reload::{ReloadRequest, What};
 use super::reload_result::{ReloadError, ReloadReport};
 use super::running::RunningServer;
-use super::Server;
 use crate::profile::Profile;
 
 impl Server {

@@ -20,9 +20,7 @@ use super::pinning::Pinning;
 use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
-use super::{
-    AdminListener, AuditThread, Certificates, MetricsListener, ServerAccess, systemd,
-};
+use super::{AdminListener, AuditThread, Certificates, MetricsListener, ServerAccess, systemd};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::live::Live;

@@ -20,9 +20,7 @@ impl Shard {
         let profile = live.shards[usize::from(self.handling.shard)];
         self.profile = profile;
         let handling = &mut self.handling;
-        handling
-            .endpoint
-            .handle_settings(&profile, &live.sealer);
+        handling.endpoint.handle_settings(&profile, &live.sealer);
         handling.access.set_header(live.principal.clone());
         let http_settings = HttpSettings::of(&live.server);
         let names = handling.endpoint.exposed_headers();

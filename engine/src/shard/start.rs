@@ -475,7 +475,11 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             user_is_principal: plan.user_is_principal,
-            cors: Cors::new(&plan.live.origins, &http_settings, plan.parts.exposed.names()),
+            cors: Cors::new(
+                &plan.live.origins,
+                &http_settings,
+                plan.parts.exposed.names(),
+            ),
             http_settings,
         },
         date: date_now(),

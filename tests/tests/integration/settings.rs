@@ -71,7 +71,11 @@ impl Reloaded {
     #[track_caller]
     fn reloads(&self, arguments: &[&str]) -> Value {
         let (result, code) = self.reload(arguments);
-        assert_eq!((code, &result["applied"]), (Some(0), &json!(true)), "{result}");
+        assert_eq!(
+            (code, &result["applied"]),
+            (Some(0), &json!(true)),
+            "{result}"
+        );
         result
     }
 
@@ -105,7 +109,11 @@ fn another_profile_is_in_use_on_every_shard_when_the_command_returns() {
     assert_eq!(result["generation"], 1);
     assert_eq!(result["adopted_us"].as_array().map(Vec::len), Some(2));
     let rows = [
-        ("server.allowed_hosts", "[\"first.example\"]", "[\"second.example\"]"),
+        (
+            "server.allowed_hosts",
+            "[\"first.example\"]",
+            "[\"second.example\"]",
+        ),
         ("sessions.per_shard_max", "100_000", "500"),
         ("log.level", "\"info\"", "\"debug\""),
     ];
@@ -118,7 +126,10 @@ fn another_profile_is_in_use_on_every_shard_when_the_command_returns() {
     assert_eq!(reloaded.status_for("first.example"), 403);
     // The same again changes nothing, and has a number of its own.
     let result = reloaded.reloads(&[]);
-    assert_eq!((&result["generation"], &result["changed"]), (&json!(2), &json!([])));
+    assert_eq!(
+        (&result["generation"], &result["changed"]),
+        (&json!(2), &json!([]))
+    );
     let text = String::from_utf8_lossy(&reloaded.run(&[]).stdout).into_owned();
     assert!(text.starts_with("reload 3: every shard uses it"), "{text}");
 }
@@ -128,10 +139,16 @@ fn an_invalid_profile_is_refused_with_its_line_and_changes_nothing() {
     let reloaded = Reloaded::start(Setup::shards(2), &named("first.example"));
     let mut probe = LivenessProbe::of(&reloaded.server);
     for (fault, expected) in [
-        ("[sessions]\nper_shard_max = 0\n", "line 4: sessions.per_shard_max = 0 is outside"),
+        (
+            "[sessions]\nper_shard_max = 0\n",
+            "line 4: sessions.per_shard_max = 0 is outside",
+        ),
         ("[sessions]\nper_shard = 7\n", "line 4, column 1"),
         ("[sessions\n", "line 3, column"),
-        ("[calls]\nin_flight_max = 4\n[tools]\nin_flight_max = 5\n", "lines 6 and 4:"),
+        (
+            "[calls]\nin_flight_max = 4\n[tools]\nin_flight_max = 5\n",
+            "lines 6 and 4:",
+        ),
         (
             "state_key_files = [\"/nowhere/key\"]\n",
             "state key file /nowhere/key: ",
@@ -161,7 +178,11 @@ fn a_knob_that_only_a_start_applies_refuses_all_of_the_profile() {
     reloaded.write(&(named("second.example") + restart));
     for arguments in [&[][..], &["--check"]] {
         let (result, code) = reloaded.reload(arguments);
-        assert_eq!((code, &result["applied"]), (Some(1), &json!(false)), "{result}");
+        assert_eq!(
+            (code, &result["applied"]),
+            (Some(1), &json!(false)),
+            "{result}"
+        );
         let refused = result["refused"].as_array().expect("a list");
         let keys: Vec<&Value> = refused.iter().map(|row| &row["key"]).collect();
         assert_eq!(keys, ["server.backlog", "ring.buffer_count"]);
@@ -183,13 +204,20 @@ fn a_check_changes_nothing_and_a_reload_is_put_back() {
     assert_eq!(code, Some(1), "{result}");
     reloaded.write(&named("second.example"));
     let (result, code) = reloaded.reload(&["--check"]);
-    assert_eq!((code, &result["applied"]), (Some(0), &json!(false)), "{result}");
+    assert_eq!(
+        (code, &result["applied"]),
+        (Some(0), &json!(false)),
+        "{result}"
+    );
     assert_eq!(result["changed"][0]["key"], "server.allowed_hosts");
     assert_eq!(reloaded.status_for("second.example"), 403);
     assert_eq!(reloaded.reloads(&[])["generation"], 1);
     assert_eq!(reloaded.status_for("second.example"), 200);
     let result = reloaded.reloads(&["--rollback"]);
-    assert_eq!((&result["generation"], reloaded.status_for("first.example")), (&json!(2), 200));
+    assert_eq!(
+        (&result["generation"], reloaded.status_for("first.example")),
+        (&json!(2), 200)
+    );
     assert_eq!(reloaded.status_for("second.example"), 403);
 }
 
@@ -205,7 +233,8 @@ fn a_hangup_signal_reloads_and_the_log_has_the_result() {
     reloaded.server.signal("HUP");
     wait_until("the refusal", || {
         let log = reloaded.server.log();
-        log.contains("server.backlog: only a start applies this").then_some(())
+        log.contains("server.backlog: only a start applies this")
+            .then_some(())
     });
     assert_eq!(reloaded.status_for("second.example"), 200);
 }
@@ -224,7 +253,10 @@ fn a_fault_of_the_access_file_keeps_the_profile_from_changing() {
     let (result, code) = reloaded.reload(&[]);
     let error = result["error"].as_str().unwrap_or_default();
     assert_eq!(code, Some(1), "{result}");
-    assert!(error.contains("absent") && error.contains("corelane.toml"), "{error}");
+    assert!(
+        error.contains("absent") && error.contains("corelane.toml"),
+        "{error}"
+    );
     assert_eq!(reloaded.status_for("second.example"), 403);
     // Both are used together: nobody may come in without a credential any more.
     write("[policy]\ndefault = \"authenticated\"\n");
@@ -264,7 +296,12 @@ fn keys_of_states_are_changed_while_a_question_is_open_and_are_never_shown() {
         let more = json!({
             "inputResponses": { key: content }, "requestState": result["requestState"],
         });
-        reloaded.server.connect().exchange(&call(more)).json().to_string()
+        reloaded
+            .server
+            .connect()
+            .exchange(&call(more))
+            .json()
+            .to_string()
     };
     let first = question();
     reloaded.write(&keys(&[&fresh, &old]));
@@ -291,11 +328,14 @@ fn lowered_caps_end_idle_sessions_and_no_busy_one() {
     reloaded.write("[sessions]\nper_shard_max = 5\n");
     reloaded.reloads(&[]);
     let lives = |connection: &mut Connection, session: &Session| {
-        connection.exchange(&session.request(1, "ping", Value::Null)).status()
+        connection
+            .exchange(&session.request(1, "ping", Value::Null))
+            .status()
     };
-    wait_until("the end of the idle session that was used longest ago", || {
-        (lives(&mut connection, &sessions[150]) == 404).then_some(())
-    });
+    wait_until(
+        "the end of the idle session that was used longest ago",
+        || (lives(&mut connection, &sessions[150]) == 404).then_some(()),
+    );
     assert_eq!(lives(&mut connection, &sessions[0]), 200);
     assert_eq!(lives(&mut connection, &sessions[199]), 200);
 }

@@ -67,7 +67,10 @@ fn a_page_whose_call_runs_gets_its_answer_after_a_reload_without_it() {
         line.settle().await;
         // The same origins again, and then another one in the place of the first.
         allow_page(&mut line);
-        allow_pages(&mut line, &["https://first.example", "https://other.example"]);
+        allow_pages(
+            &mut line,
+            &["https://first.example", "https://other.example"],
+        );
         line.harness.gate.open();
         line.settle().await;
         assert_names_page(&line.response());

@@ -12,8 +12,10 @@ impl Sessions {
         let reserved = self.sessions.capacity();
         if limits.sessions_max > reserved {
             // As in the beginning: nothing moves later.
-            self.sessions.reserve_exact(limits.sessions_max - self.sessions.len());
-            self.links.reserve_exact(limits.sessions_max - self.links.len());
+            self.sessions
+                .reserve_exact(limits.sessions_max - self.sessions.len());
+            self.links
+                .reserve_exact(limits.sessions_max - self.links.len());
         }
         self.limits = limits;
         self.shares.set_max(limits.sessions_max);

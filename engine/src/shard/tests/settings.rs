@@ -29,7 +29,9 @@ fn reload(shard: &mut TestShard, change: impl FnOnce(&mut ShardProfile, &mut Ser
     });
     let adoption = Adoption::begin(1);
     shard.shard.take_live(adoption.of(&live, 0));
-    adoption.wait(Default::default()).expect("the shard uses it");
+    adoption
+        .wait(Default::default())
+        .expect("the shard uses it");
 }
 
 /// Sends a request in a session, and returns the first line of the answer.
@@ -72,7 +74,10 @@ fn lowered_caps_end_idle_sessions_a_few_each_turn_and_busy_ones_stay() {
         while shard.shard.has_work() {
             shard.turn().await;
             let left = shard.count(Counter::SessionsOpen);
-            assert!(open - left <= EVICTIONS_PER_TURN, "{open} to {left} in one turn");
+            assert!(
+                open - left <= EVICTIONS_PER_TURN,
+                "{open} to {left} in one turn"
+            );
             open = left;
         }
         assert_eq!(open, LEFT as u64);

@@ -68,7 +68,10 @@ fn past_a_lowered_limit_finished_tasks_go_one_at_a_time_and_running_ones_stay() 
         let found = status(&table, *running, &owner);
         assert_eq!(found, Some(TaskStatus::Working));
     }
-    assert_eq!(refusal(&mut table, &owner), CreateError::Full { tasks_max: 1 });
+    assert_eq!(
+        refusal(&mut table, &owner),
+        CreateError::Full { tasks_max: 1 }
+    );
 }
 
 #[test]
