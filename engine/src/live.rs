@@ -3,7 +3,7 @@
 //! A reload makes one immutable [`Live`] of a whole profile, after everything in it was checked.
 //! Each shard finds it among its pending updates and takes it between two requests, so that it has
 //! the settings of one profile or of the next and never a mixture. Shards take it at different
-//! times, each at its own turn: [`Adoption`] waits for the last one.
+//! times, each at its own turn: [`RolloutBarrier`] waits for the last one.
 //!
 //! It deliberately lacks the catalog and access control, which have snapshots of their own.
 
@@ -51,30 +51,30 @@ impl Live {
 #[derive(Debug)]
 pub(crate) struct NewLive {
     pub(crate) live: Arc<Live>,
-    adoption: Arc<Adoption>,
+    barrier: Arc<RolloutBarrier>,
     shard: usize,
 }
 
 impl NewLive {
     /// The shard uses the settings from now on.
     pub(crate) fn adopted(self) {
-        self.adoption.note(self.shard);
+        self.barrier.note(self.shard);
     }
 }
 
 /// The shards that use the settings of one reload.
 #[derive(Debug)]
-pub(crate) struct Adoption {
+pub(crate) struct RolloutBarrier {
     began: Instant,
     /// Microseconds from the beginning until each shard used them.
     adopted_us: Mutex<Vec<Option<u64>>>,
     changed: Condvar,
 }
 
-impl Adoption {
+impl RolloutBarrier {
     /// None of `shards` uses the settings yet, from now on.
-    pub(crate) fn begin(shards: usize) -> Arc<Adoption> {
-        Arc::new(Adoption {
+    pub(crate) fn begin(shards: usize) -> Arc<RolloutBarrier> {
+        Arc::new(RolloutBarrier {
             began: Instant::now(),
             adopted_us: Mutex::new(vec![None; shards]),
             changed: Condvar::new(),
@@ -82,10 +82,10 @@ impl Adoption {
     }
 
     /// The settings on their way to `shard`.
-    pub(crate) fn of(self: &Arc<Adoption>, live: &Arc<Live>, shard: usize) -> NewLive {
+    pub(crate) fn of(self: &Arc<RolloutBarrier>, live: &Arc<Live>, shard: usize) -> NewLive {
         NewLive {
             live: Arc::clone(live),
-            adoption: Arc::clone(self),
+            barrier: Arc::clone(self),
             shard,
         }
     }
@@ -142,16 +142,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_adoption_is_over_when_the_last_shard_uses_the_settings() {
+    fn a_rollout_is_over_when_the_last_shard_uses_the_settings() {
         let live = Live::for_tests(1, &Profile::default());
-        let adoption = Adoption::begin(3);
+        let barrier = RolloutBarrier::begin(3);
         for shard in [2, 0] {
-            adoption.of(&live, shard).adopted();
+            barrier.of(&live, shard).adopted();
         }
-        assert_eq!(adoption.wait(Duration::ZERO), Err(vec![1]));
-        let last = adoption.of(&live, 1);
+        assert_eq!(barrier.wait(Duration::ZERO), Err(vec![1]));
+        let last = barrier.of(&live, 1);
         let thread = std::thread::spawn(move || last.adopted());
-        let adopted_us = adoption.wait(Duration::from_secs(3600)).expect("all do");
+        let adopted_us = barrier.wait(Duration::from_secs(3600)).expect("all do");
         assert_eq!(adopted_us.len(), 3);
         thread.join().expect("it ends");
     }
@@ -159,9 +159,9 @@ mod tests {
     #[test]
     fn settings_that_were_replaced_before_a_shard_took_them_are_not_adopted() {
         let live = Live::for_tests(1, &Profile::default());
-        let adoption = Adoption::begin(1);
-        drop(adoption.of(&live, 0));
-        assert_eq!(adoption.wait(Duration::ZERO), Err(vec![0]));
+        let barrier = RolloutBarrier::begin(1);
+        drop(barrier.of(&live, 0));
+        assert_eq!(barrier.wait(Duration::ZERO), Err(vec![0]));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod addresses;
 mod admin;
 mod administered;
 mod affinity;
+mod announced;
 #[cfg(feature = "auth")]
 mod audited;
 mod capacity;
@@ -416,12 +417,7 @@ impl Server {
         let allowed = allowed_descriptors()?;
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
-        let live = live_of(
-            (&profile, 0),
-            shard_profiles.to_vec(),
-            &addresses,
-            &parts.sealer,
-        )?;
+        let live = live_of((&profile, 0), shard_profiles, &addresses, &parts.sealer)?;
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();

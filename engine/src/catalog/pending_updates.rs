@@ -21,7 +21,7 @@ use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
 use super::rollout::Rollout;
 use super::{CatalogError, Plan};
-use crate::live::{Adoption, Live, NewLive};
+use crate::live::{Live, NewLive, RolloutBarrier};
 use corelane_io::wake::Waker;
 
 /// The most changed resources that wait for one shard.
@@ -197,17 +197,17 @@ impl PendingUpdates {
     }
 
     /// Leaves other settings for every shard. Returns the wait for them; none before the start.
-    pub(crate) fn publish(&self, live: &Arc<Live>) -> Option<Arc<Adoption>> {
+    pub(crate) fn publish(&self, live: &Arc<Live>) -> Option<Arc<RolloutBarrier>> {
         let server = self.server.get()?;
         // Locked until every shard has them: the shards get settings in one order.
         let mut latest = server.live.lock().unwrap_or_else(PoisonError::into_inner);
         *latest = Some(Arc::clone(live));
-        let adoption = Adoption::begin(server.shards.len());
+        let barrier = RolloutBarrier::begin(server.shards.len());
         for (at, shard) in server.shards.iter().enumerate() {
-            let new = adoption.of(live, at);
+            let new = barrier.of(live, at);
             shard.leave(|changes| changes.live = Some(new));
         }
-        Some(adoption)
+        Some(barrier)
     }
 
     /// Changes the catalog: `edit` makes the next one, or none if it changes nothing.

@@ -33,7 +33,7 @@ pub(crate) struct Page(u16);
 /// The fields of answers to each origin.
 #[derive(Debug, Default)]
 pub(crate) struct Cors {
-    /// Whole field lines for each origin of each listener's policy, behind those of policies before.
+    /// Whole field lines for each origin of each listener's policy, behind those of reloads before.
     lines: Vec<Box<[u8]>>,
     /// The place of the first of each listener.
     firsts: Vec<u16>,

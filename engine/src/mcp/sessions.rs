@@ -140,8 +140,7 @@ pub(crate) struct Sessions {
     /// How many sessions each holder has, and which.
     shares: Shares,
     by_holder: HolderLists,
-    /// Sessions that [`Sessions::shrink`] has yet to look at: there are more than a limit that was
-    /// lowered allows.
+    /// Sessions that [`Sessions::shrink`] has yet to look at.
     shrink_looks: usize,
     /// The number of streams of each holder's sessions.
     stream_shares: Shares,
@@ -492,8 +491,7 @@ impl Sessions {
     }
 }
 
-/// Ids are random bits of our own making: they are their own hash. Peers look ids up but never
-/// choose one, so they cannot make them collide.
+/// Ids are random bits that no peer chooses: they are their own hash.
 fn hash_of(id: SessionId) -> u64 {
     id.random as u64
 }

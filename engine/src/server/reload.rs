@@ -3,8 +3,8 @@
 //! Everything is read, built and checked before anything changes: the profile, the file of access
 //! control, the certificates and the keys of request states. A knob that only a start applies
 //! refuses the whole reload. Then the shards get the snapshot of access control and the settings,
-//! each shard at its own turn, and a reload is over when the last one uses both. If a shard does not
-//! in time, the profile of before is put back.
+//! each at its own turn, and a reload is over when the last shard uses both. If one does not in
+//! time, the profile of before is put back.
 //!
 //! One reload at a time: the state is locked for all of it.
 
@@ -27,8 +27,8 @@ use crate::profile::{KnobChange, ListenAddress, OnReload, Profile, ShardProfile}
 use crate::shard::ShardControl;
 use crate::shard::memory::memory_bytes_max;
 
-/// How long shards get to use other settings, unless the request gives a time: all of them are stuck
-/// or without a core if they take longer.
+/// How long shards get to use other settings, unless the request gives a time: one that takes
+/// longer is stuck or has no core.
 pub(super) const ADOPTION_TIME: Duration = Duration::from_secs(1);
 /// How long the profile of before is kept to be put back.
 const PREVIOUS_KEPT: Duration = Duration::from_secs(60);
@@ -44,8 +44,7 @@ pub(super) struct ReloadHooks {
     /// Reads the profile again.
     pub(super) source: Option<Arc<Source>>,
     /// Refuses a profile.
-    pub(super) check:
-        Option<Arc<Check>>,
+    pub(super) check: Option<Arc<Check>>,
 }
 
 /// A request for a reload.
@@ -301,13 +300,9 @@ impl Reloader {
         };
         let shards = present.shards.iter();
         let shards = shards.map(|shard| Live::shard_profile(shard, &profile));
+        let shards: Vec<ShardProfile> = shards.collect();
         let generation = present.generation + 1;
-        let live = live_of(
-            (&profile, generation),
-            shards.collect(),
-            &self.addresses,
-            &sealer,
-        )?;
+        let live = live_of((&profile, generation), &shards, &self.addresses, &sealer)?;
         Ok(Next {
             profile,
             changes,
@@ -324,8 +319,8 @@ impl Reloader {
     ) -> std::result::Result<Vec<u64>, ReloadError> {
         let updates = self.handle.updates();
         let live = next.live;
-        let adoption = updates.publish(&live).ok_or(ReloadError::Draining)?;
-        match adoption.wait(within) {
+        let barrier = updates.publish(&live).ok_or(ReloadError::Draining)?;
+        match barrier.wait(within) {
             Ok(adopted_us) => {
                 log::follow(&next.profile.log);
                 let server = &next.profile.server;
@@ -364,17 +359,18 @@ impl fmt::Debug for Reloader {
     }
 }
 
-/// The settings of a profile with this number, for shards with these profiles and listeners on these addresses.
+/// The settings of a profile with this number, for shards with these knobs and listeners on these
+/// addresses.
 pub(super) fn live_of(
     (profile, generation): (&Profile, u64),
-    shards: Vec<ShardProfile>,
+    shards: &[ShardProfile],
     addresses: &[ListenAddress],
     sealer: &Arc<Sealer>,
 ) -> Result<Arc<Live>> {
     Ok(Arc::new(Live {
         generation,
         memory_bytes_max: memory_bytes_max(&profile.overload, shards.len() as u16),
-        shards,
+        shards: shards.to_vec(),
         server: profile.server.clone(),
         origins: origin_policies(addresses, profile)?,
         principal: principal_header(profile),

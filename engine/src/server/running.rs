@@ -129,8 +129,8 @@ impl RunningServer {
         Ok(supervisor.start(plan, ready)?)
     }
 
-    /// Reads these files again, when they change or a reload is requested, for as long as the server
-    /// runs with this profile and these settings.
+    /// Reads these files again, when they change or a reload is requested, for as long as the
+    /// server runs. It runs with this profile and these settings.
     pub(super) fn keep_reloading(
         &mut self,
         (certificates, access): (Option<Certificates>, Option<ServerAccess>),

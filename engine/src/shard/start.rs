@@ -454,7 +454,6 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
     if is_reborn {
         endpoint.follow_death();
     }
-    let http_settings = HttpSettings::of(&plan.live.server);
     let handling = Handling {
         endpoint,
         event_queue,
@@ -466,22 +465,7 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
         effects: StepEffects::default(),
         access,
         peers: Default::default(),
-        rules: Rules {
-            http: profile.http.limits(),
-            lines: profile.lines,
-            websocket: profile.websocket,
-            connection: profile.connection,
-            origins: plan.live.origins.clone(),
-            refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-            foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-            user_is_principal: plan.user_is_principal,
-            cors: Cors::new(
-                &plan.live.origins,
-                &http_settings,
-                plan.parts.exposed.names(),
-            ),
-            http_settings,
-        },
+        rules: rules(plan),
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
@@ -491,4 +475,22 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
         readiness: Arc::clone(&plan.control.readiness),
     };
     (handling, offload)
+}
+
+/// The settings that its connections share.
+fn rules(plan: &ShardPlan) -> Rules {
+    let (profile, live) = (&plan.profile, &plan.live);
+    let http_settings = HttpSettings::of(&live.server);
+    Rules {
+        http: profile.http.limits(),
+        lines: profile.lines,
+        websocket: profile.websocket,
+        connection: profile.connection,
+        origins: live.origins.clone(),
+        refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+        foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+        user_is_principal: plan.user_is_principal,
+        cors: Cors::new(&live.origins, &http_settings, plan.parts.exposed.names()),
+        http_settings,
+    }
 }

@@ -1,3 +1,5 @@
+//! Changes on their way to the shards: coalescing, wakes, and the order of plan and broadcast.
+
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,8 +1,8 @@
 //! Other limits on sessions while the shard runs.
 //!
-//! Past a limit that was lowered, idle sessions are evicted a few at a time, the least recently used
-//! first. Each session is looked at once: busy ones stay, as many as there are, and later sessions
-//! find the limit.
+//! Past a limit that was lowered, idle sessions are evicted a few at a time, the least recently
+//! used first. Each session is looked at once: busy ones stay, as many as there are, and later
+//! sessions find the limit.
 
 use super::{NONE, Session, SessionLimits, Sessions};
 

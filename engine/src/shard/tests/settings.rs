@@ -7,7 +7,7 @@ use serde_json::json;
 use super::client::Client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::guard::origin::OriginPolicy;
-use crate::live::{Adoption, Live};
+use crate::live::{Live, RolloutBarrier};
 use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
 use crate::profile::{Server, ShardProfile};
@@ -27,11 +27,9 @@ fn reload(shard: &mut TestShard, change: impl FnOnce(&mut ShardProfile, &mut Ser
         sealer: Arc::new(corelane_protocol::request_state::Sealer::random()),
         memory_bytes_max: u64::MAX,
     });
-    let adoption = Adoption::begin(1);
-    shard.shard.take_live(adoption.of(&live, 0));
-    adoption
-        .wait(Default::default())
-        .expect("the shard uses it");
+    let barrier = RolloutBarrier::begin(1);
+    shard.shard.take_live(barrier.of(&live, 0));
+    barrier.wait(Default::default()).expect("the shard uses it");
 }
 
 /// Sends a request in a session, and returns the first line of the answer.
