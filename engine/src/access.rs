@@ -12,6 +12,8 @@ mod board;
 #[cfg(feature = "auth")]
 mod failed;
 mod identified;
+#[cfg(feature = "auth")]
+mod introspecting;
 mod records;
 #[cfg(feature = "auth")]
 mod tokens;

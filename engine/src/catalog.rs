@@ -4,7 +4,6 @@
 //! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
 //! up and running a handler touches no shared memory that is written.
 
-pub(crate) mod arguments;
 pub(crate) mod breaker;
 mod checked;
 pub(crate) mod completer;
@@ -42,7 +41,6 @@ use corelane_protocol::mcp::revision::Revision;
 use crate::guard::policy::{self, ArgumentSchema, EntryKind};
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use crate::meter::ShardMeter;
-use arguments::arguments_of;
 use completer::ShardCompleters;
 pub use defect::CatalogError;
 use guarded::{Guarded, ToolLimits};
@@ -284,7 +282,7 @@ impl policy::Entries for Plan {
     }
 
     fn arguments(&self, place: usize) -> Option<Vec<ArgumentSchema>> {
-        arguments_of(&self.lists.tools.at(place).definition.input_schema)
+        ArgumentSchema::of_input(self.lists.tools.at(place).definition.input_schema.get())
     }
 }
 

@@ -45,6 +45,6 @@ pub use scrape::Scrape;
 pub use server::{Ended, Server, Setup, binary};
 pub use session::Session;
 pub use stdio::StdioServer;
-pub use timeouts::{PATIENCE, wait_until};
+pub use timeouts::{PATIENCE, wait_until, wait_within};
 pub use totals::Totals;
 pub use websocket::WebSocket;

@@ -202,20 +202,31 @@ pub(crate) fn collect_lines(
     log: Arc<Mutex<String>>,
     lines: mpsc::Sender<String>,
 ) {
-    /// Kept of a log: enough for any failure, however long the server talks.
-    const LOG_BYTES_MAX: usize = 1 << 20;
     thread::spawn(move || {
         let mut receiver = Some(lines);
         for line in BufReader::new(source).lines().map_while(Result::ok) {
             let mut log = lock(&log);
-            if log.len() + line.len() < LOG_BYTES_MAX {
-                log.push_str(&line);
-                log.push('\n');
-            }
+            log.push_str(&line);
+            log.push('\n');
+            cut_middle(&mut log);
             drop(log);
             receiver.take_if(|lines| lines.send(line).is_err());
         }
     });
+}
+
+/// Keeps the beginning and the end of a log, whole lines of each: the end has the counters, however
+/// long the server talks.
+fn cut_middle(log: &mut String) {
+    const LOG_BYTES_MAX: usize = 1 << 20;
+    if log.len() > LOG_BYTES_MAX {
+        let line_after = |at: usize| {
+            let newline = log.as_bytes()[at..].iter().position(|byte| *byte == b'\n');
+            newline.map_or(log.len(), |newline| at + newline + 1)
+        };
+        let cut = line_after(LOG_BYTES_MAX / 4)..line_after(LOG_BYTES_MAX * 3 / 4);
+        log.drain(cut);
+    }
 }
 
 /// A test that panicked elsewhere does not make its mutex unusable.

@@ -14,15 +14,23 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 ///
 /// # Panics
 /// If that takes longer than [`PATIENCE`]; `what` completes the sentence "... did not happen".
-pub fn wait_until<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until<T>(what: &str, holds: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, holds)
+}
+
+/// The same for an event that takes its time.
+///
+/// # Panics
+/// If that takes longer than `patience`.
+pub fn wait_within<T>(patience: Duration, what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = holds() {
             return found;
         }
         assert!(
             Instant::now() < deadline,
-            "{what}: did not happen within {PATIENCE:?}"
+            "{what}: did not happen within {patience:?}"
         );
         thread::sleep(LOOK_INTERVAL);
     }

@@ -7,6 +7,7 @@
 //! It deliberately lacks decisions.
 
 use crate::bits::Bits256;
+use crate::holder::{HolderKey, Holders};
 use crate::policy::{Claims, Policy};
 
 /// A claim for handlers: the path that the configuration has, and the value.
@@ -77,6 +78,7 @@ pub struct Identity {
     /// The name of the principal at its issuer, 1 to 200 bytes.
     pub subject: Box<str>,
     pub(crate) key: Box<str>,
+    pub(crate) holder: HolderKey,
     /// The names that the credential gives, of which the policy makes sets.
     pub names: Names,
     /// The policy of those sets; see [`Policy::id`].
@@ -115,11 +117,13 @@ pub struct Names {
 impl Identity {
     /// An identity with a method and a name only.
     pub fn new(method: Method, issuer: &str, subject: &str) -> Identity {
+        let key = format!("{}:{issuer}:{subject}", method.name());
         Identity {
             method,
             issuer: issuer.into(),
             subject: subject.into(),
-            key: format!("{}:{issuer}:{subject}", method.name()).into(),
+            holder: Holders::default().of_principal(&key),
+            key: key.into(),
             names: Names::default(),
             policy: Policy::NONE,
             client: None,
@@ -145,6 +149,11 @@ impl Identity {
     /// ```
     pub fn principal_key(&self) -> &str {
         &self.key
+    }
+
+    /// The key of the principal among the holders of resources.
+    pub fn holder(&self) -> HolderKey {
+        self.holder
     }
 
     /// The same identity with the scopes and roles that its names have in a policy.

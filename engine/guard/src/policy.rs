@@ -37,6 +37,7 @@ mod given;
 mod index;
 mod pattern;
 mod rules;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod unmatched;

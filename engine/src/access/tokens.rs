@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use corelane_protocol::framing::http1::{Field, RequestHead};
-use crossbeam::queue::SegQueue;
 
 use super::board::AccessBoard;
 use super::failed::FailedCredentials;
 use super::identified::{Client, Identified, Note, Recheck};
+use super::introspecting::Introspecting;
 use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
 use crate::guard::bits::Bits256;
 use crate::guard::credential::{self, Bearer};
+use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
 use crate::guard::limit::failures::Attempt;
 use crate::guard::limit::file::Limits;
@@ -19,7 +20,7 @@ use crate::guard::policy::{GrantId, Policy};
 use crate::guard::refusal::{Answer, Challenge, Refusal};
 use crate::guard::token::cache::{CacheLimits, TokenCache};
 use crate::guard::token::fault::TokenFault;
-use crate::guard::token::verify::{Circumstances, Verified};
+use crate::guard::token::verify::Circumstances;
 use crate::guard::token::{Authenticator, Checked};
 use crate::handler::wakers::WakeShard;
 use crate::profile::{Auth, ClientLimits};
@@ -75,16 +76,11 @@ pub(crate) struct Tokens {
     limits: TokenLimits,
     /// Whether a rule or an API key depends on the address of the peer.
     needs_addresses: bool,
-    /// Results of introspection that have come, at most `key_waits_max`.
-    introspected: Arc<SegQueue<Introspected>>,
-    wake: WakeShard,
+    introspecting: Introspecting,
     failed: FailedCredentials,
     checks_left: u32,
     now_s: u64,
 }
-
-/// A token with the result of its introspection.
-type Introspected = (Box<[u8]>, Result<Verified, TokenFault>);
 
 impl Tokens {
     /// With the snapshot of `board`.
@@ -103,8 +99,7 @@ impl Tokens {
             board,
             access,
             limits,
-            introspected: Arc::default(),
-            wake,
+            introspecting: Introspecting::new(limits.key_waits_max, wake),
             checks_left: limits.checks_per_turn,
             now_s: 0,
         }
@@ -116,7 +111,7 @@ impl Tokens {
         self.failed.begin_turn(now_ms);
         self.checks_left = self.limits.checks_per_turn;
         let mut has_results = false;
-        while let Some((token, result)) = self.introspected.pop() {
+        while let Some((token, result)) = self.introspecting.poll() {
             self.authenticator.keep_introspected(&token, result, now_s);
             has_results = true;
         }
@@ -204,7 +199,7 @@ impl Tokens {
                 }
             }
             Checked::Refused(TokenFault::NotIntrospected)
-                if !has_waited && self.introspects(token) =>
+                if !has_waited && self.introspects(token, source) =>
             {
                 (Identified::Later(Recheck::NextSnapshot), None)
             }
@@ -233,23 +228,12 @@ impl Tokens {
     }
 
     /// Requests the introspection of a token. Returns whether its result comes.
-    fn introspects(&self, token: Bearer<'_>) -> bool {
-        let verifier = self.authenticator.verifier();
-        let Some(issuer) = verifier.opaque_issuer() else {
+    fn introspects(&mut self, token: Bearer<'_>, source: HolderKey) -> bool {
+        let Some(issuer) = self.authenticator.verifier().opaque_issuer() else {
             return false;
         };
-        let token: Box<[u8]> = token.as_bytes().into();
-        let (results, wake) = (Arc::clone(&self.introspected), Arc::clone(&self.wake));
-        let of = token.clone();
-        let request = IssuerRequest::Introspect {
-            issuer: issuer.alias.clone(),
-            token,
-            reply: Box::new(move |result| {
-                results.push((of, result));
-                wake();
-            }),
-        };
-        self.board.request(request) == RequestState::Pending
+        let (alias, token) = (issuer.alias.clone(), token.as_bytes().into());
+        self.introspecting.begin(&self.board, alias, token, source)
     }
 
     /// Counts a credential that failed on another shard.

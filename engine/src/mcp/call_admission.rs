@@ -103,7 +103,7 @@ impl Starter<'_> {
     pub(super) fn holder_of(&self, request: &HandlerRequest<'_>) -> Option<HolderKey> {
         match request.session {
             Some(session) => self.sessions.holder_of(session),
-            None => request.inbound.requester.holder(&self.context.holders),
+            None => request.inbound.requester.holder(),
         }
     }
 

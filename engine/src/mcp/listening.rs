@@ -74,7 +74,7 @@ impl Listening<'_> {
             let reason = Reason::Overloaded("too many requests wait at the shards of the tasks");
             return context.refuse(Some(id), reason, out);
         }
-        let Some(holder) = inbound.requester.holder(&context.holders) else {
+        let Some(holder) = inbound.requester.holder() else {
             return context.need_peer(Counter::RequestsModern);
         };
         if self.subscriptions.shares.is_at_share(holder) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use corelane_protocol::binding::claims::Claims;
 
-use crate::guard::holder::{HolderKey, Holders};
+use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
 use crate::guard::network::ClientAddress;
 use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
@@ -51,9 +51,9 @@ impl<'a> Requester<'a> {
 
     /// Its holder; none if it must be looked up first. A forwarded message holds nothing by itself:
     /// sessions know their holders.
-    pub(super) fn holder(self, holders: &Holders) -> Option<HolderKey> {
-        match (self.principal(), self) {
-            (Some(name), _) => Some(holders.of_principal(name)),
+    pub(super) fn holder(self) -> Option<HolderKey> {
+        match (self.identity(), self) {
+            (Some(identity), _) => Some(identity.holder()),
             (None, Requester::Here { peer, .. }) => peer,
             (None, Requester::Elsewhere(_)) => Some(HolderKey::ANONYMOUS),
         }

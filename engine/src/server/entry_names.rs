@@ -1,7 +1,6 @@
 //! The names of a server's entries before it starts, to check a policy against them.
 
 use super::Server;
-use crate::catalog::arguments::arguments_of;
 use crate::guard::policy::{ArgumentSchema, Entries, EntryKind};
 
 /// The entries that were added one by one, without the files of directories.
@@ -25,6 +24,6 @@ impl Entries for Server {
     }
 
     fn arguments(&self, place: usize) -> Option<Vec<ArgumentSchema>> {
-        arguments_of(self.entries.tools[place].schema()?)
+        ArgumentSchema::of_input(self.entries.tools[place].schema()?.get())
     }
 }

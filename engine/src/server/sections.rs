@@ -22,14 +22,34 @@ struct Sections {
 }
 
 impl Server {
+    /// Checks the sections of an access file that a server itself applies: `[audit]`, `[pins]` with
+    /// its file, and `[[upstream]]`. The others are checked by the control thread.
+    ///
+    /// # Errors
+    /// The faults of a section.
+    ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// let error = corelane::Server::check_access_file(Path::new("/absent")).unwrap_err();
+    /// assert!(error.to_string().contains("/absent"));
+    /// ```
+    pub fn check_access_file(path: &Path) -> Result<()> {
+        Server::new("checked", "0").with_sections_of(path).map(drop)
+    }
+
     /// The server with the audit log and the pins of the profile's access file, if it names one.
     ///
     /// # Errors
     /// A section has faults.
     pub(super) fn with_access_file(self, profile: &Profile) -> Result<Server> {
-        let Some(path) = &profile.server.access_file else {
-            return Ok(self);
-        };
+        match &profile.server.access_file {
+            Some(path) => self.with_sections_of(path),
+            None => Ok(self),
+        }
+    }
+
+    fn with_sections_of(self, path: &Path) -> Result<Server> {
         let fault_of = |text: &str| format!("{}: {text}", path.display());
         let fault = |text: String| Error::Access(fault_of(&text));
         let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;

@@ -241,12 +241,17 @@ pub(crate) fn connections(server: SocketAddr) -> usize {
     // proc_pid_net(5): sl, local_address, rem_address, st, ...
     const HELD_STATES: [&str; 2] = ["01", "08"];
     let table = fs::read_to_string("/proc/self/net/tcp").expect("proc is mounted");
-    let port = format!(":{:04X}", server.port());
+    // The port alone may be that of a client at another address too.
+    let SocketAddr::V4(server) = server else {
+        panic!("{server}: the table is that of IPv4");
+    };
+    let address = u32::from_ne_bytes(server.ip().octets());
+    let address = format!("{address:08X}:{:04X}", server.port());
     let is_held = |line: &&str| {
         let mut words = line.split_whitespace().skip(1);
         let local = words.next().unwrap_or_default();
         let state = words.nth(1).unwrap_or_default();
-        local.ends_with(&port) && HELD_STATES.contains(&state)
+        local == address && HELD_STATES.contains(&state)
     };
     table.lines().filter(is_held).count()
 }

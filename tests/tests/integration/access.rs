@@ -1,6 +1,7 @@
 //! Access control of the running server: its file, and who is who on each transport.
 
 use std::fs;
+use std::io::Write;
 
 use corelane_tests::client::{call, modern};
 use corelane_tests::request::LEGACY;
@@ -233,4 +234,58 @@ fn a_policy_may_name_a_tool_that_pins_refuse() {
     let server = file.setup(1).start();
     let answer = exchange(&server, &file.sign(echo())).json();
     assert_eq!(answer["error"]["code"], -32602, "{answer}");
+}
+
+#[test]
+fn the_addresses_of_a_key_are_those_of_the_client_behind_a_proxy() {
+    let file = AccessFile::new(RULES);
+    let addresses = "roles = [\"ci\"]\naddresses = [\"192.0.2.0/24\"]\n";
+    file.write(&file.text().replacen("roles = [\"ci\"]\n", addresses, 1));
+    let forwarded = file
+        .setup(1)
+        .profile("[server]\nforwarded_from = [\"127.0.0.1\"]");
+    let server = forwarded.start();
+    for (client, status) in [("192.0.2.7", 200), ("198.51.100.7", 401)] {
+        let request = file.sign(echo()).field("X-Forwarded-For", client);
+        assert_eq!(exchange(&server, &request).status(), status, "{client}");
+    }
+    let direct = exchange(&server, &file.sign(echo()));
+    assert_eq!(direct.status(), 401, "the proxy itself: {direct:?}");
+
+    let named = file
+        .setup(1)
+        .profile("[server]\nproxy_protocol_from = [\"127.0.0.1\"]");
+    let server = named.start();
+    for (client, status) in [("192.0.2.7", 200), ("198.51.100.7", 401)] {
+        let mut connection = server.connect();
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 1 2\r\n");
+        let mut socket = connection.stream();
+        socket.write_all(header.as_bytes()).expect("it is sent");
+        let answer = connection.exchange(&file.sign(echo()));
+        assert_eq!(answer.status(), status, "{client}: {answer:?}");
+    }
+
+    // Whoever may not name clients is the client, whatever it writes.
+    let server = file.setup(1).start();
+    let request = file.sign(echo()).field("X-Forwarded-For", "192.0.2.7");
+    assert_eq!(exchange(&server, &request).status(), 401);
+}
+
+#[test]
+fn a_section_that_changes_only_at_a_start_is_named_when_the_file_is_read_again() {
+    let file = AccessFile::new(RULES);
+    let server = file.setup(1).start();
+    let logs = file.directory.path().join("audit");
+    let audit = format!("\n[audit]\ndirectory = \"{}\"\n", logs.display());
+    file.write(&(file.text() + &audit));
+    server.signal("HUP");
+    let line = wait_until("the line", || {
+        let log = server.log();
+        let mut lines = log.lines();
+        let line = lines.find(|line| line.contains("is not in use: restart the server"));
+        line.map(str::to_owned)
+    });
+    assert!(line.contains("audit"), "{line}");
+    assert!(!logs.exists(), "nothing was done by halves");
+    assert!(is_result(&exchange(&server, &file.sign(echo())).json()));
 }

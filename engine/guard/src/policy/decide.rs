@@ -58,7 +58,7 @@ pub(super) enum Target<'a> {
 }
 
 /// Reads a top-level member of the arguments of a call.
-type Reader<'r, 'a> = &'r dyn Fn(&str) -> Option<Argument<'a>>;
+pub(super) type Reader<'r, 'a> = &'r dyn Fn(&str) -> Option<Argument<'a>>;
 
 impl Policy {
     /// The class of an identity and its peer.
@@ -108,7 +108,7 @@ impl Policy {
             if is_denied() {
                 return Decision::Hidden;
             }
-            if self.allows_known && !class.roles.contains(ANONYMOUS_ROLE) {
+            if self.allows_anyone_of(class) {
                 return Decision::Allowed;
             }
             let grants = self.grant_index.may_match(target);
@@ -160,10 +160,15 @@ impl Policy {
         if self.deny_of(class, target, read).is_some() {
             return Decision::Hidden;
         }
-        if self.allows_known && !class.roles.contains(ANONYMOUS_ROLE) {
+        if self.allows_anyone_of(class) {
             return Decision::Allowed;
         }
         self.decision_of(self.grant_of(class, target, read))
+    }
+
+    /// Whether the default allows the class all that no deny has.
+    pub(super) fn allows_anyone_of(&self, class: &Class) -> bool {
+        self.allows_known && !class.roles.contains(ANONYMOUS_ROLE)
     }
 
     fn decision_of(&self, best: Option<(usize, u32)>) -> Decision {
@@ -246,7 +251,11 @@ impl Policy {
 }
 
 /// Decides about an entry. None if its URI has no normal form.
-fn with_target<T>(kind: EntryKind, name: &str, decide: impl FnOnce(Target<'_>) -> T) -> Option<T> {
+pub(super) fn with_target<T>(
+    kind: EntryKind,
+    name: &str,
+    decide: impl FnOnce(Target<'_>) -> T,
+) -> Option<T> {
     match kind {
         EntryKind::Tool => Some(decide(Target::Tool(name))),
         EntryKind::Prompt => Some(decide(Target::Prompt(name))),

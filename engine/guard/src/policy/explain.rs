@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::decide::{Class, Decision, GrantId, Target};
-use super::pattern::NormalUri;
+use super::decide::{Class, Decision, GrantId, Reader, Target, with_target};
 use super::rules::{ANONYMOUS_ROLE, Policy, Rule};
 use super::{EntryKind, Subject};
 
@@ -27,27 +26,13 @@ impl Policy {
     /// Explains [`decide`](Policy::decide). It decides by the same code.
     pub fn explain(&self, class: &Class, kind: EntryKind, name: &str) -> Explanation {
         let decision = self.decide(class, kind, name);
-        let uri = match kind {
-            EntryKind::Resource => NormalUri::new(name),
-            EntryKind::Template => NormalUri::of_template(name),
-            EntryKind::Tool | EntryKind::Prompt => None,
-        };
-        let target = match (kind, &uri) {
-            (EntryKind::Tool, _) => Target::Tool(name),
-            (EntryKind::Prompt, _) => Target::Prompt(name),
-            (EntryKind::Resource, Some(uri)) => Target::Uri(uri),
-            (EntryKind::Template, Some(uri)) => Target::Template(uri),
-            (_, None) => {
-                let reason = "hidden: the URI has no normal form, so no pattern matches it";
-                let reason = reason.to_owned();
-                return Explanation {
-                    decision,
-                    line: None,
-                    reason,
-                };
-            }
-        };
-        let (line, reason) = self.reason(class, target, decision);
+        let found = with_target(kind, name, |target| {
+            self.reason(class, target, None, decision)
+        });
+        let (line, reason) = found.unwrap_or_else(|| {
+            let reason = "hidden: the URI has no normal form, so no pattern matches it";
+            (None, reason.to_owned())
+        });
         Explanation {
             decision,
             line,
@@ -55,20 +40,69 @@ impl Policy {
         }
     }
 
+    /// Explains [`decide_call`](Policy::decide_call). It decides by the same code.
+    pub fn explain_call(&self, class: &Class, tool: &str, read: Reader<'_, '_>) -> Explanation {
+        let decision = self.decide_call(class, tool, read);
+        let (line, reason) = self.reason(class, Target::Tool(tool), Some(read), decision);
+        Explanation {
+            decision,
+            line,
+            reason,
+        }
+    }
+
+    /// What a decision about an entry depends on beside the role of a class: `tenant`, `address` or
+    /// `arguments`, each with the line of its rule. Nothing if no such rule can change it.
+    pub fn conditions_beside_role(
+        &self,
+        class: &Class,
+        kind: EntryKind,
+        name: &str,
+    ) -> Vec<(usize, &'static str)> {
+        let conditions = |target: Target<'_>| {
+            let has_role = |rule: &&Rule| class.roles.contains(rule.role);
+            let is_denied = |rule: &Rule| rule.denies(target) && rule.has_no_condition();
+            if self.denies.iter().filter(has_role).any(is_denied) {
+                return Vec::new();
+            }
+            let is_granted = |rule: &Rule| {
+                let has_scopes = rule.scopes.without(&class.scopes).count() == 0;
+                rule.may_grant(target) && rule.has_no_condition() && has_scopes
+            };
+            let is_allowed =
+                self.allows_anyone_of(class) || self.grants.iter().filter(has_role).any(is_granted);
+            let grants = self
+                .grants
+                .iter()
+                .filter(|rule| !is_allowed && rule.may_grant(target));
+            let denies = self.denies.iter().filter(|rule| rule.denies(target));
+            let rules = grants.chain(denies).filter(has_role);
+            rules.flat_map(Rule::conditions_beside_role).collect()
+        };
+        with_target(kind, name, conditions).unwrap_or_default()
+    }
+
     fn reason(
         &self,
         class: &Class,
         target: Target<'_>,
+        read: Option<Reader<'_, '_>>,
         decision: Decision,
     ) -> (Option<usize>, String) {
-        if let Some(deny) = self.deny_of(class, target, None) {
+        if self.is_open {
+            return (None, "allowed: the policy allows everything".to_owned());
+        }
+        if decision == Decision::ArgumentsDenied {
+            return self.reason_of_arguments(class, target, read);
+        }
+        if let Some(deny) = self.deny_of(class, target, read) {
             let line = self.denies[deny].line;
             return (
                 Some(line),
                 format!("hidden: the deny at line {line} has the entry"),
             );
         }
-        let grant = self.grant_of(class, target, None).map(|(grant, _)| grant);
+        let grant = self.grant_of(class, target, read).map(|(grant, _)| grant);
         match (decision, grant) {
             (Decision::Acquirable(GrantId(grant)), _) => {
                 let line = self.grants[grant].line;
@@ -81,10 +115,9 @@ impl Policy {
                 let Rule {
                     line, conditions, ..
                 } = &self.grants[grant];
-                let note = if conditions.is_empty() {
-                    ""
-                } else {
-                    ", if its arguments hold"
+                let note = match read {
+                    None if !conditions.is_empty() => ", if its arguments hold",
+                    _ => "",
                 };
                 (
                     Some(*line),
@@ -97,6 +130,25 @@ impl Policy {
             }
             _ => (None, self.reason_of_none(class, target)),
         }
+    }
+
+    /// Names the rule by which a call is denied whose tool is allowed.
+    fn reason_of_arguments(
+        &self,
+        class: &Class,
+        target: Target<'_>,
+        read: Option<Reader<'_, '_>>,
+    ) -> (Option<usize>, String) {
+        if let Some(deny) = self.deny_of(class, target, read) {
+            let line = self.denies[deny].line;
+            let reason = format!("denied: the deny at line {line} has these arguments");
+            return (Some(line), reason);
+        }
+        let grant = self.grant_of(class, target, None);
+        let line = grant.map(|(grant, _)| self.grants[grant].line);
+        let place = line.map_or_else(String::new, |line| format!(" at line {line}"));
+        let reason = format!("denied: the arguments do not hold for the grant{place}");
+        (line, reason)
     }
 
     /// Names the grants that have the entry for another identity.
@@ -125,13 +177,16 @@ impl Policy {
         }
     }
 
-    /// Each role by its name, with the class of an identity that has nothing else.
+    /// Each role by its name, with the class of an identity that has nothing else; and that of an
+    /// identity without a role, if the default allows it anything.
     pub fn classes_of_roles(&self) -> impl Iterator<Item = (&str, Class)> {
-        self.roles.iter().enumerate().map(|(number, role)| {
+        let roles = self.roles.iter().enumerate().map(|(number, role)| {
             let mut subject = Subject::default();
             subject.roles.insert(number);
             (role.name.as_str(), self.class_of(&subject))
-        })
+        });
+        let known = || ("(no role)", self.class_of(&Subject::default()));
+        roles.chain(self.allows_known.then(known))
     }
 
     /// The names of the roles of a class.
@@ -140,5 +195,22 @@ impl Policy {
         let held = class.roles;
         let names = roles.filter(move |(number, _)| held.contains(*number));
         names.map(|(_, role)| role.name.as_str())
+    }
+}
+
+impl Rule {
+    fn has_no_condition(&self) -> bool {
+        self.conditions_beside_role().next().is_none()
+    }
+
+    /// What it depends on beside a role and scopes, each with its line.
+    fn conditions_beside_role(&self) -> impl Iterator<Item = (usize, &'static str)> {
+        let conditions = [
+            (self.tenant.is_some(), "tenant"),
+            (self.addresses.is_some(), "address"),
+            (!self.conditions.is_empty(), "arguments"),
+        ];
+        let found = conditions.into_iter().filter(|(is_there, _)| *is_there);
+        found.map(|(_, name)| (self.line, name))
     }
 }

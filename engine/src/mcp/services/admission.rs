@@ -108,7 +108,7 @@ impl Services {
             return Ok(());
         }
         let requester = *inbound.requester;
-        let holder = of_session.or_else(|| requester.holder(&self.context.holders));
+        let holder = of_session.or_else(|| requester.holder());
         let client = (requester, holder);
         self.limits.admit(&self.context, counted, client, (id, out))
     }

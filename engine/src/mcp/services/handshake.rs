@@ -60,7 +60,7 @@ impl Services {
         };
         let revision = Revision::negotiate(params.protocol_version);
         let terms = (revision, params.capabilities.of_revision(revision));
-        let Some(holder) = inbound.requester.holder(&context.holders) else {
+        let Some(holder) = inbound.requester.holder() else {
             return context.need_peer(Counter::RequestsLegacy);
         };
         let counted = (Counted::Session, inbound);

@@ -1,19 +1,30 @@
 //! The arguments of a tool, by its input schema, to check conditions of a policy.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::guard::policy::ArgumentSchema;
+use super::ArgumentSchema;
 
-/// The arguments that an input schema names; None if it has no `properties`.
-pub(crate) fn arguments_of(schema: &RawValue) -> Option<Vec<ArgumentSchema>> {
-    let schema: Value = serde_json::from_str(schema.get()).ok()?;
-    let properties = schema.get("properties")?.as_object()?;
-    let arguments = properties.iter().map(|(name, schema)| ArgumentSchema {
-        name: name.clone(),
-        types: types_of(schema),
-    });
-    Some(arguments.collect())
+impl ArgumentSchema {
+    /// The arguments that an input schema names, which is a JSON text; None if it is no object with
+    /// `properties`.
+    ///
+    /// ```
+    /// use corelane_guard::policy::ArgumentSchema;
+    ///
+    /// let schema = r#"{"type": "object", "properties": {"limit": {"type": "integer"}}}"#;
+    /// let arguments = ArgumentSchema::of_input(schema).expect("the schema has properties");
+    /// assert_eq!(arguments[0].name, "limit");
+    /// assert_eq!(arguments[0].types, ["integer"]);
+    /// ```
+    pub fn of_input(schema: &str) -> Option<Vec<ArgumentSchema>> {
+        let schema: Value = serde_json::from_str(schema).ok()?;
+        let properties = schema.get("properties")?.as_object()?;
+        let arguments = properties.iter().map(|(name, schema)| ArgumentSchema {
+            name: name.clone(),
+            types: types_of(schema),
+        });
+        Some(arguments.collect())
+    }
 }
 
 fn types_of(schema: &Value) -> Vec<String> {
@@ -27,16 +38,13 @@ fn types_of(schema: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
-    use super::arguments_of;
+    use super::ArgumentSchema;
 
     #[test]
     fn arguments_are_the_properties_of_the_schema_with_their_types() {
         let schema = r#"{"type":"object","properties":{"a":{"type":"string"},
             "b":{"type":["integer","null"]},"c":{"anyOf":[{}]},"d":true}}"#;
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).expect("JSON");
-        let found = arguments_of(&raw(schema)).expect("properties");
+        let found = ArgumentSchema::of_input(schema).expect("properties");
         let mut found: Vec<_> = found
             .iter()
             .map(|it| (&*it.name, it.types.join(" ")))
@@ -52,6 +60,6 @@ mod tests {
                 ("d", text(""))
             ]
         );
-        assert_eq!(arguments_of(&raw("{}")), None);
+        assert_eq!(ArgumentSchema::of_input("{}"), None);
     }
 }
