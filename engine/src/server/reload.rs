@@ -30,6 +30,8 @@ use crate::shard::memory::memory_bytes_max;
 /// How long shards get to use other settings, unless the request gives a time: one that takes
 /// longer is stuck or has no core.
 pub(super) const ADOPTION_TIME: Duration = Duration::from_secs(1);
+/// The same for a signal, whose sender waits for no answer.
+const SIGNAL_ADOPTION_TIME: Duration = Duration::from_secs(10);
 /// How long the profile of before is kept to be put back.
 const PREVIOUS_KEPT: Duration = Duration::from_secs(60);
 
@@ -163,7 +165,10 @@ impl Reloader {
         let reloader = Arc::clone(self);
         let thread = thread::Builder::new().name("reload".to_owned());
         let spawned = thread.spawn(move || {
-            let request = ReloadRequest::default();
+            let request = ReloadRequest {
+                within: SIGNAL_ADOPTION_TIME,
+                ..ReloadRequest::default()
+            };
             let _ = reloader.reload_after(request, || {
                 reloader.is_requested.store(false, Ordering::Relaxed);
             });

@@ -332,10 +332,16 @@ fn lowered_caps_end_idle_sessions_and_no_busy_one() {
             .exchange(&session.request(1, "ping", Value::Null))
             .status()
     };
-    wait_until(
-        "the end of the idle session that was used longest ago",
-        || (lives(&mut connection, &sessions[150]) == 404).then_some(()),
-    );
+    // The first of them go in the turn in which the shard takes the profile.
+    assert_eq!(lives(&mut connection, &sessions[10]), 404);
+    wait_until("the limit", || {
+        let mut command = Command::new(binary());
+        command.args(["status", "--json", "--socket"]);
+        let output = command.arg(reloaded.path("control.sock")).output();
+        let status = output.expect("the program").stdout;
+        let status: Value = serde_json::from_slice(&status).expect("JSON");
+        (status["shards"][0]["sessions"] == 5).then_some(())
+    });
     assert_eq!(lives(&mut connection, &sessions[0]), 200);
     assert_eq!(lives(&mut connection, &sessions[199]), 200);
 }
