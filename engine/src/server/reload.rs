@@ -335,7 +335,9 @@ impl Reloader {
                 self.drain_notice_ms
                     .store(server.drain_notice_ms, Ordering::Relaxed);
                 let before = std::mem::replace(&mut state.profile, next.profile);
-                state.previous = Some((Instant::now(), before));
+                if !next.changes.is_empty() {
+                    state.previous = Some((Instant::now(), before));
+                }
                 state.live = live;
                 Ok(adopted_us)
             }
@@ -343,6 +345,10 @@ impl Reloader {
                 let mut before = Live::clone(&state.live);
                 before.generation = live.generation + 1;
                 state.live = Arc::new(before);
+                if let Some(access) = &self.files.access {
+                    // For the paths and the header of before. Its faults were logged.
+                    let _ = access.read_again(&state.profile, false);
+                }
                 updates.publish(&state.live);
                 Err(ReloadError::Late { shards, within })
             }
