@@ -1,5 +1,6 @@
 //! A client that calls all the time, at fixed times, while others misbehave.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -40,15 +41,21 @@ pub(crate) enum ProbeKind {
     Pings,
 }
 
-/// The latencies of the calls of a probe.
+/// The latencies of the calls of a probe, each with the time at which its call was due.
 #[derive(Debug, Default)]
-pub(crate) struct Latencies(Vec<Duration>);
+pub(crate) struct Latencies(Vec<(Duration, Duration)>);
 
 impl Latencies {
     /// The 99th percentile.
     pub(crate) fn p99(&mut self) -> Duration {
         self.0.sort_unstable();
-        self.0[self.0.len() * 99 / 100]
+        self.0[self.0.len() * 99 / 100].0
+    }
+
+    /// The tenths of a second since the start in which calls were due that took longer.
+    pub(crate) fn late(&self, limit: Duration) -> BTreeSet<u128> {
+        let late = self.0.iter().filter(|(latency, _)| *latency > limit);
+        late.map(|(_, due)| due.as_millis() / 100).collect()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -64,11 +71,12 @@ impl Probe {
         let mut calls = Calls::new(server, kind);
         let thread = thread::spawn(move || {
             let mut latencies = Latencies::default();
-            let mut due = Instant::now();
+            let start = Instant::now();
+            let mut due = start;
             while !shared.has_ended.load(Ordering::Relaxed) || latencies.0.len() < CALLS_MIN {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
                 calls.make_one();
-                latencies.0.push(due.elapsed());
+                latencies.0.push((due.elapsed(), due - start));
                 shared.calls.store(latencies.0.len(), Ordering::Relaxed);
                 due += INTERVAL;
             }

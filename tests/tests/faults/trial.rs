@@ -147,7 +147,12 @@ impl Trial {
             );
             assert!(recovery <= RECOVERY_MAX, "{}: {recovery:?}", self.name);
             let limit = SLOWDOWN_MAX * quiet.p99().max(usual.p99()).max(noise);
-            was_late.push(!self.is_stalling && found.p99() > limit);
+            let is_late = !self.is_stalling && found.p99() > limit;
+            if is_late {
+                let late = found.late(limit);
+                println!("late in these tenths of a second: {late:?}");
+            }
+            was_late.push(is_late);
             if round + 1 >= ROUNDS_MIN && !self.grows(&resident_bytes) && was_late.contains(&false)
             {
                 break;
