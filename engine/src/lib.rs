@@ -69,6 +69,7 @@
 //! | `transport` | listeners; standard input and output |
 //! | `live` | the settings that a reload gives to the shards |
 //! | [`profile`], [`meter`], [`log`], [`audit`] | tuning; counters; logs; the audit log |
+//! | `breaker` | whether a tool or an upstream that keeps failing gets calls |
 //! | [`guard`], a crate | access checks |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
@@ -78,6 +79,7 @@ mod access;
 #[cfg(feature = "cli")]
 mod arguments;
 pub mod audit;
+mod breaker;
 mod catalog;
 mod connection;
 mod files;

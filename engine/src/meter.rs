@@ -15,6 +15,7 @@ mod counters;
 pub(crate) mod exposition;
 pub(crate) mod histogram;
 pub(crate) mod http;
+mod label_key;
 mod label_sets;
 mod measured;
 pub(crate) mod names;
@@ -22,10 +23,12 @@ pub(crate) mod operations;
 pub(crate) mod page;
 #[cfg(any(test, feature = "metrics"))]
 pub(crate) mod reading;
+pub(crate) mod records;
 #[cfg(any(test, feature = "metrics"))]
 pub(crate) mod shard_reading;
 pub(crate) mod throttle;
 pub(crate) mod timing;
+pub(crate) mod traces;
 
 use std::cell::Cell;
 

@@ -54,7 +54,7 @@ pub use knobs::OnReload;
 pub use limits::ClientLimits;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Trace};
 pub use overload::Overload;
 pub(crate) use probe::Probe;
 pub use reload::KnobChange;
@@ -146,6 +146,8 @@ pub struct Profile {
     pub metrics: Metrics,
     /// The control socket.
     pub admin: Admin,
+    /// Spans of requests.
+    pub trace: Trace,
     /// Different values on single cores.
     pub core: Vec<CoreProfile>,
 }
@@ -354,7 +356,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 28] {
+    fn sections(&self) -> [&dyn Section; 29] {
         [
             &self.server,
             &self.unix,
@@ -384,6 +386,7 @@ impl Profile {
             &self.log,
             &self.metrics,
             &self.admin,
+            &self.trace,
         ]
     }
 

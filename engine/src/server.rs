@@ -40,6 +40,8 @@ mod directory;
 mod entry_names;
 mod error;
 mod event;
+#[cfg(feature = "metrics")]
+mod figures;
 mod handle;
 #[cfg(feature = "metrics")]
 mod host_facts;
@@ -56,9 +58,13 @@ mod recorded;
 mod reload;
 mod reload_result;
 mod reloading;
+#[cfg(feature = "metrics")]
+mod records;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
+#[cfg(feature = "metrics")]
+mod spans;
 mod stalls;
 mod state_keys;
 mod stdio;
@@ -95,6 +101,8 @@ use metrics::{MetricsListener, page_settings};
 use pinning::Pinning;
 use reload::{ReloadHooks, live_of};
 pub use reload_result::{ReloadError, ReloadReport};
+#[cfg(feature = "metrics")]
+use records::{RecordThread, SlowRequests};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -106,7 +114,7 @@ use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
 use without_auth::{AccessReload, ServerAccess};
 #[cfg(not(feature = "metrics"))]
-use without_metrics::{AdminListener, MetricsListener, page_settings};
+use without_metrics::{AdminListener, MetricsListener, RecordThread, SlowRequests, page_settings};
 #[cfg(not(feature = "tls"))]
 use without_tls::{CertificateReload, Certificates};
 
@@ -421,7 +429,7 @@ impl Server {
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
-        let pages = page_settings(&profile);
+        let pages = page_settings(&profile)?;
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
@@ -432,7 +440,7 @@ impl Server {
         let capacity = capacity_of(shard_profiles, allowed);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
-        running.metrics = MetricsListener::start(&profile.metrics, &controls)?;
+        running.show(&profile, &controls)?;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);

@@ -28,3 +28,4 @@ pub mod schema_member;
 pub mod subscription;
 pub mod tasks;
 pub mod tools;
+pub mod trace_context;

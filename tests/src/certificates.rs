@@ -7,7 +7,9 @@ use std::sync::{Arc, LazyLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::SupportedProtocolVersion;
-use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS12;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use tempfile::TempDir;
@@ -159,6 +161,22 @@ impl Authority {
         let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
         let builder = ServerConfig::builder_with_protocol_versions(versions);
         let config = builder.with_no_client_auth().with_single_cert(chain, key);
+        Arc::new(config.expect("the key is that of the certificate"))
+    }
+
+    /// A server with its certificate that serves only clients with one of this authority.
+    ///
+    /// # Panics
+    /// If the files cannot be read.
+    #[must_use]
+    pub fn server_of_clients(&self) -> Arc<ServerConfig> {
+        let chain = CertificateDer::pem_file_iter(self.certificate_file());
+        let chain: Result<Vec<_>, _> = chain.expect("it is there").collect();
+        let key = PrivateKeyDer::from_pem_file(self.key_file()).expect("a key");
+        let clients = WebPkiClientVerifier::builder(Arc::new(self.roots())).build();
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(clients.expect("there is an authority"))
+            .with_single_cert(chain.expect("certificates"), key);
         Arc::new(config.expect("the key is that of the certificate"))
     }
 

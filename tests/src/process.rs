@@ -115,12 +115,13 @@ impl Process {
     /// Sends a signal, by its name without SIG.
     ///
     /// # Panics
-    /// If the process is gone, or the signal is none of HUP, INT, TERM, STOP and CONT.
+    /// If the process is gone, or the signal is none of HUP, INT, TERM, KILL, STOP and CONT.
     pub fn signal(&self, name: &str) {
         let signal = match name {
             "HUP" => Signal::HUP,
             "INT" => Signal::INT,
             "TERM" => Signal::TERM,
+            "KILL" => Signal::KILL,
             "STOP" => Signal::STOP,
             "CONT" => Signal::CONT,
             _ => panic!("no test sends SIG{name}"),

@@ -16,6 +16,8 @@ mod audited;
 mod cancellation;
 #[path = "integration/capacity.rs"]
 mod capacity;
+#[path = "integration/cardinality.rs"]
+mod cardinality;
 #[path = "integration/changes.rs"]
 mod changes;
 #[path = "integration/completions.rs"]
@@ -170,6 +172,8 @@ mod tls_floods;
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]
 mod tool_list;
+#[path = "integration/traces.rs"]
+mod traces;
 #[path = "integration/unfinished.rs"]
 mod unfinished;
 #[path = "integration/version_headers.rs"]

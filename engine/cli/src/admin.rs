@@ -1,8 +1,10 @@
 //! The commands of an administrator: a running server's state, its lists, and a few changes,
 //! through its control socket.
 
+mod doctor;
 mod lists;
 mod reload;
+mod slow;
 mod socket;
 mod status;
 mod top;
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::client::output::escaped;
 use socket::{Failure, Socket};
 
 /// Between two looks at a server that is to end or to become ready.
@@ -44,6 +47,11 @@ pub(crate) enum AdminCommand {
     Streams(ListArguments),
     /// List the sessions of a running server.
     Sessions(ListArguments),
+    /// Show the slow requests of a running server, the newest first, with their parts.
+    Slow(SlowArguments),
+    /// Say what goes wrong on a running server, from two looks at its counters. Exits with 0 if
+    /// nothing does, 1 otherwise.
+    Doctor(DoctorArguments),
     /// Show the shards of a running server, again each second.
     Top(TopArguments),
     /// Set the level of the log of a running server for a time.
@@ -76,6 +84,30 @@ pub(crate) struct ListArguments {
     /// The most rows.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
+}
+
+/// The arguments of `corelane slow`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SlowArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// The most rows.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Forget them instead.
+    #[arg(long)]
+    reset: bool,
+}
+
+/// The arguments of `corelane doctor`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// The time between the two looks.
+    #[arg(long = "for", value_name = "TIME", default_value = "10s",
+        value_parser = humantime::parse_duration)]
+    time: Duration,
 }
 
 /// The arguments of `corelane top`.
@@ -144,6 +176,8 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         AdminCommand::Connections(arguments) => (&arguments.at, list("connections", arguments)),
         AdminCommand::Streams(arguments) => (&arguments.at, list("streams", arguments)),
         AdminCommand::Sessions(arguments) => (&arguments.at, list("sessions", arguments)),
+        AdminCommand::Slow(arguments) => (&arguments.at, show_slow(arguments)),
+        AdminCommand::Doctor(arguments) => (&arguments.at, examine(arguments)),
         AdminCommand::Top(arguments) => (&arguments.at, top(arguments)),
         AdminCommand::Log(arguments) => (&arguments.at, set_level(arguments)),
         AdminCommand::Drain(at) => (at, change(at, "drain", &json!({}), "the server drains")),
@@ -198,6 +232,36 @@ fn list(what: &str, arguments: &ListArguments) -> Result<ExitCode, Failure> {
 
 fn top(arguments: &TopArguments) -> Result<ExitCode, Failure> {
     top::run(&arguments.at.open(), arguments.once, arguments.at.json)
+}
+
+fn show_slow(arguments: &SlowArguments) -> Result<ExitCode, Failure> {
+    let at = &arguments.at;
+    if arguments.reset {
+        return change(at, "slow/reset", &json!({}), "they are forgotten");
+    }
+    let slow = at.open().get("slow")?;
+    match at.json {
+        true => println!("{slow}"),
+        false => print!("{}", escaped(&slow::text(&slow, arguments.limit))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn examine(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
+    let socket = arguments.at.open();
+    let (before, began) = (socket.get("counters")?, Instant::now());
+    std::thread::sleep(arguments.time);
+    let after = socket.get("counters")?;
+    if before["pid"] != after["pid"] {
+        let text = "the server was started again meanwhile: try again";
+        return Err(Failure::Refused(text.to_owned()));
+    }
+    let findings = doctor::findings(&before, &after, began.elapsed().as_secs_f64());
+    match arguments.at.json {
+        true => println!("{}", doctor::json(&findings)),
+        false => print!("{}", doctor::text(&findings)),
+    }
+    Ok(ExitCode::from(u8::from(!findings.is_empty())))
 }
 
 fn set_level(arguments: &LogArguments) -> Result<ExitCode, Failure> {

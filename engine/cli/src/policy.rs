@@ -39,7 +39,7 @@ pub(crate) enum PolicyCommand {
     /// Explain the decision about an entry and an identity: the rule with its line, and the lack.
     /// Exits with 0 if the entry is allowed, 1 if it is denied, 2 if it needs more scopes, 3 if
     /// there is no decision.
-    Explain(ExplainArguments),
+    Explain(Box<ExplainArguments>),
 }
 
 /// Runs the command.

@@ -16,6 +16,7 @@
 //! | [`probe`] | one fetch of the keys of each issuer, for commands |
 //! | [`admin`] | a Unix socket for the commands of an administrator |
 //! | [`observe`] | a listener that only answers GET, for metrics |
+//! | [`otlp`] | spans on their way to a collector |
 //! | [`counters`] | counts for metrics |
 //!
 //! It knows the guard and nothing of the engine: it makes snapshots of
@@ -35,6 +36,7 @@ mod http_thread;
 pub mod introspection;
 mod issuer;
 pub mod observe;
+pub mod otlp;
 pub mod probe;
 pub mod requests;
 pub mod schedule;

@@ -35,6 +35,8 @@ pub struct Upstream {
     /// The files of the authorities that sign its certificates; without any, those that the system
     /// trusts do.
     pub ca_files: Vec<PathBuf>,
+    /// The certificate with which this server shows who it is, if it has one.
+    pub client_certificate: Option<ClientCertificate>,
     /// Whether the server is not ready without it.
     pub is_required: bool,
     /// The era that it speaks.
@@ -59,6 +61,15 @@ pub struct Upstream {
     pub forwarded_headers: Vec<Box<str>>,
     /// Whether its annotations decide which calls are repeated.
     pub trusts_annotations: bool,
+}
+
+/// The files of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and those of the authorities between it and the root, in PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key in PEM, which its owner alone may read.
+    pub key_file: PathBuf,
 }
 
 /// A value, or the place of a secret.

@@ -122,6 +122,7 @@ fn upstream(name: String, target: Target, headers: BTreeMap<Box<str>, Value>) ->
         name: name.into(),
         targets: vec![target],
         ca_files: Vec::new(),
+        client_certificate: None,
         is_required: false,
         era: Default::default(),
         sessions: Default::default(),

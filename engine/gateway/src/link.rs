@@ -3,8 +3,10 @@
 //! A caller owns the sockets and the clock. It gives each event to these parts, and does what they
 //! return.
 
+mod budget;
 mod http;
 mod pool;
 
+pub use budget::RepeatBudget;
 pub use http::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
 pub use pool::{Assigned, IDLE_MS, IDLE_MS_MAX, Pool, PoolLimits, Released};

@@ -6,10 +6,12 @@
 mod answer;
 mod downgrade;
 mod failure;
+mod line;
 mod part;
 mod request;
 
-pub use answer::{AnswerFault, Incoming, read_message, write_notification};
+pub use answer::{AnswerFault, Incoming, is_session_lost, read_message, write_notification};
 pub use failure::{Executed, Failure, Reason};
+pub use line::{LineMessage, read_line, write_refusal};
 pub use part::{Downward, RelayedPart};
 pub use request::{Hop, RelayedRequest, Replaced, RequestFault, write_body};

@@ -52,6 +52,8 @@ pub struct EndedSession {
 pub struct UpstreamSessions<K, C> {
     limits: SessionLimits,
     entries: HashMap<K, Entry<C>, foldhash::fast::RandomState>,
+    /// Sessions that ended for others, since the last look.
+    evicted: VecDeque<EndedSession>,
     next_check_ms: u64,
 }
 
@@ -70,6 +72,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         UpstreamSessions {
             limits,
             entries: HashMap::default(),
+            evicted: VecDeque::new(),
             next_check_ms: 0,
         }
     }
@@ -103,7 +106,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
             entry.waiting.push_back(call);
             return Admitted::Waits;
         }
-        if self.entries.len() >= self.limits.sessions_max {
+        if self.entries.len() >= self.limits.sessions_max && !self.evict() {
             return Admitted::Full;
         }
         let entry = Entry {
@@ -208,8 +211,25 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         })
     }
 
-    /// Ends a session that was not used for its time, if there is one.
+    /// Ends the session that was not used for the longest time, for another one. Returns whether
+    /// there is one without calls.
+    fn evict(&mut self) -> bool {
+        let entries = self.entries.iter();
+        let unused = entries.filter(|(_, it)| it.calls == 0 && it.session.may_send(ORDINARY));
+        let oldest = unused.min_by_key(|(_, it)| it.used_ms);
+        let Some(owner) = oldest.map(|(owner, _)| owner.clone()) else {
+            return false;
+        };
+        let ended = self.end(&owner);
+        self.evicted.extend(ended);
+        true
+    }
+
+    /// A session that ended for another one, or one that was not used for its time and ends now.
     pub fn next_expired(&mut self, now_ms: u64) -> Option<EndedSession> {
+        if let Some(evicted) = self.evicted.pop_front() {
+            return Some(evicted);
+        }
         while now_ms >= self.next_check_ms {
             let idle_ms = self.limits.idle_ms;
             let is_expired = |entry: &Entry<C>| {
@@ -319,6 +339,25 @@ mod tests {
         assert_eq!((&*ended.id, ended.revision), ("s-1", Revision::V2025_11_25));
         assert_eq!(sessions.next_expired(70_000), None);
         assert!(sessions.is_empty());
+    }
+
+    #[test]
+    fn the_session_that_was_unused_for_the_longest_time_ends_for_another_one() {
+        let mut sessions = opened("a", "s-a");
+        assert_eq!(sessions.admit(&"b", 1, 10), Admitted::Opens);
+        open(&mut sessions, "b", "s-b");
+        assert_eq!(sessions.admit(&"a", 2, 20), Admitted::Ready);
+        sessions.release(&"a", true, 30);
+        assert_eq!(sessions.admit(&"c", 3, 40), Admitted::Opens);
+        assert_eq!(
+            sessions.next_expired(40).map(|it| it.id),
+            Some("s-b".into())
+        );
+        // One has a call, and the other opens.
+        assert_eq!(sessions.admit(&"a", 4, 50), Admitted::Ready);
+        assert_eq!(sessions.admit(&"d", 5, 50), Admitted::Full);
+        assert_eq!(sessions.next_expired(50), None);
+        assert_eq!(sessions.len(), 2);
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl Introspecting {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
     use std::sync::Mutex;
 
     use super::*;
@@ -117,8 +118,14 @@ mod tests {
     use crate::guard::holder::Holders;
 
     /// Keeps the requests, or drops them.
-    #[derive(Debug, Default)]
+    #[derive(Default)]
     struct Kept(Mutex<Vec<IssuerRequest>>);
+
+    impl fmt::Debug for Kept {
+        fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("Kept")
+        }
+    }
 
     impl Issuers for Kept {
         fn request(&self, request: IssuerRequest) -> RequestState {
@@ -143,7 +150,7 @@ mod tests {
         board.set_issuers(issuers.clone());
         let mut waiting = Introspecting::new(PLACES, Arc::new(|| {}));
         let [flood, other] = ["a", "b"].map(|name| Holders::default().of_principal(name));
-        let mut begin = |waiting: &mut Introspecting, number: usize, source| {
+        let begin = |waiting: &mut Introspecting, number: usize, source| {
             let token = number.to_string().into_bytes().into();
             waiting.begin(&board, "corp".into(), token, source)
         };

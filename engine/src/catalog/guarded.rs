@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::breaker::{Admitted, Breaker, BreakerLimits, Change, ToolSign};
 use super::tool::ToolParts;
+use crate::breaker::{Admitted, Breaker, BreakerLimits, CallSign, Change};
 use crate::guard::holder::HolderKey;
 use crate::guard::shares::{Lack, Shares};
 use crate::handler::outcome::{Outcome, Waiting};
@@ -34,10 +34,7 @@ impl ToolLimits {
     #[cfg(any(test, feature = "measure"))]
     pub(crate) const NONE: ToolLimits = ToolLimits {
         in_flight_max: usize::MAX,
-        breaker: BreakerLimits {
-            failures_max: 0,
-            open_ms: 0,
-        },
+        breaker: BreakerLimits::in_a_row(0, 0),
     };
 
     /// Calls in flight of the tool with these parts, which may have a limit of its own.
@@ -105,7 +102,7 @@ impl<'a> Runner<Arguments<'a>> for Guarded {
                 Started::Waiting(Box::pin(place.hold(waiting)))
             }
             Started::BadArguments(text) => {
-                self.guard.ended(admitted, ToolSign::Unknown);
+                self.guard.ended(admitted, CallSign::Unknown);
                 Started::BadArguments(text)
             }
         }
@@ -130,7 +127,7 @@ impl Guard {
             return Err(self.refuse_full(lack));
         }
         if self.breaker.borrow().is_untroubled() {
-            return Ok(Admitted::AsUsual);
+            return Ok(Admitted::Usual);
         }
         self.admit_troubled()
     }
@@ -173,15 +170,15 @@ impl Guard {
     }
 
     #[inline]
-    fn ended(&self, admitted: Admitted, sign: ToolSign) {
-        if sign == ToolSign::Works && self.breaker.borrow().is_untroubled() {
+    fn ended(&self, admitted: Admitted, sign: CallSign) {
+        if sign == CallSign::Works && self.breaker.borrow().is_untroubled() {
             return;
         }
         self.ended_troubled(admitted, sign);
     }
 
     #[cold]
-    fn ended_troubled(&self, admitted: Admitted, sign: ToolSign) {
+    fn ended_troubled(&self, admitted: Admitted, sign: CallSign) {
         let now_ms = self.now_ms();
         let mut breaker = self.breaker.borrow_mut();
         let change = breaker.ended(admitted, sign, now_ms);
@@ -192,6 +189,7 @@ impl Guard {
                 let BreakerLimits {
                     failures_max,
                     open_ms,
+                    ..
                 } = breaker.limits();
                 tracing::warn!(
                     tool,
@@ -224,7 +222,7 @@ struct Place {
     admitted: Admitted,
     holder: HolderKey,
     call: Call,
-    sign: Option<ToolSign>,
+    sign: Option<CallSign>,
 }
 
 impl Place {
@@ -273,16 +271,16 @@ impl Drop for Place {
         in_flight.give_back(self.holder, 1);
         drop(in_flight);
         let sign = self.sign.unwrap_or(match self.call.has_timed_out() {
-            true => ToolSign::Fails,
-            false => ToolSign::Unknown,
+            true => CallSign::Fails,
+            false => CallSign::Unknown,
         });
         self.guard.ended(self.admitted, sign);
     }
 }
 
-fn sign_of(outcome: &Outcome) -> ToolSign {
+fn sign_of(outcome: &Outcome) -> CallSign {
     match outcome {
-        Err(error) if error.is_fault() => ToolSign::Fails,
-        _ => ToolSign::Works,
+        Err(error) if error.is_fault() => CallSign::Fails,
+        _ => CallSign::Works,
     }
 }

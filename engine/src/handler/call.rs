@@ -22,6 +22,7 @@ use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::TaskOptions;
+use corelane_protocol::mcp::trace_context::TraceContext;
 use serde::Serialize;
 
 use super::activity::Activity;
@@ -60,6 +61,8 @@ pub(crate) struct RequestOptions {
     pub(crate) task: Option<TaskOptions>,
     /// The principal and headers of the request, if handlers may see any.
     pub(crate) caller_info: Option<Box<CallerInfo>>,
+    /// The span of the request, if spans are exported.
+    pub(crate) span: Option<TraceContext>,
 }
 
 impl RequestOptions {
@@ -452,6 +455,11 @@ impl Call {
     /// Reads the principal and headers that handlers may see; none if they may see none.
     pub(super) fn with_caller_info<T>(&self, read: impl Fn(&CallerInfo) -> Option<T>) -> Option<T> {
         read(self.0.options.borrow().caller_info.as_deref()?)
+    }
+
+    /// The span of the request, if spans are exported.
+    pub(super) fn span(&self) -> Option<TraceContext> {
+        self.0.options.borrow().span
     }
 
     pub(super) async fn queue(&self, event: StreamItem) {

@@ -5,6 +5,7 @@
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Id, Value};
 
+use super::context::Context;
 use super::disposition::Disposition;
 use super::endings::Endings;
 use super::notifier::Notifier;
@@ -13,6 +14,7 @@ use super::start::{HandlerRequest, Starter};
 use super::task_table::CreateError;
 use super::task_updates::TaskUpdates;
 use crate::guard::holder::HolderKey;
+use crate::handler::call::RequestOptions;
 use crate::meter::Counter;
 
 /// Values in the params of a call, past which their bytes are counted before it runs: this many
@@ -20,6 +22,18 @@ use crate::meter::Counter;
 const PLAIN_NODES_MAX: usize = 10_000;
 /// Calls that one call may end.
 const GIVEN_UP_PER_CALL_MAX: usize = 16;
+
+impl HandlerRequest<'_> {
+    /// Takes the options of its call, with what its handler may know of the caller.
+    pub(super) fn take_options(&mut self, context: &Context) -> RequestOptions {
+        let exposed = &context.settings.parts.exposed;
+        RequestOptions {
+            caller_info: self.inbound.requester.caller_info(exposed),
+            span: context.meter.span(),
+            ..std::mem::take(&mut self.options)
+        }
+    }
+}
 
 impl Starter<'_> {
     /// Whether the call of a request may wait, if necessary. Gives its holder: while no offloaded

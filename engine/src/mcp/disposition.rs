@@ -3,6 +3,7 @@
 use corelane_protocol::binding::refusal::Category;
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::trace_context::TraceContext;
 
 use super::exchange::{Exchange, Opening, StreamOwner};
 use super::forward_budget::ForwardedBody;
@@ -72,6 +73,8 @@ pub(crate) struct Forwarded {
     pub(crate) revision: Option<Revision>,
     /// The principal and exposed headers.
     pub(crate) caller_info: Option<Box<CallerInfo>>,
+    /// The span of the HTTP request, if spans are exported.
+    pub(crate) trace: Option<TraceContext>,
     /// The kind of the request.
     pub(crate) kind: ForwardedKind,
 }
@@ -85,6 +88,7 @@ impl Forwarded {
             revision: None,
             id: None,
             caller_info: None,
+            trace: None,
             kind,
         }
     }

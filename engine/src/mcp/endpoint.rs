@@ -218,11 +218,12 @@ impl Endpoint {
             session,
             revision,
             caller_info,
+            trace,
             kind,
             ..
         } = request;
         let requester = &Requester::Elsewhere(caller_info.as_deref());
-        let inbound = Inbound::new(requester, exchange);
+        let inbound = Inbound::new(requester, exchange).with_trace(trace.as_ref());
         let services = &mut self.services;
         debug_assert_eq!(
             session.home, services.context.settings.shard,

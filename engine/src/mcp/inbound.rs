@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use corelane_protocol::jsonrpc::Value;
+use corelane_protocol::mcp::trace_context::TraceContext;
 use corelane_protocol::request_state;
 
 use super::ahead::Ahead;
@@ -24,6 +25,8 @@ pub(crate) struct Inbound<'a> {
     ahead: Option<&'a Ahead>,
     /// The text of the message, as far as it is known: that of a batch is not.
     text: Option<&'a [u8]>,
+    /// The span of the HTTP request that a forwarded message came with.
+    forwarded_trace: Option<&'a TraceContext>,
 }
 
 /// A connection on which all messages of both sides share one channel, such as standard input and
@@ -54,6 +57,7 @@ impl<'a> Inbound<'a> {
             channel: None,
             ahead: None,
             text: None,
+            forwarded_trace: None,
         }
     }
 
@@ -83,6 +87,19 @@ impl<'a> Inbound<'a> {
     /// The same with the text of the message.
     pub(super) fn with_text(self, text: Option<&'a [u8]>) -> Inbound<'a> {
         Inbound { text, ..self }
+    }
+
+    /// The same, forwarded, with the span of its HTTP request.
+    pub(super) fn with_trace(self, forwarded_trace: Option<&'a TraceContext>) -> Inbound<'a> {
+        Inbound {
+            forwarded_trace,
+            ..self
+        }
+    }
+
+    /// The span of the HTTP request that a forwarded message came with.
+    pub(super) fn forwarded_trace(&self) -> Option<TraceContext> {
+        self.forwarded_trace.copied()
     }
 
     /// The text of the message, if it is known.

@@ -1,7 +1,14 @@
-//! The end of a request for metrics: its code is read from the answer, which is the truth.
+//! The begin and the end of a request for metrics and traces: its code is read from the answer,
+//! which is the truth.
+
+use corelane_protocol::jsonrpc::Value;
+use corelane_protocol::mcp::trace_context::{TraceContext, trace_parent};
 
 use super::context::Context;
 use super::disposition::Disposition;
+use super::inbound::Inbound;
+use crate::meter::Counter;
+use crate::meter::traces::Parents;
 
 /// Before the id of a message with one.
 const WITH_ID: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
@@ -11,6 +18,34 @@ const WITHOUT_ID: &[u8] = br#"{"jsonrpc":"2.0","error":{"code":"#;
 const ERROR: &[u8] = br#","error":{"code":"#;
 
 impl Context {
+    /// The present operation is of a request with these params.
+    #[inline]
+    pub(super) fn begin_trace(&self, inbound: Inbound<'_>, params: Option<Value<'_>>) {
+        if self.meter.is_traced() {
+            self.meter.begin_trace(Parents {
+                message: trace_parent(params).and_then(|text| self.read_trace_parent(text)),
+                http: self.http_trace(inbound),
+            });
+        }
+    }
+
+    /// The span of the HTTP request that a message came with, if spans are exported.
+    pub(super) fn http_trace(&self, inbound: Inbound<'_>) -> Option<TraceContext> {
+        if !self.meter.is_traced() {
+            return None;
+        }
+        let in_head = || self.read_trace_parent(inbound.requester.trace_parent()?);
+        inbound.forwarded_trace().or_else(in_head)
+    }
+
+    fn read_trace_parent(&self, text: &[u8]) -> Option<TraceContext> {
+        let read = TraceContext::parse(text);
+        if read.is_none() {
+            self.meter.count(Counter::TraceParentsMalformed);
+        }
+        read
+    }
+
     /// Ends the present operation if it is answered, with `answer` if that has a body.
     #[inline]
     pub(super) fn end_operation(&self, disposition: &Disposition, answer: &[u8]) {

@@ -42,10 +42,7 @@ impl Starter<'_> {
         let Ok(facts) = self.begin_record(&request) else {
             return self.refuse_unrecordable(id, out);
         };
-        let mut options = std::mem::take(&mut request.options);
-        let exposed = &self.context.settings.parts.exposed;
-        options.caller_info = request.inbound.requester.caller_info(exposed);
-        let call = self.calls.begin(options);
+        let call = self.calls.begin(request.take_options(self.context));
         call.set_holder(holder);
         let session = request.session.map(|session| session.random);
         let new = NewRelay {

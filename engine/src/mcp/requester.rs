@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use corelane_protocol::binding::claims::Claims;
+use corelane_protocol::mcp::trace_context::TRACE_PARENT;
 
 use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
@@ -74,6 +75,19 @@ impl<'a> Requester<'a> {
                 (_, false) => CallerInfo::of((identity, address), exposed, claims.fields()),
             },
             Requester::Elsewhere(caller_info) => caller_info.cloned().map(Box::new),
+        }
+    }
+
+    /// The value of its header `traceparent`. Only one such field names a parent (W3C Trace Context
+    /// 3.2): several are malformed.
+    pub(super) fn trace_parent(self) -> Option<&'a [u8]> {
+        let fields = self.claims().fields();
+        let mut values = fields
+            .filter(|(name, _)| name.eq_ignore_ascii_case(TRACE_PARENT))
+            .map(|(_, value)| value);
+        match (values.next()?, values.next()) {
+            (value, None) => Some(value),
+            (_, Some(_)) => Some(b""),
         }
     }
 

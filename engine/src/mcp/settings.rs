@@ -7,7 +7,7 @@ use super::event_store::EventLimits;
 use super::server_parts::ServerParts;
 use super::sessions::SessionLimits;
 use super::task_table::TaskLimits;
-use crate::catalog::breaker::BreakerLimits;
+use crate::breaker::BreakerLimits;
 use crate::catalog::guarded::ToolLimits;
 use crate::profile::ShardProfile;
 
@@ -91,10 +91,7 @@ impl EndpointSettings {
             },
             tools: ToolLimits {
                 in_flight_max: profile.tools.in_flight_max(&profile.calls),
-                breaker: BreakerLimits {
-                    failures_max: profile.tools.failures_max,
-                    open_ms: profile.tools.open_ms,
-                },
+                breaker: BreakerLimits::in_a_row(profile.tools.failures_max, profile.tools.open_ms),
             },
             connections_max,
             sessions_max: profile.sessions.per_shard_max,

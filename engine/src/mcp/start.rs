@@ -241,10 +241,7 @@ impl Starter<'_> {
             Ok(facts) => facts,
             Err(Unrecordable) => return self.refuse_unrecordable(id, out),
         };
-        let mut options = std::mem::take(&mut request.options);
-        let exposed = &self.context.settings.parts.exposed;
-        options.caller_info = request.inbound.requester.caller_info(exposed);
-        let call = self.calls.begin(options);
+        let call = self.calls.begin(request.take_options(self.context));
         call.set_holder(holder);
         let started = self.start_timed(&call, start);
         if let Some(options) = task_options {

@@ -88,6 +88,8 @@ pub enum Counter {
     CallsRefusedTool,
     /// Calls refused because their tool kept failing.
     CallsRefusedBreaker,
+    /// Calls refused because their upstream kept failing.
+    CallsRefusedUpstream,
     /// Calls refused because the shard took too long for its work.
     CallsRefusedDelay,
     /// Calls refused because the shard held as much memory as it may.
@@ -98,6 +100,10 @@ pub enum Counter {
     DelaysBegun,
     /// Times that a tool began to be refused because it kept failing.
     BreakersOpened,
+    /// Times that an upstream began to be refused because it kept failing.
+    UpstreamBreakersOpened,
+    /// Requests to upstreams that were sent again.
+    UpstreamRepeats,
     /// Sessions created.
     SessionsCreated,
     /// Sessions alive.
@@ -192,6 +198,10 @@ pub enum Counter {
     LaneWakes,
     /// Messages refused to their sender by a full lane.
     LanesFull,
+    /// Records of requests that were dropped because too many waited.
+    RecordsDropped,
+    /// Values of `traceparent` that are malformed, and ignored.
+    TraceParentsMalformed,
     /// Receives that found no provided buffer (ENOBUFS).
     RingBuffersExhausted,
     /// Times the completion queue overflowed.
@@ -231,7 +241,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 100] = [
+pub static ROWS: [Row; 105] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     level(Counter::ConnectionsCapacity, "connections_capacity"),
@@ -293,11 +303,18 @@ pub static ROWS: [Row; 100] = [
     total(Counter::CallsPanicked, "calls", "panicked"),
     total(Counter::CallsRefusedTool, "calls_refused", "tool"),
     total(Counter::CallsRefusedBreaker, "calls_refused", "breaker"),
+    total(Counter::CallsRefusedUpstream, "calls_refused", "upstream"),
     total(Counter::CallsRefusedDelay, "calls_refused", "delay"),
     total(Counter::CallsRefusedMemory, "calls_refused", "memory"),
     total(Counter::MemoryBegun, "overloads_begun", "memory"),
     total(Counter::DelaysBegun, "overloads_begun", "delay"),
     total(Counter::BreakersOpened, "breakers_opened", ""),
+    total(
+        Counter::UpstreamBreakersOpened,
+        "upstream_breakers_opened",
+        "",
+    ),
+    total(Counter::UpstreamRepeats, "upstream_repeats", ""),
     total(Counter::SessionsCreated, "sessions_created", ""),
     level(Counter::SessionsOpen, "sessions_open"),
     total(Counter::SessionsExpired, "sessions_ended", "expired"),
@@ -349,6 +366,12 @@ pub static ROWS: [Row; 100] = [
     level_of(Counter::LaneBulkCapacity, "lane_capacity", "bulk"),
     total(Counter::LaneWakes, "lane_wakes", ""),
     total(Counter::LanesFull, "lanes_full", ""),
+    total(Counter::RecordsDropped, "records_dropped", ""),
+    total(
+        Counter::TraceParentsMalformed,
+        "trace_parents_malformed",
+        "",
+    ),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
     total(
         Counter::RingCompletionsOverflowed,

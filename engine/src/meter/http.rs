@@ -2,9 +2,9 @@
 
 use corelane_protocol::framing::http1::{Method, Status};
 
-use super::label_sets::LabelKey;
+use super::label_key::LabelKey;
 #[cfg(any(test, feature = "metrics"))]
-use super::label_sets::OVERFLOW;
+use super::label_key::OVERFLOW;
 
 /// The request of an answer, as far as it is measured.
 #[derive(Debug, Clone, Copy)]

@@ -7,17 +7,11 @@
 use std::cell::Cell;
 
 use super::histogram::Buckets;
+use super::label_key::{LabelKey, OVERFLOW};
 use super::page::{OPERATION_WORDS, Page, PageWriter, SET_WORDS, TablePlace};
-
-/// The labels of a set, packed into a word that is neither 0 nor [`OVERFLOW`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct LabelKey(pub(super) u64);
 
 /// The buckets of the histograms of a table.
 pub(super) type SetBuckets = Buckets<{ OPERATION_WORDS - 2 }>;
-
-/// The key of the set that stands for all others.
-pub(super) const OVERFLOW: u64 = u64::MAX;
 
 /// The sets of one table of a shard, in plain cells.
 #[derive(Debug)]
@@ -167,6 +161,7 @@ mod tests {
             sets_max,
             interval_us: 0,
             names: Arc::new(Names::default()),
+            records: None,
             base: Instant::now(),
         }))
     }

@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use corelane_protocol::framing::http1::Status;
 use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::trace_context::TraceContext;
 
 use super::histogram::{LIFE, TURN};
 use super::http::HttpRequest;
 use super::operations::Failure;
 use super::page::{DELAY_AT, LIFE_WORDS, Page, SESSION_AT, STREAM_AT, TURN_AT};
-use super::timing::{Operation, Timing};
+use super::timing::{Measured, Operation, Timing};
+use super::traces::Parents;
 use super::{Counter, ShardMeter};
 
 /// Durations; without a page, all of this does nothing.
@@ -108,8 +110,28 @@ impl ShardMeter {
     pub(crate) fn begin_operation(&self, method: u8, revision: u8) {
         let Some(timing) = &self.timing else { return };
         let started_us = timing.turn_us.get();
-        let begun = Operation::begun(method, revision, started_us);
-        timing.current.set(begun);
+        timing.begin(Measured::begun(method, revision, started_us));
+    }
+
+    /// Whether spans of requests are exported.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.timing
+            .as_ref()
+            .is_some_and(|timing| timing.is_traced())
+    }
+
+    /// The request that has begun has these parents.
+    pub(crate) fn begin_trace(&self, parents: Parents) {
+        if let Some(timing) = &self.timing {
+            timing.begin_trace(parents);
+        }
+    }
+
+    /// The span of the request, if spans are exported.
+    #[inline]
+    pub(crate) fn span(&self) -> Option<TraceContext> {
+        Some(self.timing.as_ref()?.trace()?.own)
     }
 
     /// The request is for the entry of the catalog with this number.
@@ -146,8 +168,10 @@ impl ShardMeter {
     /// The request was answered, with this code if that is an error.
     #[inline]
     pub(crate) fn end_operation(&self, code: Option<i64>) {
-        if let Some(timing) = &self.timing {
-            timing.end(code);
+        if let Some(timing) = &self.timing
+            && timing.end(code)
+        {
+            self.count(Counter::RecordsDropped);
         }
     }
 
@@ -155,7 +179,7 @@ impl ShardMeter {
     #[inline]
     pub(crate) fn swap_operation(&self, other: Operation) -> Operation {
         match &self.timing {
-            Some(timing) => timing.current.replace(other),
+            Some(timing) => timing.swap(other),
             None => Operation::NONE,
         }
     }
@@ -210,6 +234,7 @@ mod tests {
             sets_max: 16,
             interval_us: 1000,
             names: Arc::new(Names::default()),
+            records: None,
             base: Instant::now(),
         })))
     }

@@ -1,8 +1,8 @@
 //! The labels of operations, which are requests of MCP.
 
-use super::label_sets::LabelKey;
+use super::label_key::LabelKey;
 #[cfg(any(test, feature = "metrics"))]
-use super::label_sets::OVERFLOW;
+use super::label_key::OVERFLOW;
 
 /// The labels of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use corelane_protocol::mcp::revision::Revision;
 use super::counters::ROWS;
 use super::histogram::{LIFE_BOUNDS_US, OPERATION_BOUNDS_US, TURN_BOUNDS_US, words};
 use super::names::Names;
+use super::records::{RecordInbox, RecordSettings};
 
 #[cfg(any(test, feature = "metrics"))]
 /// How often a reader tries to get a copy that is whole.
@@ -70,6 +71,8 @@ pub(crate) struct PageSettings {
     pub(crate) interval_us: u64,
     /// Names that are labels.
     pub(crate) names: Arc<Names>,
+    /// The requests of which records are left, if there are any.
+    pub(crate) records: Option<RecordSettings>,
     /// Times of pages count from here.
     pub(crate) base: Instant,
 }
@@ -79,6 +82,8 @@ pub(crate) struct PageSettings {
 pub(crate) struct Page {
     pub(crate) settings: Arc<PageSettings>,
     words: Box<[AtomicU64]>,
+    /// Where records of requests wait.
+    pub(crate) records: RecordInbox,
     /// The id of the thread of the shard, or 0 while it does not live.
     thread: AtomicU32,
     /// CPU time of the lives that ended, in nanoseconds.
@@ -98,6 +103,7 @@ impl Page {
         Page {
             settings,
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            records: RecordInbox::default(),
             thread: AtomicU32::new(0),
             cpu_before_ns: AtomicU64::new(0),
         }
@@ -232,6 +238,7 @@ mod tests {
             sets_max: 16,
             interval_us: 0,
             names: Arc::new(Names::default()),
+            records: None,
             base: Instant::now(),
         }))
     }

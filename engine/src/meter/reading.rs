@@ -207,6 +207,17 @@ impl Reading<'_> {
                 let cut = self.cut + u64::from(text.is_cut());
                 text.sample(family, &[("reason", "bytes")], cut);
             }
+            ProcessFact::Spans => {
+                for (outcome, fact) in [
+                    ("sent", ProcessFact::SpansSent),
+                    ("failed", ProcessFact::SpansFailed),
+                    ("dropped", ProcessFact::SpansDropped),
+                ] {
+                    if let Some(value) = (self.process)(fact) {
+                        text.sample(family, &[("outcome", outcome)], value);
+                    }
+                }
+            }
             fact => {
                 if let Some(value) = (self.process)(fact) {
                     text.sample(family, &[], value);
@@ -252,7 +263,7 @@ fn http_labels_of(labels: Option<HttpLabels>, code: Option<&str>) -> Vec<Label<'
 }
 
 /// The labels of an operation, as the OpenTelemetry conventions for MCP name them.
-fn labels_of(labels: Option<Labels>, names: &[Arc<str>]) -> Vec<Label<'_>> {
+pub(crate) fn labels_of(labels: Option<Labels>, names: &[Arc<str>]) -> Vec<Label<'_>> {
     let Some(labels) = labels else {
         return vec![
             ("mcp_method_name", "_OTHER"),

@@ -56,9 +56,15 @@ impl ShardReading {
 
     /// The mean loop delay since the start, in microseconds.
     pub(crate) fn delay_us(&self) -> Option<u64> {
-        let (_, words) = self.histogram(ShardHistogram::Delay)?;
-        let (sum, counts) = words.split_last()?;
-        sum.checked_div(counts.iter().sum())
+        let (count, sum_us) = self.delays();
+        sum_us.checked_div(count)
+    }
+
+    /// How often the loop delay was measured, and the sum in microseconds.
+    pub(crate) fn delays(&self) -> (u64, u64) {
+        let histogram = self.histogram(ShardHistogram::Delay);
+        let parts = histogram.and_then(|(_, words)| words.split_last());
+        parts.map_or((0, 0), |(sum_us, counts)| (counts.iter().sum(), *sum_us))
     }
 
     pub(super) fn fact(&self, fact: ShardFact) -> Option<f64> {

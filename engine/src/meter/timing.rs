@@ -6,29 +6,61 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::counters::{Kind, ROWS};
 use super::histogram::{Buckets, HTTP, OPERATION};
 use super::label_sets::LabelSets;
 use super::operations::{Failure, Labels};
 use super::page::{COUNTERS_AT, HANDLER_AT, HTTP_AT, Page, QUEUE_AT};
+use super::records::{Recorder, RequestRecord, Wanted};
+use super::traces::{Parents, Trace};
 
-/// A request that is being served, with its times since the shard was started.
+/// A request that is being served, and its trace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operation {
+    pub(super) measured: Measured,
+    pub(super) trace: Option<Trace>,
+}
+
+/// The labels of a request, and its times since the shard was started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
     pub(super) labels: Labels,
     started_us: u64,
-    /// When its handler began; 0 if it has none or has ended.
+    /// When its handler began; 0 if it has none.
     handler_us: u64,
     /// The reading when its handler ended; 0 without.
     ended_us: u64,
     is_open: bool,
+    /// Its handler has begun and not ended.
+    is_in_handler: bool,
 }
 
 impl Operation {
     /// None.
     pub(crate) const NONE: Operation = Operation {
+        measured: Measured::NONE,
+        trace: None,
+    };
+
+    /// Leaves the times of the handler here, and gives the request that is answered before.
+    pub(crate) fn split(&mut self) -> Operation {
+        let mut answered = *self;
+        answered.measured.handler_us = 0;
+        answered.measured.is_in_handler = false;
+        self.measured.is_open = false;
+        answered
+    }
+
+    /// Records why it fails, unless that is known already.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.measured.fail(failure);
+    }
+}
+
+impl Measured {
+    const NONE: Measured = Measured {
         labels: Labels {
             method: Labels::OTHER_METHOD,
             revision: Labels::NO_REVISION,
@@ -40,35 +72,25 @@ impl Operation {
         handler_us: 0,
         ended_us: 0,
         is_open: false,
+        is_in_handler: false,
     };
 
     /// A request for a method in a revision, of the turn that began at `started_us`.
     #[inline]
-    pub(super) fn begun(method: u8, revision: u8, started_us: u64) -> Operation {
-        Operation {
+    pub(super) fn begun(method: u8, revision: u8, started_us: u64) -> Measured {
+        Measured {
             labels: Labels {
                 method,
                 revision,
-                ..Operation::NONE.labels
+                ..Measured::NONE.labels
             },
             started_us,
             is_open: true,
-            ..Operation::NONE
+            ..Measured::NONE
         }
     }
 
-    /// Leaves the times of the handler here, and gives the request that is answered before.
-    pub(crate) fn split(&mut self) -> Operation {
-        let answered = Operation {
-            handler_us: 0,
-            ..*self
-        };
-        self.is_open = false;
-        answered
-    }
-
-    /// Records why it fails, unless that is known already.
-    pub(crate) fn fail(&mut self, failure: Failure) {
+    pub(super) fn fail(&mut self, failure: Failure) {
         if self.labels.failure == Failure::None {
             self.labels.failure = failure;
         }
@@ -90,7 +112,10 @@ pub(super) struct Timing {
     pub(super) http: LabelSets,
     /// The last reading of the clock.
     pub(super) read_us: Cell<u64>,
-    pub(super) current: Cell<Operation>,
+    current: Cell<Measured>,
+    /// The trace of the same request. It changes less often, and is none without a recorder.
+    trace: Cell<Option<Trace>>,
+    recorder: Option<Recorder>,
 }
 
 impl Timing {
@@ -111,7 +136,9 @@ impl Timing {
             operations: LabelSets::of(page, page.operations(), &OPERATION),
             http: LabelSets::of(page, Page::HTTP, &HTTP),
             read_us: Cell::new(0),
-            current: Cell::new(Operation::NONE),
+            current: Cell::new(Measured::NONE),
+            trace: Cell::new(None),
+            recorder: (page.settings.records).map(|it| Recorder::of(it, &page.records)),
             page: Arc::clone(page),
         }
     }
@@ -123,7 +150,43 @@ impl Timing {
         now_us
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut Operation)) {
+    /// A request begins. A forwarded one has no end here, and may have left its trace.
+    #[inline]
+    pub(super) fn begin(&self, begun: Measured) {
+        self.current.set(begun);
+        if self.is_traced() {
+            self.trace.set(None);
+        }
+    }
+
+    /// Whether spans are exported.
+    #[inline]
+    pub(super) fn is_traced(&self) -> bool {
+        self.recorder.as_ref().is_some_and(Recorder::is_traced)
+    }
+
+    /// Begins the trace of the present request.
+    pub(super) fn begin_trace(&self, parents: Parents) {
+        if let Some(recorder) = &self.recorder {
+            let trace = recorder.begin_trace(parents, self.turn_us.get());
+            self.trace.set(trace);
+        }
+    }
+
+    /// The trace of the present request.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.trace.get()
+    }
+
+    /// Continues with another request, or with none; returns the one of before.
+    pub(super) fn swap(&self, other: Operation) -> Operation {
+        Operation {
+            measured: self.current.replace(other.measured),
+            trace: self.trace.replace(other.trace),
+        }
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut Measured)) {
         let mut current = self.current.get();
         change(&mut current);
         self.current.set(current);
@@ -143,6 +206,7 @@ impl Timing {
         let now_us = self.now_us();
         self.update(|current| {
             current.handler_us = now_us.max(1);
+            current.is_in_handler = true;
             self.record(
                 QUEUE_AT,
                 &OPERATION,
@@ -154,38 +218,59 @@ impl Timing {
     #[inline]
     pub(super) fn end_handler(&self) {
         self.update(|current| {
-            if current.handler_us == 0 {
+            if !current.is_in_handler {
                 return;
             }
             current.ended_us = self.now_us();
             let handler_us = current.ended_us.saturating_sub(current.handler_us);
             self.record(HANDLER_AT, &OPERATION, handler_us);
-            current.handler_us = 0;
+            current.is_in_handler = false;
         });
     }
 
+    /// Returns whether a record of the request was dropped.
     #[inline]
-    pub(super) fn end(&self, code: Option<i64>) {
-        let Operation {
-            mut labels,
-            started_us,
-            ended_us,
-            is_open,
-            ..
-        } = self.current.replace(Operation::NONE);
-        if !is_open {
-            return;
+    pub(super) fn end(&self, code: Option<i64>) -> bool {
+        let mut ended = self.current.replace(Measured::NONE);
+        if !ended.is_open {
+            return false;
         }
         if let Some(code) = code {
-            labels.code = Labels::place_of(code);
+            ended.labels.code = Labels::place_of(code);
         }
-        let ended_us = if ended_us == 0 {
-            self.now_us()
-        } else {
-            ended_us
+        if ended.ended_us == 0 {
+            ended.ended_us = self.now_us();
+        }
+        let duration_us = ended.ended_us.saturating_sub(ended.started_us);
+        self.operations.record(ended.labels.pack(), duration_us);
+        let Some(recorder) = &self.recorder else {
+            return false;
         };
-        let duration_us = ended_us.saturating_sub(started_us);
-        self.operations.record(labels.pack(), duration_us);
+        let labels = ended.labels;
+        let is_failed = labels.failure != Failure::None || labels.code != 0;
+        let of_trace = (self.trace.take(), is_failed);
+        let wanted = recorder.wanted(of_trace, (ended.ended_us, duration_us));
+        wanted.is_any() && !recorder.leave(self.record_of(ended, wanted))
+    }
+
+    #[cold]
+    fn record_of(&self, ended: Measured, wanted: Wanted) -> RequestRecord {
+        let began = self.clock.get().unwrap_or(self.page.settings.base);
+        // Without a handler it neither waits for one nor is in one.
+        let handler_us = match ended.handler_us {
+            0 => ended.ended_us,
+            began_us => began_us,
+        };
+        let since = |from_us: u64, to_us: u64| to_us.saturating_sub(from_us);
+        let has_handler = u64::from(ended.handler_us > 0);
+        RequestRecord {
+            labels: ended.labels,
+            ended: began + Duration::from_micros(ended.ended_us),
+            duration_us: since(ended.started_us, ended.ended_us),
+            queue_us: has_handler * since(ended.started_us, handler_us),
+            handler_us: since(handler_us, ended.ended_us),
+            wanted,
+        }
     }
 
     pub(super) fn publish(&self, cells: &[Cell<u64>], keeps_levels: bool) {

@@ -32,10 +32,30 @@ knobs! {
         refresh_ms: u64 = 300_000, within(1000..=DAY_MS), restart;
         /// Milliseconds that the entries of an upstream that fails stay listed.
         stale_ms: u64 = 3_600_000, within(0..=DAY_MS), restart;
-        /// Sessions of a shard with one upstream of the legacy era. Past it a call fails at once.
+        /// Sessions of a shard with one upstream of the legacy era. Past it the one ends that was
+        /// unused for the longest time; a call fails at once if all have calls.
         sessions_max: usize = 10_000, within(1..=1_000_000), restart;
         /// Milliseconds after which such a session ends if it is not used.
         session_idle_ms: u64 = 600_000, within(1000..=DAY_MS), restart;
+        /// Failures of an upstream in a row after which its calls are refused; so are they when
+        /// half of 20 or more calls in 10 s fail. A failure is a connection that does not open or
+        /// breaks, an answer that is none of the protocol, or a status of 500 and more. 0 never
+        /// refuses.
+        failures_max: u32 = 5, within(0..=1_000_000), restart;
+        /// Milliseconds until a call of such an upstream is let through to see whether it works
+        /// again; if two in a row do, all are. The time doubles with each one that fails.
+        open_ms: u64 = 1000, within(10..=DAY_MS), restart;
+        /// The most of these milliseconds.
+        open_ms_max: u64 = 60_000, within(10..=DAY_MS), restart;
+        /// Processes of a shard of one upstream that is a program, or connections to one with
+        /// lines: each session has its own. Past it a call fails at once.
+        processes_max: usize = 64, within(1..=4096), restart;
+        /// Milliseconds until a program that was started must open its first session: one that is
+        /// installed first takes a minute.
+        start_ms: u64 = 120_000, within(100..=DAY_MS), restart;
+        /// Milliseconds that a program gets to end after its input has ended, and again after
+        /// SIGTERM. Then it is killed, with its process group.
+        stop_ms: u64 = 5000, within(10..=600_000), restart;
         /// Characters of an exposed name: some clients take 64.
         name_chars_max: usize = 64, within(16..=128), restart;
     }

@@ -265,6 +265,10 @@ knobs! {
         level: LogLevel = LogLevel::Info, anything(), live;
         /// Form of a line.
         format: LogFormat = LogFormat::Auto, anything(), restart;
+        /// One request in so many has a line of the target `corelane::access`, with its method,
+        /// tool, outcome and times, and nothing of its content; 1 is each request, 0 none. It needs
+        /// the feature `metrics`, which the binary has.
+        access_one_in: u64 = 0, within(0..=1_000_000), restart;
     }
 }
 

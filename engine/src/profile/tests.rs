@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::{Admin, Metrics, Tls, Tools, Unix};
+use super::{Admin, Metrics, Tls, Tools, Trace, Unix};
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride};
 
@@ -56,6 +56,11 @@ fn complete() -> Profile {
         },
         admin: Admin {
             socket: Some("/run/corelane/control.sock".into()),
+            ..Admin::default()
+        },
+        trace: Trace {
+            endpoint: Some("http://127.0.0.1:4318/v1/traces".to_owned()),
+            ..Trace::default()
         },
         core: vec![CoreProfile {
             id: 0,

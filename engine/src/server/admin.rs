@@ -4,6 +4,9 @@
 //! |---|---|
 //! | GET /api/v1/status | the state, the conditions, and a row for each shard |
 //! | GET /api/v1/connections, streams, sessions | rows of one shard: `shard`, `from`, `limit` |
+//! | GET /api/v1/counters | the counters of each shard |
+//! | GET /api/v1/slow | the slow requests that ended last, the newest first |
+//! | POST /api/v1/slow/reset | forgets them |
 //! | POST /api/v1/log | sets the level of the log for a time |
 //! | POST /api/v1/drain, stop | drains the server, with or without time for its calls |
 //! | POST /api/v1/reload | reads the profile and the files that it names again |
@@ -13,7 +16,7 @@
 
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use corelane_control::admin::{AdminAnswer, AdminRequest, AdminSocket};
@@ -22,7 +25,9 @@ use serde_json::{Value, json};
 
 use super::administered::Administered;
 use super::error::{Error, Result};
+use super::figures::figures;
 use super::metrics::{is_draining, read_shard};
+use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
 use super::reload_result::ReloadError;
 use crate::log;
@@ -136,17 +141,20 @@ impl Site {
         };
         let answered = match (request.is_change, name) {
             (false, "status") => Ok(self.status()),
+            (false, "counters") => Ok(figures(&self.read_shards())),
             (false, "connections") => self.list(Listed::Connections, &request.query),
             (false, "streams") => self.list(Listed::Streams, &request.query),
             (false, "sessions") => self.list(Listed::Sessions, &request.query),
+            (false, "slow") => self.slow().map(SlowRequests::list),
+            (true, "slow/reset") => self.slow().map(|it| json!({ "forgotten": it.reset() })),
             (true, "log") => set_level(&request.body),
             (true, "drain") => Ok(self.end(false)),
             (true, "stop") => self.stop(&request.body),
             (true, "reload") => self.reload(&request.body),
-            (true, "status" | "connections" | "streams" | "sessions") => {
+            (true, "status" | "counters" | "connections" | "streams" | "sessions" | "slow") => {
                 return failure(405, "this is read with GET");
             }
-            (false, "log" | "drain" | "stop" | "reload") => {
+            (false, "log" | "drain" | "stop" | "reload" | "slow/reset") => {
                 return failure(405, "this is a change, and needs POST");
             }
             _ => return failure(404, "there is no such thing"),
@@ -160,11 +168,17 @@ impl Site {
         }
     }
 
-    fn status(&self) -> Value {
+    /// The shards as their pages have them.
+    fn read_shards(&self) -> MutexGuard<'_, Vec<ShardReading>> {
         let mut shards = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         for (shard, control) in shards.iter_mut().zip(&self.server.shards) {
             read_shard(shard, control);
         }
+        shards
+    }
+
+    fn status(&self) -> Value {
+        let shards = self.read_shards();
         let is_draining = is_draining(&self.server.shards);
         let conditions = conditions(&shards, is_draining);
         let set = conditions.iter().filter(|(_, is_set)| *is_set);
@@ -222,6 +236,11 @@ impl Site {
             "rows": answer.map(|answer| answer.rows).unwrap_or_default(),
             "next": next.or(next_shard),
         }))
+    }
+
+    fn slow(&self) -> std::result::Result<&SlowRequests, String> {
+        let slow = self.server.slow.as_deref();
+        slow.ok_or_else(|| "admin.slow_requests_max of the profile is 0: none are kept".to_owned())
     }
 
     fn end(&self, at_once: bool) -> Value {

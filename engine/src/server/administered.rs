@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use super::event::Event;
+use super::SlowRequests;
 use super::reload::Reloader;
 use crate::shard::ShardControl;
 
@@ -21,6 +22,8 @@ pub(super) struct Administered {
     pub(super) started: Instant,
     /// Reloads.
     pub(super) reloader: Option<Arc<Reloader>>,
+    /// The slow requests, if they are kept.
+    pub(super) slow: Option<Arc<SlowRequests>>,
     pub(super) events: Sender<Event>,
     /// Set by the first request to end.
     pub(super) is_ending: Arc<AtomicBool>,

@@ -57,6 +57,9 @@ pub enum Error {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The thread of the access log, of slow requests and of spans cannot be made.
+    #[error("cannot start the thread of request records: {0}")]
+    Records(io::Error),
     /// The thread that looks at certificates cannot be made.
     #[cfg(feature = "tls")]
     #[error("cannot start the thread that looks for new certificates: {0}")]

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use corelane_control::observe::{Observer, PageAnswer, PageRequest};
+use corelane_control::otlp::SpanCounts;
 
 use super::error::{Error, Result};
 use super::host_facts;
+use super::records::{RecordThread, record_settings};
 use crate::log;
 use crate::meter::catalogue::ProcessFact;
 use crate::meter::exposition::Format;
@@ -38,20 +40,27 @@ struct Source {
     torn: AtomicU64,
     cut: AtomicU64,
     scrape_us: AtomicU64,
+    /// If spans are exported.
+    spans: Option<Arc<SpanCounts>>,
 }
 
-/// The settings of the pages, if metrics are read.
-pub(super) fn page_settings(profile: &Profile) -> Option<Arc<PageSettings>> {
+/// The settings of the pages, if metrics or records of requests are read.
+///
+/// # Errors
+/// The settings of traces in the profile or in the environment cannot be used.
+pub(super) fn page_settings(profile: &Profile) -> Result<Option<Arc<PageSettings>>> {
     let metrics = &profile.metrics;
-    if metrics.listen.is_none() && profile.admin.socket.is_none() {
-        return None;
+    let records = record_settings(profile)?;
+    if metrics.listen.is_none() && profile.admin.socket.is_none() && records.is_none() {
+        return Ok(None);
     }
-    Some(Arc::new(PageSettings {
+    Ok(Some(Arc::new(PageSettings {
         sets_max: metrics.label_sets_max,
         interval_us: metrics.publish_interval_ms * 1000,
         names: Arc::new(Names::default()),
+        records,
         base: Instant::now(),
-    }))
+    })))
 }
 
 impl MetricsListener {
@@ -63,6 +72,7 @@ impl MetricsListener {
     pub(super) fn start(
         metrics: &Metrics,
         shards: &[Arc<ShardControl>],
+        records: Option<&RecordThread>,
     ) -> Result<Option<MetricsListener>> {
         let page = shards.first().and_then(|shard| shard.page.as_ref());
         let (Some(address), Some(page)) = (metrics.listen, page) else {
@@ -83,6 +93,7 @@ impl MetricsListener {
             torn: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             scrape_us: AtomicU64::new(0),
+            spans: records.and_then(RecordThread::span_counts),
         };
         let started = Observer::start(address, move |request| source.answer(request));
         let observer = started.map_err(|error| Error::Metrics { address, error })?;
@@ -127,7 +138,14 @@ impl Source {
     }
 
     fn process_fact(&self, fact: ProcessFact) -> Option<f64> {
+        let spans = |count: fn(&SpanCounts) -> &AtomicU64| {
+            let counts = self.spans.as_deref()?;
+            Some(count(counts).load(Ordering::Relaxed) as f64)
+        };
         Some(match fact {
+            ProcessFact::SpansSent => spans(|it| &it.sent)?,
+            ProcessFact::SpansFailed => spans(|it| &it.failed)?,
+            ProcessFact::SpansDropped => spans(|it| &it.dropped)?,
             ProcessFact::LogLinesDropped => log::dropped() as f64,
             ProcessFact::PagesTorn => self.torn.load(Ordering::Relaxed) as f64,
             ProcessFact::ScrapeTime => self.scrape_us.load(Ordering::Relaxed) as f64 / 1e6,

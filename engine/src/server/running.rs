@@ -20,7 +20,10 @@ use super::pinning::Pinning;
 use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
-use super::{AdminListener, AuditThread, Certificates, MetricsListener, ServerAccess, systemd};
+use super::{
+    AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess,
+    systemd,
+};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::live::Live;
@@ -71,6 +74,8 @@ pub struct RunningServer {
     pub(super) pinning: Option<Pinning>,
     /// The listener for metrics, if there is one; ends after the shards.
     pub(super) metrics: Option<MetricsListener>,
+    /// The thread that shows single requests, if any are shown; ends after the shards.
+    pub(super) records: Option<RecordThread>,
     /// The control socket, if there is one; ends after the shards.
     pub(super) admin: Option<AdminListener>,
     /// The files of Unix sockets, removed after the shards have ended.
@@ -106,6 +111,7 @@ impl RunningServer {
             upstreams: None,
             pinning: None,
             metrics: None,
+            records: None,
             admin: None,
             socket_files: Vec::new(),
             audit: None,
@@ -127,6 +133,17 @@ impl RunningServer {
         };
         self.shards.push(Arc::clone(&plan.control));
         Ok(supervisor.start(plan, ready)?)
+    }
+
+    /// Shows metrics and single requests of these shards as the profile has it.
+    ///
+    /// # Errors
+    /// An address cannot be listened on, or a thread cannot be made.
+    pub(super) fn show(&mut self, profile: &Profile, shards: &[Arc<ShardControl>]) -> Result<()> {
+        self.records = RecordThread::start(profile, shards)?;
+        let records = self.records.as_ref();
+        self.metrics = MetricsListener::start(&profile.metrics, shards, records)?;
+        Ok(())
     }
 
     /// Reads these files again, when they change or a reload is requested, for as long as the
@@ -293,6 +310,7 @@ impl RunningServer {
             reloader: self.reloader.clone(),
             events: self.events(),
             is_ending,
+            slow: self.records.as_ref().and_then(RecordThread::slow),
         }
     }
 
@@ -407,7 +425,7 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
-        self.upstreams = None;
+        let processes = self.upstreams.take().and_then(UpstreamThread::end);
         for control in &self.shards {
             control.begin_drain();
         }
@@ -419,6 +437,8 @@ impl RunningServer {
             }),
             Supervision::Over => Ok(MeterSnapshot::default()),
         };
+        // The shards have let go of them.
+        drop(processes);
         // The shards have left all of their records.
         self.audit = None;
         Ok(ended?)

@@ -1,6 +1,7 @@
 //! Why a server does not start with an upstream.
 
 use std::io;
+use std::path::PathBuf;
 
 use corelane_protocol::framing::http1::RequestFieldError;
 
@@ -29,6 +30,24 @@ pub enum UpstreamError {
         header: String,
         /// Why not.
         error: io::Error,
+    },
+    /// A secret of its program cannot be read.
+    #[error("upstream {name:?}: the value of the variable {variable:?}: {error}")]
+    Variable {
+        /// The upstream.
+        name: String,
+        /// The variable.
+        variable: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The working directory of its program is none.
+    #[error("upstream {name:?}: cwd {}: there is no such directory", path.display())]
+    Directory {
+        /// The upstream.
+        name: String,
+        /// The path.
+        path: PathBuf,
     },
     /// Its certificate cannot be checked.
     #[cfg(feature = "tls")]

@@ -8,6 +8,8 @@ mod answers;
 mod backoff;
 mod endpoint;
 mod listener;
+mod program;
+mod secret;
 mod tracked;
 
 use std::collections::BTreeSet;
@@ -25,6 +27,7 @@ use corelane_protocol::mcp::subscription;
 
 use endpoint::{Place, check};
 use listener::Listen;
+pub(super) use program::ProcessThreads;
 use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
@@ -35,7 +38,7 @@ use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
 use crate::upstream::board::{
-    ControlEvent, ControlRequest, Endpoint, Purpose, UpstreamBoard, UpstreamTable,
+    ControlEvent, ControlRequest, Endpoint, ProcessRequest, Purpose, UpstreamBoard, UpstreamTable,
 };
 
 /// Between two trials to broadcast updates of resources.
@@ -108,7 +111,7 @@ pub(super) fn board_of(
 #[derive(Debug)]
 pub(super) struct UpstreamThread {
     events: Sender<ControlEvent>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<ProcessThreads>>,
 }
 
 /// The state of the thread.
@@ -119,6 +122,7 @@ struct Control {
     handle: ServerHandle,
     events: Sender<ControlEvent>,
     settings: Gateway,
+    processes: ProcessThreads,
     /// Resources of upstreams with updates that are not broadcast yet.
     updated: BTreeSet<(u16, Arc<str>)>,
 }
@@ -139,8 +143,10 @@ impl UpstreamThread {
         let now = Instant::now();
         let tracked = (0..).zip(upstreams);
         let tracked = tracked.map(|(number, it)| Tracked::new(number, it.upstream, it.place, now));
-        let mut control = Control {
+        let stop = Duration::from_millis(settings.stop_ms);
+        let control = Control {
             tracked: tracked.collect(),
+            processes: ProcessThreads::new(Arc::clone(&board), stop),
             board,
             shards,
             handle,
@@ -149,7 +155,7 @@ impl UpstreamThread {
             updated: BTreeSet::new(),
         };
         let thread = thread::Builder::new().name("upstreams".to_owned());
-        let thread = thread.spawn(move || control.run(&received));
+        let thread = thread.spawn(move || control.run(received));
         Ok(UpstreamThread {
             events,
             thread: Some(thread.map_err(Error::Upstreams)?),
@@ -157,18 +163,29 @@ impl UpstreamThread {
     }
 }
 
+impl UpstreamThread {
+    /// Ends the reading of lists, and the start of programs. The processes end after the shards,
+    /// when what this returns is dropped.
+    pub(super) fn end(mut self) -> Option<ProcessThreads> {
+        self.stop()
+    }
+
+    fn stop(&mut self) -> Option<ProcessThreads> {
+        let _ = self.events.send(ControlEvent::Stop);
+        // A panic there was logged, and ends the reading of lists only.
+        self.thread.take()?.join().ok()
+    }
+}
+
 impl Drop for UpstreamThread {
     fn drop(&mut self) {
-        let _ = self.events.send(ControlEvent::Stop);
-        if let Some(thread) = self.thread.take() {
-            // A panic there was logged, and ends the reading of lists only.
-            let _ = thread.join();
-        }
+        drop(self.stop());
     }
 }
 
 impl Control {
-    fn run(&mut self, received: &Receiver<ControlEvent>) {
+    /// Runs until the server ends. Returns the processes that run then.
+    fn run(mut self, received: Receiver<ControlEvent>) -> ProcessThreads {
         loop {
             let now = Instant::now();
             for upstream in 0..self.tracked.len() {
@@ -184,7 +201,9 @@ impl Control {
                 false => wait.min(UPDATES_RETRY),
             };
             match received.recv_timeout(wait) {
-                Ok(ControlEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(ControlEvent::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    return self.processes;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(event) => self.handle(event),
             }
@@ -237,6 +256,7 @@ impl Control {
                 }
                 self.updated.extend(news.updated);
             }
+            ControlEvent::Start(request) => self.start_process(request),
             ControlEvent::ExpiredListUsed => {
                 let now = Instant::now();
                 for tracked in &mut self.tracked {
@@ -312,6 +332,15 @@ impl Control {
         };
         if let Err(error) = thread.spawn(resolve) {
             let _ = self.events.send(ControlEvent::Resolved(number, Err(error)));
+        }
+    }
+
+    /// Starts a process of a program.
+    fn start_process(&mut self, request: ProcessRequest) {
+        let shard = Arc::clone(&self.shards[usize::from(request.shard)]);
+        match self.tracked[usize::from(request.upstream)].place() {
+            Place::Program(program) => self.processes.start(Arc::clone(program), request, shard),
+            Place::Host(..) | Place::Unix(_) => self.board.leave_process(request, None),
         }
     }
 

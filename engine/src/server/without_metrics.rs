@@ -14,14 +14,15 @@ use crate::shard::ShardControl;
 pub(super) enum MetricsListener {}
 
 /// There are none.
-pub(super) fn page_settings(_: &Profile) -> Option<Arc<PageSettings>> {
-    None
+pub(super) fn page_settings(_: &Profile) -> Result<Option<Arc<PageSettings>>> {
+    Ok(None)
 }
 
 impl MetricsListener {
     pub(super) fn start(
         metrics: &Metrics,
         _: &[Arc<ShardControl>],
+        _: Option<&RecordThread>,
     ) -> Result<Option<MetricsListener>> {
         match metrics.listen {
             None => Ok(None),
@@ -33,6 +34,35 @@ impl MetricsListener {
     }
 
     pub(super) fn address(&self) -> SocketAddr {
+        match *self {}
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(super) enum RecordThread {}
+
+/// There are none.
+#[derive(Debug)]
+pub(super) enum SlowRequests {}
+
+impl RecordThread {
+    pub(super) fn start(
+        profile: &Profile,
+        _: &[Arc<ShardControl>],
+    ) -> Result<Option<RecordThread>> {
+        let name = match (profile.log.access_one_in, &profile.trace.endpoint) {
+            (0, None) => return Ok(None),
+            (0, Some(_)) => "trace.endpoint",
+            _ => "log.access_one_in",
+        };
+        Err(Error::Public(format!(
+            "{name} is set, and this program was built without the feature `metrics` of corelane: \
+             build it with that feature"
+        )))
+    }
+
+    pub(super) fn slow(&self) -> Option<Arc<SlowRequests>> {
         match *self {}
     }
 }

@@ -22,10 +22,12 @@ impl Handling {
     ) -> Option<Box<Links>> {
         let board = parts.upstreams.as_ref()?;
         let queue = Rc::clone(&self.event_queue);
-        let port = UpstreamPort::new(Arc::clone(board), settings.message_bytes_max, queue);
-        let port = Rc::new(port);
+        let (of_port, bytes_max) = (Arc::clone(board), settings.message_bytes_max);
+        let port = Rc::new(UpstreamPort::new(of_port, self.shard, bytes_max, queue));
         self.endpoint.set_port(Rc::clone(&port));
-        let links = Links::new(port, Arc::clone(board), (self.shard, settings), indexes);
+        let board = Arc::clone(board);
+        let meter = Rc::clone(&self.meter);
+        let links = Links::new(port, board, (self.shard, settings), meter, indexes);
         Some(Box::new(links))
     }
 }

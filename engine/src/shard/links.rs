@@ -9,9 +9,15 @@
 //! because a link is closed when its call ends before its answer.
 
 mod completed;
+mod health;
+mod line_link;
+mod lines;
+mod peer;
+mod peers;
 mod secured;
 mod secured_link;
 mod sessions;
+mod signs;
 mod taken;
 
 use std::collections::VecDeque;
@@ -19,7 +25,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_gateway::link::{Assigned, Pool, PoolLimits, Released};
+use corelane_gateway::link::{Assigned, Pool, PoolLimits, Released, RepeatBudget};
 use corelane_gateway::relay::{Executed, Failure, Reason};
 use corelane_gateway::session::{SessionLimits, UpstreamSessions};
 use corelane_io::ring::{Completion, Route};
@@ -27,11 +33,16 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
+use self::line_link::LineLink;
+use self::peer::Peers;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
+use self::signs::{breaker_limits, sign_of};
+use crate::breaker::{Breaker, CallSign};
+use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::UpstreamBoard;
+use crate::upstream::board::{Carrier, UpstreamBoard};
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::{Command, UpstreamPort};
 use crate::upstream::relay::RelayKey;
@@ -42,11 +53,7 @@ const SWEEP_MS: u64 = 50;
 const IDLE_SWEEP_MS: u64 = 1000;
 
 /// A call had no answer in its time.
-const TIMEOUT: Failure = Failure {
-    reason: Reason::Timeout,
-    executed: Executed::Unknown,
-    detail: String::new(),
-};
+const TIMEOUT: Failure = Failure::new(Reason::Timeout, Executed::Unknown);
 
 /// The links of a shard.
 pub(super) struct Links {
@@ -54,6 +61,7 @@ pub(super) struct Links {
     board: Arc<UpstreamBoard>,
     shard: u16,
     settings: Gateway,
+    meter: Rc<ShardMeter>,
     generation: u64,
     /// The descriptors of links.
     indexes: Range<u32>,
@@ -69,6 +77,8 @@ pub(super) struct Links {
     subscriptions: Vec<(u16, u32, RelayKey)>,
     /// Calls with a time of their own.
     timed: Vec<RelayKey>,
+    /// Calls that are begun again, and when.
+    delayed: Vec<(u64, RelayKey)>,
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
     next_sweep_ms: u64,
@@ -80,6 +90,10 @@ pub(super) struct Links {
 struct EndpointLinks {
     pool: Pool<SlotKey, RelayKey>,
     heads: HeadCache,
+    breaker: Breaker,
+    repeats: RepeatBudget,
+    /// Of an upstream with lines.
+    peers: Peers,
     /// Of an upstream with `https`.
     tls: Option<OutgoingTls>,
     warnings: Throttle,
@@ -100,6 +114,8 @@ struct Link {
     /// Whether the client of its call takes no more at present.
     is_paused: bool,
     secured: Option<Box<SecuredLink>>,
+    /// Of a link with lines.
+    line: Option<Box<LineLink>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +124,8 @@ enum LinkState {
     Opening,
     Idle,
     Carrying(RelayKey),
+    /// It carries many calls, on lines.
+    Line,
 }
 
 impl Links {
@@ -116,6 +134,7 @@ impl Links {
         port: Rc<UpstreamPort>,
         board: Arc<UpstreamBoard>,
         (shard, settings): (u16, Gateway),
+        meter: Rc<ShardMeter>,
         indexes: Range<u32>,
     ) -> Links {
         let limits = PoolLimits {
@@ -133,6 +152,9 @@ impl Links {
         let endpoints = table.endpoints.iter().map(|endpoint| EndpointLinks {
             pool: Pool::new(limits),
             heads: HeadCache::default(),
+            breaker: Breaker::new(breaker_limits(&settings)),
+            repeats: RepeatBudget::default(),
+            peers: Peers::default(),
             tls: endpoint.tls.as_ref().map(OutgoingTls::of_shard),
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             sessions: UpstreamSessions::new(session_limits),
@@ -148,10 +170,12 @@ impl Links {
             board,
             shard,
             settings,
+            meter,
             generation: 0,
             opening: VecDeque::new(),
             subscriptions: Vec::new(),
             timed: Vec::new(),
+            delayed: Vec::new(),
             paused: Vec::new(),
             next_sweep_ms: 0,
             now_ms: 0,
@@ -227,7 +251,8 @@ impl Links {
 
     /// When the shard has to look at its links at the latest; none without links.
     pub(super) fn due_ms(&self) -> Option<u64> {
-        let is_idle = self.slots.is_empty() && self.timed.is_empty();
+        let has_calls = !self.timed.is_empty() || !self.delayed.is_empty();
+        let is_idle = self.slots.is_empty() && !has_calls;
         let has_sessions = self.endpoints.iter().any(|it| !it.sessions.is_empty());
         match (is_idle, has_sessions) {
             (false, _) => Some(self.next_sweep_ms),
@@ -251,12 +276,15 @@ impl Links {
 
     /// Finds a link for a call.
     fn begin(&mut self, rings: &mut Rings, key: RelayKey) {
-        if !self.admit(key) {
+        if !self.check_health(key) || !self.admit(key) {
             return;
         }
         let Some(upstream) = self.port.find(key).map(|relay| relay.upstream) else {
             return;
         };
+        if self.carrier(upstream) != Carrier::Http {
+            return self.begin_on_line(rings, key);
+        }
         match self.endpoint(upstream).pool.assign(key) {
             Assigned::Link(link) => self.start(rings, link, key),
             Assigned::Opens => {
@@ -312,6 +340,7 @@ impl Links {
                 is_armed: false,
                 is_paused: false,
                 secured: None,
+                line: None,
             },
         );
         let key = SlotKey {
@@ -398,14 +427,22 @@ impl Links {
         let Some(mut relay) = self.port.remove(key) else {
             return;
         };
+        let opens_session = relay.is_handshake();
+        let sign = match relay.is_answered() {
+            true => CallSign::Works,
+            false => CallSign::Unknown,
+        };
+        self.count_end(relay.upstream, relay.admitted, sign);
         self.leave_session(&relay);
         if let Some(handshake) = relay.take_handshake() {
             self.handshake_failed(relay.upstream, &handshake.owner, &TIMEOUT);
         }
-        if relay.link.is_some() && !relay.is_answered() {
+        let is_line = relay.link.is_some_and(|link| self.is_line(link));
+        if relay.link.is_some() && !relay.is_answered() && !is_line {
             self.send_cancelled(&relay);
         }
         match relay.link {
+            Some(link) if is_line => self.cancel_on_line(rings, (link, key), opens_session),
             // The upstream sees the end of the connection, which cancels the request there (MCP
             // 2026-07-28 basic/utilities/cancellation).
             Some(link) => self.drop_link(rings, link),
@@ -421,13 +458,22 @@ impl Links {
     /// Ends a call that has no link with a failure.
     fn fail(&mut self, key: RelayKey, failure: &Failure) {
         if let Some(mut relay) = self.port.remove(key) {
+            self.count_end(relay.upstream, relay.admitted, sign_of(failure));
             self.leave_session(&relay);
             if let Some(handshake) = relay.take_handshake() {
                 return self.handshake_failed(relay.upstream, &handshake.owner, failure);
             }
             let table = self.port.table();
             let name = &table.endpoints[usize::from(relay.upstream)].name;
-            relay.fail(failure, name, self.port.event_queue());
+            let executed = match relay.was_sent {
+                true => Executed::Unknown,
+                false => failure.executed,
+            };
+            let failure = Failure {
+                executed,
+                ..failure.clone()
+            };
+            relay.fail(&failure, name, self.port.event_queue());
             if let Some(request) = relay.request {
                 self.port.give(request);
             }

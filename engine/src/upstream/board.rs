@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -26,8 +27,10 @@ const RESOURCES_MAX: usize = 1024;
 pub(crate) struct Endpoint {
     /// Its name in the configuration.
     pub(crate) name: Box<str>,
-    /// Where it is; none while that is not known.
+    /// Where it is; none while that is not known, and of a program.
     pub(crate) address: Option<SockAddr>,
+    /// How it is reached.
+    pub(crate) carrier: Carrier,
     /// How links to it are secured, if they are.
     pub(crate) tls: Option<OutgoingTls>,
     /// The starts of the heads of its requests.
@@ -40,9 +43,20 @@ pub(crate) struct Endpoint {
     pub(crate) has_updates: bool,
 }
 
+/// How an upstream is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Over HTTP: a link carries one call at a time.
+    Http,
+    /// Lines on the standard input and output of a process, which each owner of a session has.
+    Program,
+    /// Lines on a connection, which each owner of a session has.
+    Lines,
+}
+
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
-/// may have a credential.
-#[derive(Clone, Debug)]
+/// may have a credential. Lines have no heads: these are empty.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Heads {
     /// Of messages.
     pub(crate) post: Arc<[u8]>,
@@ -89,6 +103,26 @@ pub(crate) enum Purpose {
     Listen(u32),
     /// It is not sent: the subscription with this number ends.
     Close(u32),
+}
+
+/// A shard needs a process of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessRequest {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// The shard.
+    pub(crate) shard: u16,
+    /// The number of the request on its shard.
+    pub(crate) number: u64,
+}
+
+/// A process that was started.
+#[derive(Debug)]
+pub(crate) struct StartedProcess {
+    /// Its standard input and output.
+    pub(crate) socket: UnixStream,
+    /// The process is stopped when this is closed.
+    pub(crate) leash: UnixStream,
 }
 
 /// The answer to a [`ControlRequest`].
@@ -164,7 +198,9 @@ pub(crate) enum ControlEvent {
     /// The upstream with this number has answered a [`ControlRequest`].
     Answer(u16, ControlAnswer),
     /// The address of the upstream with this number is known, or is not.
-    Resolved(u16, io::Result<SockAddr>),
+    Resolved(u16, io::Result<Option<SockAddr>>),
+    /// A process of a program is to be started.
+    Start(ProcessRequest),
     /// Something about a subscription at the upstream with this number, and its own number.
     Subscription(u16, u32, SubscriptionEvent),
     /// Clients have subscribed to other resources, or some have updates.
@@ -181,6 +217,10 @@ pub(crate) struct UpstreamBoard {
     table: Mutex<Arc<UpstreamTable>>,
     /// By shard. The control side has one request of each upstream at a time.
     requests: Vec<SegQueue<ControlRequest>>,
+    /// By shard: processes that were started, or none where that failed.
+    processes: Vec<SegQueue<(ProcessRequest, Option<StartedProcess>)>>,
+    /// Whether no shard takes processes any more.
+    is_over: AtomicBool,
     /// Whether lists have expired, which are read again once a client uses them.
     has_expired: AtomicBool,
     interests: Interests,
@@ -202,6 +242,8 @@ impl UpstreamBoard {
             generation: AtomicU64::new(1),
             table: Mutex::new(Arc::new(table)),
             requests: (0..shards).map(|_| SegQueue::new()).collect(),
+            processes: (0..shards).map(|_| SegQueue::new()).collect(),
+            is_over: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
             interests: Interests::default(),
             control: OnceLock::new(),
@@ -213,12 +255,39 @@ impl UpstreamBoard {
         let _ = self.control.set(control);
     }
 
-    /// Sends an event to the control side.
-    pub(crate) fn send(&self, event: ControlEvent) {
-        if let Some(control) = self.control.get() {
-            // The control side may have ended.
-            let _ = control.send(event);
+    /// Sends an event to the control side. Returns whether that can take it.
+    pub(crate) fn send(&self, event: ControlEvent) -> bool {
+        let control = self.control.get();
+        control.is_some_and(|control| control.send(event).is_ok())
+    }
+
+    /// Leaves a process for the shard that needs it. The caller wakes it.
+    pub(crate) fn leave_process(&self, request: ProcessRequest, started: Option<StartedProcess>) {
+        self.processes[usize::from(request.shard)].push((request, started));
+        if self.is_over.load(Ordering::SeqCst) {
+            self.end_processes();
         }
+    }
+
+    /// Takes a process for this shard.
+    pub(crate) fn take_process(
+        &self,
+        shard: u16,
+    ) -> Option<(ProcessRequest, Option<StartedProcess>)> {
+        self.processes[usize::from(shard)].pop()
+    }
+
+    /// All shards have ended: processes that none of them took are stopped.
+    pub(crate) fn end_processes(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        for of_shard in &self.processes {
+            while of_shard.pop().is_some() {}
+        }
+    }
+
+    /// Whether this shard reads the lists of an upstream.
+    pub(crate) fn reads(&self, upstream: u16, shard: u16) -> bool {
+        usize::from(upstream) % self.requests.len() == usize::from(shard)
     }
 
     /// The resources to which clients have subscribed.
@@ -290,7 +359,8 @@ impl UpstreamBoard {
     /// Whether there is a request for this shard, or a table after `generation`.
     pub(crate) fn has_news(&self, shard: u16, generation: u64) -> bool {
         let is_newer = self.generation.load(Ordering::Relaxed) != generation;
-        is_newer || !self.requests[usize::from(shard)].is_empty()
+        let shard = usize::from(shard);
+        is_newer || !self.requests[shard].is_empty() || !self.processes[shard].is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<UpstreamTable>> {

@@ -15,6 +15,7 @@ use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::binding::http_client::OutgoingMessage;
 use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
+use corelane_protocol::framing::line::write_line;
 use corelane_protocol::jsonrpc::find_members;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
@@ -22,7 +23,7 @@ use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
-use super::board::{UpstreamBoard, UpstreamTable};
+use super::board::{Carrier, UpstreamBoard, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
 use super::relay::{LegacyCall, Recipient, Relay, RelayKey};
@@ -34,6 +35,7 @@ const SPARE_CHUNKS_MAX: usize = 64;
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct UpstreamPort {
+    shard: u16,
     table: RefCell<Arc<UpstreamTable>>,
     message_bytes_max: usize,
     relays: RefCell<Slab<Relay>>,
@@ -106,10 +108,12 @@ impl UpstreamPort {
     /// A port without calls. The messages of answers have at most `message_bytes_max` bytes.
     pub(crate) fn new(
         board: Arc<UpstreamBoard>,
+        shard: u16,
         message_bytes_max: usize,
         event_queue: Rc<EventQueue>,
     ) -> UpstreamPort {
         UpstreamPort {
+            shard,
             table: RefCell::new(board.present()),
             board,
             message_bytes_max,
@@ -225,9 +229,19 @@ impl UpstreamPort {
         Some(match endpoint.sessions {
             Sessions::Client => session.map_or_else(of_principal, SessionOwner::Session),
             Sessions::Principal => of_principal(),
+            Sessions::Shared if endpoint.carrier != Carrier::Http => self.shared_owner(upstream),
             Sessions::Shared => SessionOwner::Everyone,
             Sessions::Call => SessionOwner::Call(self.next_id()),
         })
+    }
+
+    /// The owner of the connection with lines that all clients share: the one that reads the lists,
+    /// if this shard has it.
+    pub(crate) fn shared_owner(&self, upstream: u16) -> SessionOwner {
+        match self.board.reads(upstream, self.shard) {
+            true => SessionOwner::Control,
+            false => SessionOwner::Everyone,
+        }
     }
 
     /// Writes the body of a request.
@@ -260,7 +274,12 @@ impl UpstreamPort {
         let table = self.table.borrow();
         let body = self.body.borrow();
         let mut out = self.chunk();
-        out.extend_from_slice(&table.endpoints[usize::from(new.upstream)].heads.post);
+        let head = &table.endpoints[usize::from(new.upstream)].heads.post;
+        if head.is_empty() {
+            write_line(&mut out, &body);
+            return Ok(out);
+        }
+        out.extend_from_slice(head);
         let message = OutgoingMessage {
             revision: Revision::V2026_07_28,
             method: Some(new.method),
@@ -292,6 +311,10 @@ impl UpstreamPort {
         body: Option<&[u8]>,
     ) -> Result<Chunk, RequestFieldError> {
         let mut out = self.chunk();
+        if head.is_empty() {
+            write_line(&mut out, body.unwrap_or_default());
+            return Ok(out);
+        }
         out.extend_from_slice(head);
         let message = OutgoingMessage {
             revision,
@@ -308,7 +331,7 @@ impl UpstreamPort {
     }
 
     /// An empty buffer for a request.
-    fn chunk(&self) -> Chunk {
+    pub(crate) fn chunk(&self) -> Chunk {
         let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)))
     }

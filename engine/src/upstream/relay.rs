@@ -1,10 +1,14 @@
 //! One call on its way to an upstream, and its answer.
 
+mod health;
+mod line;
+
 use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
 use corelane_gateway::relay::{
-    Downward, Executed, Failure, Incoming, Reason, RelayedPart, read_message, write_notification,
+    Downward, Executed, Failure, Incoming, Reason, RelayedPart, is_session_lost, read_message,
+    write_notification,
 };
 use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
@@ -14,9 +18,13 @@ use corelane_protocol::mcp::era::Era;
 
 use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
 use super::owner::SessionOwner;
+use crate::breaker::Admitted;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
+
+/// The status of a request whose session does not exist.
+const STATUS_LOST: u16 = 404;
 
 /// The name of a call on its way. Names of two calls differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +89,13 @@ pub(crate) struct Relay {
     pub(crate) upstream: u16,
     /// Whether it may be sent again when its fate is unknown.
     pub(crate) is_repeatable: bool,
+    /// Whether an upstream may have executed it before its present try.
+    pub(crate) was_sent: bool,
+    /// How the breaker of its upstream lets it run; none if it does not count there (yet).
+    pub(crate) admitted: Option<Admitted>,
     /// Times that it was begun on a link.
     pub(crate) tries: u8,
-    /// The request, until it is sent; as long as it may be sent again if that may happen.
+    /// The request, until it is sent; after that too if it may have to be sent again.
     pub(crate) request: Option<Chunk>,
     /// The link that carries it.
     pub(crate) link: Option<SlotKey>,
@@ -106,6 +118,9 @@ struct Reception {
     is_cacheable: bool,
     status: u16,
     outcome: HeadOutcome,
+    retry_after_s: Option<u16>,
+    /// Whether the request names a session.
+    names_session: bool,
     /// Whether the upstream has accepted it as a subscription.
     is_open: bool,
     /// Of the last message that could not be used.
@@ -138,6 +153,8 @@ impl Relay {
             id,
             upstream,
             is_repeatable: false,
+            was_sent: false,
+            admitted: None,
             tries: 0,
             request,
             link: None,
@@ -152,6 +169,8 @@ impl Relay {
                 is_cacheable: false,
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
+                retry_after_s: None,
+                names_session: false,
                 is_open: false,
                 fault: None,
             },
@@ -200,19 +219,32 @@ impl Relay {
 
     /// It is sent with this request, which names the session, if there is one.
     pub(crate) fn set_request(&mut self, request: Chunk, session: Option<&str>) {
+        self.request = Some(request);
+        if let Some(legacy) = &mut self.legacy {
+            (legacy.is_admitted, legacy.session) = (true, session.map(Box::from));
+        }
+        self.forget_answer();
+    }
+
+    /// Another answer is expected, because the request is sent again.
+    pub(crate) fn forget_answer(&mut self) {
         let reader = AnswerReader::new(self.message_bytes_max);
+        let session = self.legacy.as_ref().and_then(|it| it.session.as_ref());
+        self.reception.names_session = session.is_some();
         self.reader = match session {
             Some(_) => reader.of_session(),
             None => reader,
         };
-        self.request = Some(request);
         (self.reception.status, self.reception.outcome) = (0, HeadOutcome::Unreadable);
-        if let Some(legacy) = &mut self.legacy {
-            (legacy.is_admitted, legacy.session) = (true, session.map(Box::from));
-        }
     }
 
-    /// The session that the upstream has forgotten, so that it has not executed the call.
+    /// Whether the call can be made again whose session the upstream has forgotten: it changes
+    /// nothing, or the status says that it was not executed.
+    pub(crate) fn is_repeatable_in_session(&self) -> bool {
+        self.is_repeatable || self.reception.status == STATUS_LOST
+    }
+
+    /// The session that the upstream has forgotten.
     pub(crate) fn lost_session(&self) -> Option<&str> {
         let is_lost = self.reception.outcome == HeadOutcome::SessionLost;
         let session = self.legacy.as_ref()?.session.as_deref();
@@ -274,7 +306,7 @@ impl Relay {
         if let Recipient::Subscription(subscription) = &mut self.reception.recipient {
             subscription.is_refused = matches!(self.reception.outcome, HeadOutcome::Refused { .. });
         }
-        let error = failure.to_json(name, None).into_bytes();
+        let error = failure.to_json(name).into_bytes();
         self.reception.answer(RelayedPart::Error(error), queue);
     }
 }
@@ -286,8 +318,10 @@ impl Reception {
                 status,
                 outcome,
                 session,
+                retry_after_s,
             } => {
                 (self.status, self.outcome) = (status, outcome);
+                self.retry_after_s = retry_after_s;
                 if let Recipient::Handshake(handshake) = &mut self.recipient {
                     handshake.session = session.map(Box::from);
                 }
@@ -322,6 +356,10 @@ impl Reception {
                 return;
             }
         };
+        if self.names_session && is_session_lost(text, &incoming) {
+            self.outcome = HeadOutcome::SessionLost;
+            return;
+        }
         // A refusal is an error, whatever its body says.
         let is_success = matches!(self.outcome, HeadOutcome::Message | HeadOutcome::Events);
         match &incoming {
@@ -411,10 +449,8 @@ impl Reception {
 
     fn failure(&self) -> Failure {
         let status = self.status;
-        let of_status = |reason, executed| Failure {
-            reason,
-            executed,
-            detail: format!("status {status}"),
+        let of_status = |reason, executed| {
+            Failure::new(reason, executed).with_detail(format!("status {status}"))
         };
         match self.outcome {
             HeadOutcome::Challenged => of_status(Reason::Credential, Executed::No),
@@ -433,11 +469,8 @@ impl Reception {
             }
             HeadOutcome::Message | HeadOutcome::Events => {
                 let fault = self.fault.as_deref();
-                Failure {
-                    reason: Reason::Protocol,
-                    executed: Executed::Unknown,
-                    detail: fault.unwrap_or("no message answers the request").to_owned(),
-                }
+                Failure::new(Reason::Protocol, Executed::Unknown)
+                    .with_detail(fault.unwrap_or("no message answers the request"))
             }
         }
     }

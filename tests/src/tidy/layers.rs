@@ -9,7 +9,7 @@ use super::source::{Finding, Source};
 /// The modules of the engine, from the ground up. A module may name those of lower layers.
 const LAYERS: &[&[&str]] = &[
     &["guard"],
-    &["profile", "meter"],
+    &["profile", "meter", "breaker"],
     &["transport", "handler", "live", "log", "audit"],
     &["access", "files", "upstream"],
     &["catalog"],

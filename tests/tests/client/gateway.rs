@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use corelane_client::{Change, Client, Era, Error, Filter, Prompt, json};
-use corelane_tests::conformance::{node, python, python_2};
+use corelane_tests::conformance::{home, node, python, python_2};
 use corelane_tests::{Server as Gateway, Setup};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -16,21 +16,39 @@ use super::interop::{Running, Server, TIMEOUT, start};
 /// A server of this project in front of one of another library.
 struct Rig {
     gateway: Gateway,
-    _upstream: Running,
+    _upstream: Option<Running>,
     _directory: TempDir,
 }
 
 fn before(server: &Server) -> Rig {
     let (running, url) = start(server);
+    let place = format!("url = \"{url}\"");
+    at(&place, Setup::shards(2), Some(running))
+}
+
+/// A server of this project that starts one of another library for each session.
+fn before_program((_, program, arguments): &Server) -> Rig {
+    let program = program.to_str().expect("a path of text");
+    let command = [&[program], *arguments, &["stdio"]].concat();
+    let directory = home();
+    let place = format!(
+        "command = {command:?}\ncwd = {directory:?}\n\
+         env = {{ FASTMCP_SHOW_SERVER_BANNER = \"false\" }}"
+    );
+    // The calls of a modern client come to one shard, and so to one process.
+    at(&place, Setup::shards(1), None)
+}
+
+fn at(place: &str, setup: Setup, upstream: Option<Running>) -> Rig {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("corelane.toml");
-    let section = format!("[[upstream]]\nname = \"up\"\nurl = \"{url}\"\n");
+    let section = format!("[[upstream]]\nname = \"up\"\n{place}\n");
     let text = format!("[auth]\nmode = \"none\"\n{section}");
     fs::write(&path, text).expect("there is space");
     let path = path.to_str().expect("a path of text");
     Rig {
-        gateway: Setup::shards(2).arguments(&["--config", path]).start(),
-        _upstream: running,
+        gateway: setup.arguments(&["--config", path]).start(),
+        _upstream: upstream,
         _directory: directory,
     }
 }
@@ -114,11 +132,43 @@ async fn cancel(client: &Client) -> Result<(), Error> {
 }
 
 async fn check(server: Server) {
-    let rig = before(&server);
+    check_all(&before(&server)).await;
+}
+
+async fn check_all(rig: &Rig) {
     for era in [Era::Modern, Era::Legacy] {
         let client = rig.client(era).await;
         use_all(&client).await.expect("all works");
         cancel(&client).await.expect("it can be called");
+        client.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_other_libraries_are_upstreams() {
+    for server in [
+        (
+            "Python 1",
+            python("python").into(),
+            &["python-server.py", "mcp-1"][..],
+        ),
+        (
+            "Python 2",
+            python_2("python").into(),
+            &["python-server.py", "mcp-2"],
+        ),
+        (
+            "FastMCP",
+            python_2("python").into(),
+            &["python-server.py", "fastmcp"],
+        ),
+    ] {
+        check_all(&before_program(&server)).await;
+    }
+    let rig = before_program(&("TypeScript 1", node().into(), &["typescript-catalog.mjs"]));
+    for era in [Era::Modern, Era::Legacy] {
+        let client = rig.client(era).await;
+        use_all(&client).await.expect("all works");
         client.close().await;
     }
 }

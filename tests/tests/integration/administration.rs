@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
 
-use corelane_tests::{EventStream, Session, Setup, binary, wait_until};
-use serde_json::Value;
+use corelane_tests::{EventStream, Request, Session, Setup, binary, wait_until};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A server with a control socket.
@@ -142,12 +143,87 @@ fn the_state_and_the_lists_of_a_server_are_shown() {
 }
 
 #[test]
+fn slow_requests_are_shown_with_their_parts_and_the_access_log_has_each() {
+    let profile = "[admin]\nslow_request_us = 0\nslow_requests_max = 3\n\
+                   [log]\naccess_one_in = 1";
+    let administered = Administered::start(Setup::shards(1).profile(profile));
+    let mut connection = administered.server.connect();
+    for tool in ["test_simple_text", "test_error_handling", "no_such_tool"] {
+        let call = Request::modern_call(tool, json!({}));
+        assert_eq!(connection.exchange(&call).status(), 200);
+    }
+    let slow = administered.wait_for(&["slow"], |slow, _| {
+        slow["rows"].as_array().is_some_and(|rows| rows.len() == 3)
+    });
+    // The newest first.
+    let fields = ["gen_ai_tool_name", "error_type"];
+    let rows = slow["rows"].as_array().expect("a list").iter();
+    let rows: Vec<_> = rows.map(|row| fields.map(|it| row[it].as_str())).collect();
+    assert_eq!(rows[2], [Some("test_simple_text"), None], "{slow}");
+    assert_eq!(rows[1], [Some("test_error_handling"), Some("tool_error")]);
+    assert_eq!(rows[0][0], None, "a client's word is no name: {slow}");
+    let number = |row: usize, name: &str| slow["rows"][row][name].as_u64().expect("a number");
+    let parts = number(2, "queue_us") + number(2, "handler_us");
+    assert!(parts <= number(2, "duration_us"), "{slow}");
+    for line in ["test_simple_text", "tool_error", "corelane::access"] {
+        wait_until(line, || {
+            administered.server.log().contains(line).then_some(())
+        });
+    }
+    // The fourth takes the place of the first.
+    let list = Request::modern(7, "tools/list", json!({}));
+    assert_eq!(connection.exchange(&list).status(), 200);
+    administered.wait_for(&["slow"], |slow, _| {
+        slow["rows"][0]["mcp_method_name"] == "tools/list"
+            && slow["rows"][2]["gen_ai_tool_name"] == "test_error_handling"
+    });
+    let text = administered.run(&["slow", "--limit", "1"]).stdout;
+    assert!(String::from_utf8_lossy(&text).contains("tools/list"));
+    let (forgotten, code) = administered.json(&["slow", "--reset"]);
+    assert_eq!((forgotten["forgotten"].as_u64(), code), (Some(3), Some(0)));
+    assert_eq!(administered.json(&["slow"]).0["rows"], json!([]));
+}
+
+#[test]
+fn the_doctor_names_what_went_wrong_between_its_looks() {
+    // Its calls are not refused after a hundred failures.
+    let profile = "[tools]\nfailures_max = 0";
+    let administered = Administered::start(Setup::shards(1).profile(profile));
+    let panic_once = || {
+        let mut connection = administered.server.connect();
+        let call = Request::modern_call("test_panic", json!({}));
+        assert_eq!(connection.exchange(&call).status(), 200);
+    };
+    let finding = wait_until("the finding", || {
+        thread::scope(|scope| {
+            let doctor = scope.spawn(|| administered.json(&["doctor", "--for", "1s"]));
+            // Again and again: when it looks is not known.
+            while !doctor.is_finished() {
+                panic_once();
+            }
+            let (said, code) = doctor.join().expect("it says something");
+            let is_it = |finding: &&Value| {
+                let text = finding["finding"].as_str();
+                text.is_some_and(|text| text.ends_with("handlers panicked"))
+            };
+            let finding = said["findings"].as_array()?.iter().find(is_it)?;
+            assert_eq!(code, Some(1), "{said}");
+            Some(finding.clone())
+        })
+    });
+    assert_eq!(finding["shard"].as_u64(), Some(0));
+    let remedy = finding["remedy"].as_str();
+    assert!(remedy.is_some_and(|remedy| remedy.contains("the log")));
+}
+
+#[test]
 fn nothing_is_changed_by_get_without_the_header_or_for_a_page() {
     let administered = Administered::start(Setup::shards(1));
     let json = "Content-Type: application/json\r\n";
     for (request, status) in [
         ("GET /api/v1/drain".to_owned(), "405"),
         ("GET /api/v1/stop".to_owned(), "405"),
+        ("GET /api/v1/slow/reset".to_owned(), "405"),
         (format!("POST /api/v1/drain\r\n{json}"), "403"),
         (
             "POST /api/v1/drain\r\nCorelane-Admin: 1\r\n".to_owned(),

@@ -6,10 +6,14 @@ mod changes;
 mod faults;
 #[path = "gateway/features.rs"]
 mod features;
+#[path = "gateway/health.rs"]
+mod health;
 #[path = "gateway/legacy.rs"]
 mod legacy;
 #[path = "gateway/links.rs"]
 mod links;
+#[path = "gateway/programs.rs"]
+mod programs;
 #[path = "gateway/real.rs"]
 mod real;
 #[path = "gateway/relayed.rs"]

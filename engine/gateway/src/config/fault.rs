@@ -45,8 +45,11 @@ pub enum Fault {
     #[error("{0} is about HTTP: this upstream has no header fields")]
     NoFields(&'static str),
     /// A key is about certificates, and there are none.
-    #[error("ca_files is about certificates: give an address with https")]
-    NoTls,
+    #[error("{0} is about certificates: give an address with https")]
+    NoTls(&'static str),
+    /// A certificate has no key, or a key no certificate.
+    #[error("client_cert and client_key belong together: give both")]
+    CertificateWithoutKey,
     /// Several programs have no sessions in common.
     #[error("processes = {0} needs sessions = \"shared\": each process has sessions of its own")]
     Processes(u16),

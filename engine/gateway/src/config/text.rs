@@ -12,7 +12,7 @@ use super::child::{Child, ChildLimits, INHERITED};
 use super::fault::{Fault, UpstreamsError};
 use super::target::Target;
 use super::{ADDRESSES_MAX, UPSTREAMS_MAX};
-use super::{Era, Filter, OnChange, Sessions, ToolOverride, Upstream, Value};
+use super::{ClientCertificate, Era, Filter, OnChange, Sessions, ToolOverride, Upstream, Value};
 use crate::names::Naming;
 use crate::uris::is_scheme;
 
@@ -57,6 +57,8 @@ struct UpstreamText {
     insecure_http: bool,
     #[serde(default)]
     ca_files: Vec<Spanned<PathBuf>>,
+    client_cert: Option<Spanned<PathBuf>>,
+    client_key: Option<Spanned<PathBuf>>,
     #[serde(default)]
     era: Era,
     #[serde(default)]
@@ -159,6 +161,7 @@ impl Checker<'_> {
         }
         let targets = self.targets(&mut text, at);
         self.check_fields(&text, &targets);
+        let client_certificate = self.client_certificate(&text);
         let mut naming = Naming {
             upstream: name.clone().into(),
             prefix: self.prefix(text.prefix, &name),
@@ -173,6 +176,7 @@ impl Checker<'_> {
             name: name.into(),
             targets,
             ca_files: text.ca_files.into_iter().map(Spanned::into_inner).collect(),
+            client_certificate,
             is_required: text.required,
             era: text.era,
             sessions: text.sessions,
@@ -297,12 +301,30 @@ impl Checker<'_> {
         }
     }
 
+    fn client_certificate(&mut self, text: &UpstreamText) -> Option<ClientCertificate> {
+        match (&text.client_cert, &text.client_key) {
+            (Some(certificate), Some(key)) => Some(ClientCertificate {
+                certificate_file: certificate.get_ref().clone(),
+                key_file: key.get_ref().clone(),
+            }),
+            (Some(one), None) | (None, Some(one)) => {
+                self.find(one.span().start, Fault::CertificateWithoutKey);
+                None
+            }
+            (None, None) => None,
+        }
+    }
+
     /// An upstream of lines has no header fields, and one without TLS no certificate.
     fn check_fields(&mut self, text: &UpstreamText, targets: &[Target]) {
-        if let Some(file) = text.ca_files.first()
-            && !targets.iter().any(Target::has_tls)
-        {
-            self.find(file.span().start, Fault::NoTls);
+        let files = [("client_cert", text.client_cert.as_ref())].into_iter();
+        let files = files.chain([("ca_files", text.ca_files.first())]);
+        if !targets.iter().any(Target::has_tls) {
+            for (key, file) in files {
+                if let Some(file) = file {
+                    self.find(file.span().start, Fault::NoTls(key));
+                }
+            }
         }
         if targets.is_empty() || targets.iter().any(Target::has_fields) {
             return;

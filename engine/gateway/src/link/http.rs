@@ -14,6 +14,8 @@ pub enum AnswerStep<'a> {
         outcome: Outcome,
         /// The session that it opens.
         session: Option<&'a str>,
+        /// After how many seconds the request may be repeated, if it says so.
+        retry_after_s: Option<u16>,
     },
     /// A message: the whole body, or the data of one event. It was not checked.
     Message(&'a [u8]),
@@ -172,6 +174,7 @@ impl AnswerReader {
                     status: head.status,
                     outcome: outcome(head.status, head.media_type, names_session),
                     session: head.session.as_deref(),
+                    retry_after_s: head.retry_after_s,
                 });
             }
             Item::Message(message) => sink(AnswerStep::Message(message)),

@@ -12,6 +12,9 @@ use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::subscription::{self, ListKind};
 use serde::de::IgnoredAny;
 
+/// Codes with which servers say that they do not know a session.
+const LOST_SESSION_CODES: [i64; 3] = [-32600, -32001, -32015];
+
 /// A message of an upstream for one request, with ranges of its text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incoming {
@@ -130,6 +133,29 @@ pub fn read_message(text: &[u8], id: u64) -> Result<Incoming, AnswerFault> {
         }
         _ => Err(AnswerFault::Shape),
     }
+}
+
+/// Whether an error says that the upstream has forgotten the session of the request. Servers send
+/// one with 200 or 400 where 404 is demanded (MCP 2025-11-25 basic/transports, "Session
+/// Management").
+///
+/// ```
+/// use corelane_gateway::relay::{is_session_lost, read_message};
+/// let text = br#"{"id":7,"error":{"code":-32001,"message":"Session not found"}}"#;
+/// assert!(is_session_lost(text, &read_message(text, 7)?));
+/// # Ok::<(), corelane_gateway::relay::AnswerFault>(())
+/// ```
+pub fn is_session_lost(text: &[u8], incoming: &Incoming) -> bool {
+    let Incoming::Error { range, code } = incoming else {
+        return false;
+    };
+    if !LOST_SESSION_CODES.contains(code) {
+        return false;
+    }
+    let found = find_members(text, range.clone(), ["message"]);
+    let message = found.ok().and_then(|[message]| message);
+    let message = message.and_then(|it| serde_json::from_slice::<String>(&text[it]).ok());
+    message.is_some_and(|it| it.to_ascii_lowercase().contains("session"))
 }
 
 fn check_id(text: &[u8], found: Option<Range<usize>>, id: u64) -> Result<(), AnswerFault> {

@@ -21,6 +21,8 @@ pub enum Reason {
     Protocol,
     /// It cannot serve now, or has no address.
     Unavailable,
+    /// It has forgotten the session of the call.
+    Lost,
 }
 
 /// Whether the upstream has executed the call.
@@ -41,6 +43,8 @@ pub struct Failure {
     pub executed: Executed,
     /// More about it, without addresses, fields or bodies of the upstream; may be empty.
     pub detail: String,
+    /// Milliseconds after which a client may repeat the call, if that is known.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Reason {
@@ -53,6 +57,7 @@ impl Reason {
             Reason::Credential => "credential",
             Reason::Protocol => "protocol",
             Reason::Unavailable => "unavailable",
+            Reason::Lost => "lost",
         }
     }
 
@@ -69,6 +74,9 @@ impl Reason {
             Reason::Credential => "refuses the credential: correct its headers",
             Reason::Protocol => "sent no valid answer: it must speak MCP over HTTP",
             Reason::Unavailable => "cannot serve the call now: try again later",
+            Reason::Lost => {
+                "has forgotten the session of the call: the next call opens another one"
+            }
         }
     }
 }
@@ -83,25 +91,37 @@ impl Executed {
 }
 
 impl Failure {
-    /// A failure before anything was sent.
-    pub fn unsent(reason: Reason) -> Failure {
+    /// A failure without details.
+    pub const fn new(reason: Reason, executed: Executed) -> Failure {
         Failure {
             reason,
-            executed: Executed::No,
+            executed,
             detail: String::new(),
+            retry_after_ms: None,
         }
     }
 
-    /// The error object of JSON-RPC for the upstream called `upstream`. A client may repeat the
-    /// call after `retry_after_ms`, if that is known.
+    /// A failure before anything was sent.
+    pub const fn unsent(reason: Reason) -> Failure {
+        Failure::new(reason, Executed::No)
+    }
+
+    /// The same with details.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Failure {
+        let detail = detail.into();
+        Failure { detail, ..self }
+    }
+
+    /// The error object of JSON-RPC for the upstream called `upstream`.
     ///
     /// ```
     /// use corelane_gateway::relay::{Failure, Reason};
     /// let failure = Failure::unsent(Reason::Busy);
-    /// let error = failure.to_json("git", Some(1000));
+    /// let error = failure.to_json("git");
     /// assert!(error.contains(r#""executed":"no""#));
     /// ```
-    pub fn to_json(&self, upstream: &str, retry_after_ms: Option<u64>) -> String {
+    pub fn to_json(&self, upstream: &str) -> String {
         let detail = match self.detail.is_empty() {
             true => String::new(),
             false => format!(" ({})", self.detail),
@@ -112,7 +132,7 @@ impl Failure {
             "reason": self.reason.word(),
             "executed": self.executed.word(),
         });
-        if let Some(retry_after_ms) = retry_after_ms {
+        if let Some(retry_after_ms) = self.retry_after_ms {
             data["retryAfterMs"] = retry_after_ms.into();
         }
         let error = json!({
@@ -131,19 +151,18 @@ mod tests {
 
     #[test]
     fn an_error_says_why_and_whether_the_call_was_executed() {
-        let failure = Failure {
-            reason: Reason::Protocol,
-            executed: Executed::Unknown,
-            detail: "status 418".to_owned(),
-        };
-        let error: Value = serde_json::from_str(&failure.to_json("git", None)).expect("JSON");
+        let failure = Failure::new(Reason::Protocol, Executed::Unknown).with_detail("status 418");
+        let error: Value = serde_json::from_str(&failure.to_json("git")).expect("JSON");
         let message = "upstream \"git\" sent no valid answer: it must speak MCP over HTTP (status \
                        418)";
         let data = json!({"upstream": "git", "reason": "protocol", "executed": "unknown"});
         let expected = json!({"code": -32603, "message": message, "data": data});
         assert_eq!(error, expected);
-        let busy = Failure::unsent(Reason::Busy).to_json("git", Some(250));
-        let busy: Value = serde_json::from_str(&busy).expect("JSON");
+        let busy = Failure {
+            retry_after_ms: Some(250),
+            ..Failure::unsent(Reason::Busy)
+        };
+        let busy: Value = serde_json::from_str(&busy.to_json("git")).expect("JSON");
         assert_eq!(busy["data"]["retryAfterMs"], 250);
         assert_eq!(busy["data"]["executed"], "no");
     }

@@ -1,4 +1,4 @@
-//! The principal and the exposed headers of a call.
+//! The principal, the exposed headers and the trace of a call.
 
 use std::sync::Arc;
 
@@ -35,6 +35,20 @@ impl Call {
     /// ```
     pub fn identity(&self) -> Option<Arc<Identity>> {
         self.with_caller_info(|it| it.identity().cloned())
+    }
+
+    /// The span of the request as the value of a field `traceparent` (W3C Trace Context), for the
+    /// requests that the handler makes to other services: their spans then belong to that of the
+    /// call. Nothing if the server exports no spans.
+    ///
+    /// ```
+    /// # use corelane::Call;
+    /// fn fields(call: &Call) -> Vec<(&'static str, String)> {
+    ///     call.trace_parent().map(|value| ("traceparent", value)).into_iter().collect()
+    /// }
+    /// ```
+    pub fn trace_parent(&self) -> Option<String> {
+        self.span().map(|span| span.to_string())
     }
 
     /// The key of the principal, which owns what the call makes.

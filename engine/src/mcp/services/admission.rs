@@ -58,6 +58,7 @@ impl Services {
                 let before = out.len();
                 let meter = &self.context.meter;
                 meter.begin_operation(Labels::OTHER_METHOD, Labels::NO_REVISION);
+                self.context.begin_trace(inbound, None);
                 let refused = self.context.refuse(refusal.id, refusal.reason, out);
                 self.context.end_operation(&refused, &out[before..]);
                 refused
@@ -248,6 +249,7 @@ impl Services {
             revision,
             id: id.map(OwnedId::from),
             caller_info: inbound.requester.caller_info(exposed),
+            trace: self.context.http_trace(inbound),
             kind,
         };
         Disposition::Forward {

@@ -31,6 +31,7 @@ impl Services {
         let meter = &self.context.meter;
         meter.add(Counter::RequestsLegacy, 1);
         meter.begin_operation(Method::Initialize as u8, Labels::NO_REVISION);
+        self.context.begin_trace(inbound, params);
         let before = out.len();
         let disposition = self.initialize_operation(inbound, id, params, out);
         self.context.end_operation(&disposition, &out[before..]);

@@ -78,6 +78,7 @@ impl Services {
                 meter.add(Counter::RequestsLegacy, 1);
                 let number = method.map_or(Labels::OTHER_METHOD, |method| method as u8);
                 meter.begin_operation(number, revision as u8);
+                self.context.begin_trace(inbound, params);
                 let before = out.len();
                 let request = SessionRequest {
                     session: id,

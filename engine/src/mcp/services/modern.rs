@@ -35,6 +35,7 @@ impl Services {
         let meter = &self.context.meter;
         meter.add(Counter::RequestsModern, 1);
         meter.begin_operation(request.method as u8, REVISION as u8);
+        self.context.begin_trace(inbound, request.params);
         let before = out.len();
         let disposition = self.modern_operation(inbound, request, out);
         self.context.end_operation(&disposition, &out[before..]);
@@ -165,6 +166,7 @@ impl Services {
         };
         let meter = &self.context.meter;
         meter.begin_operation(method as u8, REVISION as u8);
+        self.context.begin_trace(inbound, params);
         let before = out.len();
         let disposition = self.task_requests().serve(request, out);
         self.context.end_operation(&disposition, &out[before..]);

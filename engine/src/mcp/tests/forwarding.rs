@@ -161,6 +161,7 @@ fn a_forwarded_stream_counts_for_its_session_until_it_is_gone() {
         revision: None,
         id: None,
         caller_info: None,
+        trace: None,
         kind: ForwardedKind::StreamGone,
     };
     let mut out = Vec::new();

@@ -114,6 +114,10 @@ pub(crate) enum ProcessFact {
     Overflows,
     PagesTorn,
     ScrapeTime,
+    Spans,
+    SpansSent,
+    SpansFailed,
+    SpansDropped,
 }
 
 pub(super) const fn counters(

@@ -26,6 +26,13 @@ pub(super) static FAMILIES: &[Family] = &[
         ProcessFact::LogLinesDropped,
     ),
     process(
+        "corelane_spans",
+        Total,
+        "Spans of requests that the collector took, did not take, or that found the queue full.",
+        ProcessFact::Spans,
+    )
+    .by(&["outcome"]),
+    process(
         "corelane_metrics_pages_torn",
         Total,
         "Times that a scrape used an older copy of a shard's counters.",

@@ -236,6 +236,7 @@ pub(super) static FAMILIES: &[Family] = &[
         &[
             (C::CallsRefusedTool, "tool"),
             (C::CallsRefusedBreaker, "breaker"),
+            (C::CallsRefusedUpstream, "upstream"),
             (C::CallsRefusedDelay, "delay"),
             (C::CallsRefusedMemory, "memory"),
         ],
@@ -250,6 +251,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "corelane_breakers_opened",
         "Times that a tool began to be refused because it kept failing.",
         &[(C::BreakersOpened, "")],
+    ),
+    counter(
+        "corelane_upstream_breakers_opened",
+        "Times that an upstream began to be refused because it kept failing.",
+        &[(C::UpstreamBreakersOpened, "")],
+    ),
+    counter(
+        "corelane_upstream_repeats",
+        "Requests to upstreams that were sent again.",
+        &[(C::UpstreamRepeats, "")],
     ),
     level(
         "corelane_sessions",
@@ -411,6 +422,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "corelane_lane_refused",
         "Messages to other shards that were refused by a full lane.",
         &[(C::LanesFull, "")],
+    ),
+    counter(
+        "corelane_records_dropped",
+        "Requests without their line of the access log, row or span: too many waited.",
+        &[(C::RecordsDropped, "")],
+    ),
+    counter(
+        "corelane_trace_parents_malformed",
+        "Values of traceparent that are malformed, and ignored.",
+        &[(C::TraceParentsMalformed, "")],
     ),
     counter(
         "corelane_ring_enters",

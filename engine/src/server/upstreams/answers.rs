@@ -92,7 +92,7 @@ pub(super) fn answered(answer: &ControlAnswer) -> Result<&str, String> {
         ControlAnswer::Message(RelayedPart::Error(error)) => {
             Err(String::from_utf8_lossy(error).into_owned())
         }
-        ControlAnswer::Failed { failure, .. } => Err(failure.to_json("", None)),
+        ControlAnswer::Failed { failure, .. } => Err(failure.to_json("")),
     }
 }
 

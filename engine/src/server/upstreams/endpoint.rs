@@ -2,22 +2,27 @@
 
 use std::io;
 use std::net::ToSocketAddrs as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use corelane_gateway::config::{OnChange, Target, Upstream, Value};
+use corelane_gateway::config::{self, OnChange, Target, Upstream};
 use corelane_protocol::binding::http_client::{
     ACCEPT_ENCODING, ACCEPT_GET, ACCEPT_POST, CONTENT_TYPE,
 };
 use corelane_protocol::framing::http1::{begin_request_head, write_field};
 use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::era_probe::{EraChoice, EraProbe, Wire};
 use socket2::SockAddr;
 
+use super::program::Program;
+use super::secret::secret;
+#[cfg(feature = "tls")]
+use crate::profile::CertificateFiles;
+use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Endpoint, Heads};
+use crate::upstream::board::{Carrier, Endpoint, Heads};
 
-/// The bytes of a file with a secret.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";
 
@@ -28,17 +33,29 @@ pub(in crate::server) enum Place {
     Host(String, u16),
     /// A Unix socket.
     Unix(SockAddr),
+    /// A program on this host.
+    Program(Arc<Program>),
 }
 
 impl Place {
-    /// The address, which may take long to find.
-    pub(super) fn resolve(&self) -> io::Result<SockAddr> {
+    /// How long it takes to open a link at most, in milliseconds.
+    pub(super) fn open_ms(&self, settings: &Gateway) -> u64 {
         match self {
-            Place::Unix(address) => Ok(address.clone()),
+            Place::Program(_) => settings.start_ms,
+            Place::Host(..) | Place::Unix(_) => settings.connect_ms,
+        }
+    }
+
+    /// The address, which may take long to find; none of a program.
+    pub(super) fn resolve(&self) -> io::Result<Option<SockAddr>> {
+        match self {
+            Place::Unix(address) => Ok(Some(address.clone())),
+            Place::Program(_) => Ok(None),
             Place::Host(host, port) => {
                 let mut addresses = (host.as_str(), *port).to_socket_addrs()?;
                 let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                addresses.next().map(SockAddr::from).ok_or_else(none)
+                let address = addresses.next().map(SockAddr::from);
+                address.map(Some).ok_or_else(none)
             }
         }
     }
@@ -56,22 +73,72 @@ pub(in crate::server) fn check(
         let name = name();
         return Err(UpstreamError::Unsupported { name, part, remedy });
     }
-    let (place, host, path) = place_of(upstream)?;
-    let at = (host.as_str(), path.as_str());
+    let target = &upstream.targets[0];
+    let carrier = carrier_of(target);
+    let (place, heads) = match target {
+        Target::Child(child) => {
+            let program = Program::new(&upstream.name, child)?;
+            (Place::Program(Arc::new(program)), Heads::default())
+        }
+        Target::Unix(path) => (Place::Unix(unix(upstream, path)?), Heads::default()),
+        Target::Tcp(host, port) => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (Place::Host(host.to_owned(), *port), Heads::default())
+        }
+        Target::Http { .. } | Target::HttpOverUnix(_) => {
+            let (place, host, path) = place_of(upstream)?;
+            let at = (host.as_str(), path.as_str());
+            let heads = Heads {
+                post: head_of(upstream, "POST", at)?,
+                get: head_of(upstream, "GET", at)?,
+                delete: head_of(upstream, "DELETE", at)?,
+            };
+            (place, heads)
+        }
+    };
     let endpoint = Endpoint {
         name: upstream.name.clone(),
         address: None,
+        carrier,
         tls: tls_of(upstream)?,
-        heads: Heads {
-            post: head_of(upstream, "POST", at)?,
-            get: head_of(upstream, "GET", at)?,
-            delete: head_of(upstream, "DELETE", at)?,
-        },
+        heads,
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
     };
     Ok((place, endpoint))
+}
+
+/// How a target is reached.
+fn carrier_of(target: &Target) -> Carrier {
+    match target {
+        Target::Http { .. } | Target::HttpOverUnix(_) => Carrier::Http,
+        Target::Child(_) => Carrier::Program,
+        Target::Unix(_) | Target::Tcp(..) => Carrier::Lines,
+    }
+}
+
+/// The address of a Unix socket.
+fn unix(upstream: &Upstream, path: &Path) -> std::result::Result<SockAddr, UpstreamError> {
+    SockAddr::unix(path).map_err(|_| UpstreamError::Unsupported {
+        name: upstream.name.to_string(),
+        part: "a path of more than 107 bytes",
+        remedy: "correct its url",
+    })
+}
+
+/// A probe of the era of an upstream.
+pub(super) fn probe_of(upstream: &Upstream) -> EraProbe {
+    let wire = match carrier_of(&upstream.targets[0]) {
+        Carrier::Http => Wire::Http,
+        Carrier::Program | Carrier::Lines => Wire::Lines,
+    };
+    let choice = match upstream.era {
+        config::Era::Auto => EraChoice::Auto,
+        config::Era::Modern => EraChoice::Modern,
+        config::Era::Legacy => EraChoice::Legacy,
+    };
+    EraProbe::new(wire, choice)
 }
 
 /// The first part of a configuration that has no effect yet, and the way around.
@@ -83,9 +150,7 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
         [Target::Http { url, .. }] if url.scheme() != "http" && cfg!(not(feature = "tls")) => {
             Some(("https", "build with the feature tls"))
         }
-        [Target::Http { .. } | Target::HttpOverUnix(_)] => None,
-        [Target::Child(_)] => Some(("command", BY_HTTP)),
-        [Target::Unix(_) | Target::Tcp(..)] => Some(("a connection of lines", BY_HTTP)),
+        [_] => None,
         _ => Some(("urls", "give one url")),
     };
     let checks = [
@@ -131,8 +196,7 @@ fn place_of(upstream: &Upstream) -> std::result::Result<(Place, String, String),
             Ok((Place::Host(host.to_owned(), port), field, path))
         }
         Target::HttpOverUnix(path) => {
-            let address = SockAddr::unix(path);
-            let address = address.map_err(|_| unsupported("a path of more than 107 bytes"))?;
+            let address = unix(upstream, path)?;
             let host = "localhost".to_owned();
             Ok((Place::Unix(address), host, UNIX_PATH.to_owned()))
         }
@@ -150,7 +214,12 @@ fn tls_of(upstream: &Upstream) -> std::result::Result<Option<OutgoingTls>, Upstr
     // An address of IPv6 has no brackets in a certificate.
     let host = url.host_str().unwrap_or_default();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let tls = OutgoingTls::read(host, &upstream.ca_files);
+    let certificate = upstream.client_certificate.as_ref();
+    let certificate = certificate.map(|files| CertificateFiles {
+        certificate_file: files.certificate_file.clone(),
+        key_file: files.key_file.clone(),
+    });
+    let tls = OutgoingTls::read(host, &upstream.ca_files, certificate.as_ref());
     tls.map(Some).map_err(|error| UpstreamError::Tls {
         name: upstream.name.to_string(),
         error: Box::new(error),
@@ -194,23 +263,6 @@ fn head_of(
         write_field(&mut head, field, value.as_bytes()).map_err(wrong)?;
     }
     Ok(Arc::from(head))
-}
-
-/// The value of a header.
-fn secret(value: &Value) -> io::Result<String> {
-    use std::io::Read as _;
-    match value {
-        Value::Plain(text) => Ok(text.to_string()),
-        Value::Variable(name) => {
-            std::env::var(&**name).map_err(|error| io::Error::other(format!("{name}: {error}")))
-        }
-        Value::File(path) => {
-            let mut text = String::new();
-            let file = std::fs::File::open(&**path)?;
-            file.take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-        }
-    }
 }
 
 #[cfg(test)]
@@ -263,10 +315,13 @@ mod tests {
     #[test]
     fn parts_without_effect_are_refused_with_a_remedy() {
         for (lines, part) in [
-            ("command = [\"server\"]", "command"),
+            ("command = [\"a\"]\nlimits = { open_files = 9 }", "limits"),
+            ("command = [\"a\"]\nidle_stop_ms = 1", "idle_stop_ms"),
+            (
+                "command = [\"a\"]\nsessions = \"shared\"\nprocesses = 2",
+                "processes",
+            ),
             ("url = \"sse+https://h/sse\"", "sse+http"),
-            ("url = \"tcp://127.0.0.1:1\"", "a connection of lines"),
-            ("url = \"unix:/run/x\"", "a connection of lines"),
             (
                 "urls = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/\"]",
                 "urls",

@@ -7,14 +7,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::{Entry, ListKind, Walk, WalkLimits, expose};
-use corelane_gateway::config::{self, Upstream};
+use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::era::Era;
-use corelane_protocol::mcp::era_probe::{EraChoice, EraProbe, ProbeRequest, Wire};
+use corelane_protocol::mcp::era_probe::{EraProbe, ProbeRequest};
 use socket2::SockAddr;
 
 use super::answers::{self, Capabilities, answered, header_params_of, lacks_method};
 use super::backoff::Backoff;
-use super::endpoint::Place;
+use super::endpoint::{Place, probe_of};
 use super::listener::{Listen, Listener};
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
@@ -253,23 +253,20 @@ impl Tracked {
     }
 
     /// Its address was looked up.
-    pub(super) fn handle_address(&mut self, address: io::Result<SockAddr>, turn: Turn<'_>) -> Step {
+    pub(super) fn handle_address(
+        &mut self,
+        address: io::Result<Option<SockAddr>>,
+        turn: Turn<'_>,
+    ) -> Step {
         if !matches!(self.phase, Phase::Resolving) {
             return Step::Wait;
         }
         match address {
             Ok(address) => {
-                self.address = Some(address);
+                self.address = address;
                 match self.session {
                     Some(capabilities) => self.list(capabilities, turn),
-                    None => {
-                        let choice = match self.upstream.era {
-                            config::Era::Auto => EraChoice::Auto,
-                            config::Era::Modern => EraChoice::Modern,
-                            config::Era::Legacy => EraChoice::Legacy,
-                        };
-                        self.probe(EraProbe::new(Wire::Http, choice), None, turn)
-                    }
+                    None => self.probe(probe_of(&self.upstream), None, turn),
                 }
             }
             Err(error) => self.fail(&error.to_string(), turn),
@@ -457,7 +454,7 @@ impl Tracked {
 
     fn begin(&mut self, phase: Phase, turn: Turn<'_>) {
         self.phase = phase;
-        let times_ms = turn.settings.list_ms + turn.settings.connect_ms;
+        let times_ms = turn.settings.list_ms + self.place.open_ms(turn.settings);
         self.due = turn.now + Duration::from_millis(times_ms) + STEP_SLACK;
     }
 

@@ -7,13 +7,16 @@ use corelane_io::ring::Received;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 
+use super::lines::ended;
+use super::signs::sign_of_answer;
 use super::{LinkState, Links};
 use crate::upstream::relay::{Heard, RelayKey};
 
 /// How long the rest of an answer may take whose message has come, in milliseconds.
 const REST_MS: u64 = 1000;
-/// Times that a call is begun on a link at most.
-const TRIES_MAX: u8 = 3;
+/// The longest request that is kept until its answer comes, though it may not be repeated when its
+/// fate is unknown, in bytes.
+const KEPT_BYTES_MAX: usize = 64 << 10;
 
 impl Links {
     pub(super) fn connected(&mut self, rings: &mut Rings, key: SlotKey, outcome: Result<(), i32>) {
@@ -21,6 +24,9 @@ impl Links {
             return;
         };
         let upstream = link.upstream;
+        if link.line.is_some() {
+            return self.connected_line(rings, key, outcome);
+        }
         if outcome.is_err() {
             self.opening.retain(|(_, opening)| *opening != key);
             self.close(rings, key);
@@ -46,6 +52,9 @@ impl Links {
         if link.secured.is_some() {
             return self.sent_secured(rings, key, (chunk, from), outcome);
         }
+        if link.line.is_some() {
+            return self.sent_line(rings, key, (chunk, from), outcome);
+        }
         let LinkState::Carrying(call) = link.state else {
             return self.port.give(chunk);
         };
@@ -55,7 +64,7 @@ impl Links {
             }
             Ok(_) => {
                 link.is_sending = false;
-                self.keep_if_repeatable(call, chunk);
+                self.keep(call, chunk);
             }
             Err(_) if from == 0 => {
                 // Nothing was taken, so nothing was executed.
@@ -72,10 +81,11 @@ impl Links {
         }
     }
 
-    /// Keeps the request of a call that may be made again.
-    pub(super) fn keep_if_repeatable(&mut self, call: RelayKey, chunk: Chunk) {
+    /// Keeps the request of a call, which may be made again.
+    pub(super) fn keep(&mut self, call: RelayKey, chunk: Chunk) {
         if let Some(mut relay) = self.port.find(call)
-            && relay.is_repeatable
+            && (relay.is_repeatable || chunk.len() <= KEPT_BYTES_MAX)
+            && !relay.is_answered()
         {
             relay.request = Some(chunk);
             return;
@@ -87,6 +97,12 @@ impl Links {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
                 let bytes = rings.of(key).buffers().bytes(&buffer, bytes);
+                let local = self.local(key);
+                if let Some(line) = self.slots.get_mut(local).and_then(|it| it.line.as_mut()) {
+                    line.input.extend_from_slice(bytes);
+                    rings.of(key).buffers().recycle(buffer);
+                    return self.read_lines(rings, key);
+                }
                 let opened = self.open_records(bytes, key);
                 let heard = match opened {
                     None => self.read(bytes, key),
@@ -135,6 +151,7 @@ impl Links {
             LinkState::Carrying(call) => call,
             LinkState::Opening => return self.fail_opening(rings, key),
             LinkState::Idle => return self.drop_link(rings, key),
+            LinkState::Line => return self.end_line(rings, key, &ended()),
         };
         // The end of an answer may have been cut off (RFC 8446 6.1).
         let is_cut = link.secured.as_ref().is_some_and(|it| !it.is_closed());
@@ -161,7 +178,7 @@ impl Links {
         let is_free = !link.is_sending && !link.is_paused;
         let call = match state {
             LinkState::Carrying(call) => Some(call),
-            LinkState::Idle | LinkState::Opening => None,
+            LinkState::Idle | LinkState::Opening | LinkState::Line => None,
         };
         match (heard, call) {
             (Some(Heard::More { is_full }), Some(call)) => {
@@ -179,12 +196,8 @@ impl Links {
                 }
             }
             (Some(Heard::Broken(fault)), Some(call)) => {
-                let failure = Failure {
-                    reason: Reason::Protocol,
-                    executed: Executed::Unknown,
-                    detail: fault.to_string(),
-                };
-                self.fail(call, &failure);
+                let failure = Failure::new(Reason::Protocol, Executed::Unknown);
+                self.fail(call, &failure.with_detail(fault.to_string()));
                 self.drop_link(rings, key);
             }
             _ => self.drop_link(rings, key),
@@ -192,14 +205,19 @@ impl Links {
     }
 
     /// Ends a call whose answer is over.
-    fn end(&mut self, call: RelayKey) {
+    pub(super) fn end(&mut self, call: RelayKey) {
         let relay = self.port.find(call);
         if relay.is_some_and(|relay| relay.lost_session().is_some()) {
             return self.reopen(call);
         }
+        if self.repeats_later(call) {
+            return;
+        }
         let Some(mut relay) = self.port.remove(call) else {
             return;
         };
+        let sign = sign_of_answer(&relay);
+        self.count_end(relay.upstream, relay.admitted, sign);
         self.leave_session(&relay);
         if let Some(request) = relay.request.take() {
             self.port.give(request);
@@ -234,12 +252,7 @@ impl Links {
             .port
             .find(call)
             .is_some_and(|relay| relay.is_repeatable && !relay.has_begun() && !relay.is_answered());
-        let failure = Failure {
-            reason: Reason::Closed,
-            executed: Executed::Unknown,
-            detail: String::new(),
-        };
-        self.begin_again(rings, key, (call, may_repeat), &failure);
+        self.begin_again(rings, key, (call, may_repeat), &ended());
     }
 
     /// Closes the link of a call, and begins the call on another one if it may be made again.
@@ -250,13 +263,10 @@ impl Links {
         (call, may_repeat): (RelayKey, bool),
         failure: &Failure,
     ) {
-        let begins = self.port.find(call).is_some_and(|mut relay| {
-            relay.link = None;
-            may_repeat && relay.tries < TRIES_MAX && relay.request.is_some()
-        });
+        let begins = may_repeat && self.may_begin_again(call, failure);
         self.drop_link(rings, key);
         match begins {
-            true => self.begin(rings, call),
+            true => self.repeat(call),
             false => self.fail(call, failure),
         }
     }

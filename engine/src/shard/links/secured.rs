@@ -175,7 +175,7 @@ impl Links {
                 {
                     let request = self.port.find(call).and_then(|mut it| it.request.take());
                     if let Some(request) = request {
-                        self.keep_if_repeatable(call, request);
+                        self.keep(call, request);
                     }
                 }
                 return self.flush(rings, key);
@@ -195,7 +195,7 @@ impl Links {
             }
             LinkState::Carrying(call) => self.break_off(rings, key, call),
             LinkState::Opening => self.fail_opening(rings, key),
-            LinkState::Idle => self.drop_link(rings, key),
+            LinkState::Idle | LinkState::Line => self.drop_link(rings, key),
         }
     }
 
@@ -213,14 +213,10 @@ impl Links {
         }
         match state {
             LinkState::Opening => self.fail_opening(rings, key),
-            LinkState::Idle => self.drop_link(rings, key),
+            LinkState::Idle | LinkState::Line => self.drop_link(rings, key),
             LinkState::Carrying(call) => {
-                let failure = Failure {
-                    reason: Reason::Protocol,
-                    executed: Executed::Unknown,
-                    detail: "its TLS is invalid".to_owned(),
-                };
-                self.fail(call, &failure);
+                let failure = Failure::new(Reason::Protocol, Executed::Unknown);
+                self.fail(call, &failure.with_detail("its TLS is invalid"));
                 self.drop_link(rings, key);
             }
         }
@@ -234,10 +230,8 @@ impl Links {
         let upstream = link.upstream;
         self.opening.retain(|(_, opening)| *opening != key);
         self.close(rings, key);
-        let failure = Failure {
-            detail: "TLS failed, see the log of this server".to_owned(),
-            ..Failure::unsent(Reason::Connect)
-        };
+        let failure = Failure::unsent(Reason::Connect);
+        let failure = failure.with_detail("TLS failed, see the log of this server");
         self.open_failed(upstream, &failure);
     }
 }

@@ -10,10 +10,13 @@ use corelane_protocol::mcp::legacy_session::SessionRequest;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Links;
-use crate::upstream::board::{ControlAnswer, ControlEvent};
+use crate::upstream::board::{Carrier, ControlAnswer, ControlEvent};
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::LegacyFields;
 use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};
+
+/// The method of the notification that a request is cancelled.
+const CANCELLED: &str = "notifications/cancelled";
 
 impl Links {
     /// Lets a call of an upstream with sessions go on, if its session is open. Returns whether it
@@ -184,7 +187,12 @@ impl Links {
     }
 
     fn send_written(&mut self, of: (u64, u16), recipient: Recipient, request: Chunk) {
-        let due_ms = self.now_ms + self.settings.list_ms;
+        let time_ms = match self.carrier(of.1) {
+            // It may have to be installed first.
+            Carrier::Program => self.settings.start_ms,
+            Carrier::Http | Carrier::Lines => self.settings.list_ms,
+        };
+        let due_ms = self.now_ms + time_ms;
         let key = self.port.add_written(of, recipient, Some(request), due_ms);
         self.timed.push(key);
     }
@@ -214,10 +222,7 @@ impl Links {
         match opened {
             Some(Ok(())) => self.shake_hands(upstream, &owner),
             Some(Err(fault)) => {
-                let failure = Failure {
-                    detail: fault.to_string(),
-                    ..failure.clone()
-                };
+                let failure = failure.clone().with_detail(fault.to_string());
                 self.session_failed(upstream, &owner, &failure);
             }
             None => self.session_failed(upstream, &owner, failure),
@@ -240,13 +245,13 @@ impl Links {
         }
     }
 
-    /// The upstream has forgotten the session of a call, which it has not executed: the call is
-    /// begun again, once.
+    /// The upstream has forgotten the session of a call: it is opened again, and the call is begun
+    /// again, once, if it was not executed or changes nothing.
     pub(super) fn reopen(&mut self, key: RelayKey) {
         let Some(mut relay) = self.port.find(key) else {
             return;
         };
-        let upstream = relay.upstream;
+        let (upstream, is_repeatable) = (relay.upstream, relay.is_repeatable_in_session());
         let Some(legacy) = relay.legacy.as_deref_mut() else {
             return;
         };
@@ -261,17 +266,17 @@ impl Links {
         let lost = sessions.handle_lost(&owner, session.as_deref().unwrap_or_default());
         match lost {
             Ok(opens) if !was_lost => {
-                self.port.begin_again(key);
                 if opens {
                     self.shake_hands(upstream, &owner);
                 }
+                match is_repeatable {
+                    true => self.port.begin_again(key),
+                    false => self.fail(key, &Failure::new(Reason::Lost, Executed::Unknown)),
+                }
             }
             _ => {
-                let failure = Failure {
-                    reason: Reason::Protocol,
-                    executed: Executed::No,
-                    detail: "it does not know the session that it opened".to_owned(),
-                };
+                let failure = Failure::unsent(Reason::Protocol);
+                let failure = failure.with_detail("it does not know the session that it opened");
                 self.fail(key, &failure);
             }
         }
@@ -300,14 +305,8 @@ impl Links {
             return;
         };
         let session = id.map(Box::<str>::from);
-        let method = "notifications/cancelled";
-        let mut body = Vec::new();
-        encode::begin_notification(&mut body, method);
-        let mut params = ObjectWriter::begin(&mut body);
-        encode::write_unsigned(params.name("requestId"), relay.id);
-        params.end();
-        encode::end(&mut body);
-        let fields = (Some(method), revision, session.as_deref());
+        let body = cancelled(relay.id);
+        let fields = (Some(CANCELLED), revision, session.as_deref());
         let id = self.port.next_id();
         self.send_legacy(relay.upstream, id, Recipient::Nobody, (fields, &body));
     }
@@ -335,6 +334,17 @@ impl Links {
             self.send_written((id, upstream), Recipient::Nobody, request);
         }
     }
+}
+
+/// The notification that a request is cancelled.
+pub(super) fn cancelled(id: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    encode::begin_notification(&mut body, CANCELLED);
+    let mut params = ObjectWriter::begin(&mut body);
+    encode::write_unsigned(params.name("requestId"), id);
+    params.end();
+    encode::end(&mut body);
+    body
 }
 
 /// The body of `initialize`. No question is relayed, so there are no capabilities.

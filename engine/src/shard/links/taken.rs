@@ -7,6 +7,7 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::mcp::era::Era;
 
+use super::signs::sign_of;
 use super::{LinkState, Links, TIMEOUT};
 use crate::upstream::board::{ControlRequest, Purpose, Subscription};
 use crate::upstream::owner::SessionOwner;
@@ -30,6 +31,10 @@ impl Links {
             }
             self.port.set_table(table);
             did = true;
+        }
+        while let Some((request, started)) = self.board.take_process(self.shard) {
+            did = true;
+            self.take_process(rings, request, started);
         }
         while let Some(request) = self.board.take_request(self.shard) {
             did = true;
@@ -147,12 +152,18 @@ impl Links {
                 break;
             }
             self.opening.pop_front();
-            if let Some(link) = self.slots.get(self.local(key)) {
-                let upstream = link.upstream;
-                self.close(rings, key);
-                self.open_failed(upstream, &Failure::unsent(Reason::Connect));
+            let failure = Failure::unsent(Reason::Connect);
+            match self.slots.get(self.local(key)) {
+                Some(link) if link.line.is_some() => self.end_line(rings, key, &failure),
+                Some(link) => {
+                    let upstream = link.upstream;
+                    self.close(rings, key);
+                    self.open_failed(upstream, &failure);
+                }
+                None => {}
             }
         }
+        self.begin_delayed();
         let timed = std::mem::take(&mut self.timed);
         for key in timed {
             let due_ms = self.port.find(key).map(|relay| relay.due_ms);
@@ -167,6 +178,7 @@ impl Links {
                 }
             }
         }
+        self.end_unused_lines(rings);
         for upstream in 0..self.endpoints.len() {
             while let Some(ended) = self.endpoints[upstream].sessions.next_expired(self.now_ms) {
                 self.send_delete(upstream as u16, &ended);
@@ -183,9 +195,13 @@ impl Links {
     /// Gives the recipient of a call, if it has no answer, the failure of its time.
     fn time_out(&mut self, key: RelayKey) {
         let table = self.port.table();
-        if let Some(mut relay) = self.port.find(key) {
-            let name = &table.endpoints[usize::from(relay.upstream)].name;
-            relay.fail(&TIMEOUT, name, self.port.event_queue());
-        }
+        let Some(mut relay) = self.port.find(key).filter(|it| !it.is_answered()) else {
+            return;
+        };
+        let (upstream, admitted) = (relay.upstream, relay.admitted.take());
+        let name = &table.endpoints[usize::from(upstream)].name;
+        relay.fail(&TIMEOUT, name, self.port.event_queue());
+        drop(relay);
+        self.count_end(upstream, admitted, sign_of(&TIMEOUT));
     }
 }

@@ -126,6 +126,7 @@ fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
             id: None,
             revision: None,
             caller_info: None,
+            trace: None,
             kind: ForwardedKind::OpenStream(Opening::Fresh),
         };
         let near = &mut shards[0].shard;

@@ -180,7 +180,7 @@ pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Tl
     }
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let file = open(path)?;
     // Of the file that is read, and not of another one that has its name later.
     let metadata = file.metadata().map_err(|error| unreadable(path, error))?;

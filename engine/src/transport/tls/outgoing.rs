@@ -2,8 +2,8 @@
 //! 8446, RFC 5246).
 //!
 //! rustls does all of it, records included: such connections are few, so that the memory of its
-//! buffers matters little. It deliberately lacks certificates of this server, and data in the first
-//! flight (0-RTT), which a third party could send again.
+//! buffers matters little. It deliberately lacks data in the first flight (0-RTT), which a third
+//! party could send again.
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -14,7 +14,8 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Error, RootCertStore};
 
-use super::certificates::{TlsError, read_chain};
+use super::certificates::{TlsError, read_chain, read_key};
+use crate::profile::CertificateFiles;
 
 /// The only protocol that is offered by ALPN (RFC 7301 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
@@ -38,11 +39,15 @@ pub(crate) struct OutgoingSession {
 
 impl OutgoingTls {
     /// For the server called `host`: an authority in `ca_files` has signed its certificate, or,
-    /// without files, one that this system trusts.
+    /// without files, one that this system trusts. It gets `certificate`, if it requests one.
     ///
     /// # Errors
     /// The file at fault, or the remedy.
-    pub(crate) fn read(host: &str, ca_files: &[PathBuf]) -> Result<OutgoingTls, TlsError> {
+    pub(crate) fn read(
+        host: &str,
+        ca_files: &[PathBuf],
+        certificate: Option<&CertificateFiles>,
+    ) -> Result<OutgoingTls, TlsError> {
         let setup = |error: &dyn std::fmt::Display| TlsError::Setup(error.to_string());
         let roots = match ca_files.is_empty() {
             true => system_roots()?,
@@ -51,7 +56,19 @@ impl OutgoingTls {
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| setup(&error))?;
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match certificate {
+            None => builder.with_no_client_auth(),
+            Some(files) => {
+                let chain = read_chain(&files.certificate_file)?;
+                let key = read_key(&files.key_file)?;
+                let config = builder.with_client_auth_cert(chain, key);
+                config.map_err(|error| TlsError::Unusable {
+                    files: files.clone(),
+                    error,
+                })?
+            }
+        };
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         // Without it a third party can give two connections of TLS 1.2 the same keys (RFC 7627 1).
         config.require_ems = true;

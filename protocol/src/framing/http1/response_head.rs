@@ -21,6 +21,9 @@ pub struct AnswerHead {
     /// The time that the server keeps an idle connection, in seconds, if it advertises one: the
     /// parameter `timeout` of `Keep-Alive`. More than 65,535 s is 65,535 s.
     pub keep_alive_s: Option<u16>,
+    /// The seconds of `Retry-After`, if it has any (RFC 9110 10.2.3). A date is passed over. More
+    /// than 65,535 s is 65,535 s.
+    pub retry_after_s: Option<u16>,
     pub(super) length: BodyLength,
 }
 
@@ -92,6 +95,10 @@ pub(super) fn parse_head(input: &[u8]) -> Result<Option<(AnswerHead, usize)>, Re
             || fields.has_token("connection", "close")
             || is_old && !fields.has_token("connection", "keep-alive"),
         keep_alive_s: fields.keep_alive_s(),
+        retry_after_s: fields
+            .first("retry-after")
+            .and_then(|it| it.parse::<u64>().ok())
+            .map(|seconds| u16::try_from(seconds).unwrap_or(u16::MAX)),
         length,
     };
     Ok(Some((head, bytes)))

@@ -68,7 +68,9 @@ fn each_fault_of_an_upstream_has_its_error_and_no_call_is_made_twice() {
             None => Act::Send(result_of(received, EMPTY)),
         }
     });
-    let gateway = Gateway::before(&mock);
+    let profile = "[gateway]\nfailures_max = 0\n";
+    let gateway = Gateway::start_with(&mock.section("up"), Setup::shards(1).profile(profile));
+    gateway.wait_for("up_call");
     let mut connection = gateway.connect();
     for (name, reason, executed) in [
         ("no json", "protocol", "unknown"),
@@ -145,7 +147,14 @@ fn calls_of_an_upstream_that_went_away_fail_and_others_go_on() {
 #[test]
 fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
     for (lines, expected) in [
-        ("command = [\"server\"]", "command is not supported yet"),
+        (
+            "command = [\"server\"]\nidle_stop_ms = 5",
+            "idle_stop_ms is not supported yet",
+        ),
+        (
+            "command = [\"server\"]\ncwd = \"/none\"",
+            "cwd /none: there is no such directory",
+        ),
         (
             "url = \"https://h/mcp\"\nca_files = [\"/none\"]",
             "TLS file /none: No such file",
@@ -153,6 +162,10 @@ fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
         (
             "url = \"http://127.0.0.1/\"\nca_files = [\"/none\"]",
             "line 6: ca_files is about certificates",
+        ),
+        (
+            "url = \"https://h/mcp\"\nclient_cert = \"/none\"",
+            "line 6: client_cert and client_key belong together",
         ),
         ("url = \"http://10.0.0.1/mcp\"", "in the clear"),
         (

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use corelane_tests::mock_upstream::{Act, MockUpstream, Received, result_of};
+use corelane_tests::mock_upstream::{Act, MockUpstream, Received, json_answer, result_of};
 use corelane_tests::{Connection, Request, Session, wait_until};
 use serde_json::{Value, json};
 
@@ -136,6 +136,56 @@ fn a_session_that_the_upstream_forgets_is_opened_again_and_the_call_made_once() 
     assert_eq!(call(&mut connection, None), "s-2");
     let initialized = mock.received_of("notifications/initialized");
     assert_eq!(initialized.len(), 3);
+}
+
+#[test]
+fn a_session_that_an_error_says_to_be_lost_is_opened_again_and_the_call_is_not_repeated() {
+    for (status, code, message) in [
+        ("200 OK", -32600, "Session terminated"),
+        ("400 Bad Request", -32001, "unknown SESSION"),
+    ] {
+        let mock = with_sessions(move |received| {
+            if received.field("Mcp-Session-Id") != Some("s-1") {
+                return named(received);
+            }
+            let id = &received.message()["id"];
+            let error = json!({ "code": code, "message": message });
+            let body = json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string();
+            let bytes = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\n");
+            Act::Send(format!("{head}Content-Length: {bytes}\r\n\r\n{body}").into_bytes())
+        });
+        let gateway = Gateway::before(&mock);
+        let mut connection = gateway.connect();
+        let request = Request::modern_call("up_call", json!({}));
+        let answer = connection.exchange(&request).answer();
+        let expected = json!({ "upstream": "up", "reason": "lost", "executed": "unknown" });
+        assert_eq!(answer["error"]["data"], expected, "{answer}");
+        assert_eq!(mock.received_of("tools/call").len(), 1);
+        assert_eq!(call(&mut connection, None), "s-2");
+    }
+}
+
+#[test]
+fn an_error_about_something_else_keeps_the_session() {
+    let mock = with_sessions(|received| {
+        let id = &received.message()["id"];
+        let error = json!({ "code": -32600, "message": "no such thing" });
+        let body = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+        Act::Send(json_answer(&body.to_string()))
+    });
+    let gateway = Gateway::before(&mock);
+    let mut connection = gateway.connect();
+    for _ in 0..2 {
+        let request = Request::modern_call("up_call", json!({}));
+        let answer = connection.exchange(&request).answer();
+        assert_eq!(answer["error"]["message"], "no such thing", "{answer}");
+    }
+    assert_eq!(
+        mock.received_of("initialize").len(),
+        2,
+        "of the lists and of the client"
+    );
 }
 
 #[test]

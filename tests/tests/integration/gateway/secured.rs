@@ -1,10 +1,12 @@
 //! Upstreams with TLS.
 
+use std::sync::Arc;
+
 use corelane_tests::certificates::Authority;
 use corelane_tests::mock_upstream::{Act, MockUpstream, Received, result_of};
 use corelane_tests::{Request, Setup, wait_until};
-use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use serde_json::json;
 
 use super::Gateway;
@@ -20,7 +22,13 @@ fn mock(
     authority: &Authority,
     call: impl Fn(&Received) -> Act + Send + Sync + 'static,
 ) -> MockUpstream {
-    let tls = authority.server(name, versions);
+    mock_with(authority.server(name, versions), call)
+}
+
+fn mock_with(
+    tls: Arc<ServerConfig>,
+    call: impl Fn(&Received) -> Act + Send + Sync + 'static,
+) -> MockUpstream {
     MockUpstream::start_with(Some(tls), move |received| {
         let message = received.message();
         let result = match message["method"].as_str() {
@@ -92,6 +100,28 @@ fn a_server_with_the_certificate_of_another_one_gets_no_request() {
         });
         assert_eq!(mock.received().len(), 0, "{name}");
     }
+}
+
+#[test]
+fn an_upstream_that_requests_a_certificate_gets_that_of_its_section() {
+    let authority = Authority::shared();
+    let files = format!(
+        "client_cert = {:?}\nclient_key = {:?}\n",
+        authority.certificate_file(),
+        authority.key_file()
+    );
+    let mock = mock_with(authority.server_of_clients(), echo);
+    let gateway = Gateway::start(&(mock.section("up") + &trusted() + &files));
+    gateway.wait_for("up_call");
+    let call = Request::modern_call("up_call", json!({ "text": "t" }));
+    let answer = gateway.connect().exchange(&call).answer();
+    assert_eq!(answer["result"]["content"][0]["text"], "t", "{answer}");
+    let refusing = mock_with(authority.server_of_clients(), echo);
+    let _gateway = Gateway::start(&(refusing.section("up") + &trusted()));
+    wait_until("it is tried again", || {
+        (refusing.connections() >= 2).then_some(())
+    });
+    assert_eq!(refusing.received().len(), 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config;
-use corelane_gateway::relay::{Executed, Failure, Reason, RelayedPart};
+use corelane_gateway::relay::{Failure, Reason, RelayedPart};
 use corelane_protocol::mcp::era::Era;
 use serde_json::{Value, json};
 use socket2::SockAddr;
@@ -52,7 +52,7 @@ impl Run {
 
     fn address(&mut self) -> Step {
         let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
-        let address = Ok(SockAddr::from(address));
+        let address = Ok(Some(SockAddr::from(address)));
         self.with(|it, turn| it.handle_address(address, turn))
     }
 
@@ -201,11 +201,7 @@ fn a_server_with_sessions_is_read_in_one_until_that_fails() {
     let mut run = Run::new("");
     run.wait();
     run.address();
-    let failure = Failure {
-        reason: Reason::Protocol,
-        executed: Executed::No,
-        detail: String::new(),
-    };
+    let failure = Failure::unsent(Reason::Protocol);
     let failed = |status| ControlAnswer::Failed {
         status: Some(status),
         failure: failure.clone(),

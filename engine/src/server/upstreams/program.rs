@@ -1,0 +1,184 @@
+//! A program that is an upstream: how its processes are started and stopped.
+//!
+//! Standard input and output of a process are one socket, whose other end a shard has. A thread
+//! stays with each process: it writes standard error to the log, stops the process when the shard
+//! lets go of it, and waits for its end, so that no zombie is left. The process has a group of its
+//! own, and what is left of that is killed with it. No shell is used.
+
+mod error_log;
+mod process;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use corelane_gateway::config::{Child, ChildLimits};
+
+use super::secret::secret;
+use crate::server::upstream_error::UpstreamError;
+use crate::shard::ShardControl;
+use crate::upstream::board::{ProcessRequest, StartedProcess, UpstreamBoard};
+use process::Process;
+
+/// A program that was checked.
+pub(in crate::server) struct Program {
+    /// The name of its upstream.
+    name: Box<str>,
+    /// The program, and its arguments.
+    command: Vec<Box<str>>,
+    directory: Option<PathBuf>,
+    /// All of its environment. It may have secrets.
+    environment: Vec<(Box<str>, OsString)>,
+}
+
+/// Shows no secrets.
+impl fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Program").field(&self.name).finish()
+    }
+}
+
+impl Program {
+    /// The program of the upstream called `name`.
+    ///
+    /// # Errors
+    /// Its directory is none, a secret cannot be read, or a part is not supported.
+    pub(super) fn new(name: &str, child: &Child) -> Result<Program, UpstreamError> {
+        if let Some(part) = unsupported(child) {
+            return Err(UpstreamError::Unsupported {
+                name: name.to_owned(),
+                part,
+                remedy: "leave it out",
+            });
+        }
+        if let Some(path) = child.directory.as_ref().filter(|path| !path.is_dir()) {
+            return Err(UpstreamError::Directory {
+                name: name.to_owned(),
+                path: path.clone(),
+            });
+        }
+        let inherited = child.inherited.iter().filter_map(|variable| {
+            let value = std::env::var_os(&**variable)?;
+            Some((variable.clone(), value))
+        });
+        let mut environment: Vec<_> = inherited.collect();
+        for (variable, value) in &child.environment {
+            let value = secret(value).map_err(|error| UpstreamError::Variable {
+                name: name.to_owned(),
+                variable: variable.to_string(),
+                error,
+            })?;
+            environment.push((variable.clone(), value.into()));
+        }
+        Ok(Program {
+            name: name.into(),
+            command: child.command.clone(),
+            directory: child.directory.clone(),
+            environment,
+        })
+    }
+
+    /// Starts a process. Returns it with the ends for a shard.
+    fn start(&self, stop: Duration) -> io::Result<(Process, StartedProcess)> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let (leash, held) = UnixStream::pair()?;
+        let input = socket.try_clone()?;
+        let mut command = Command::new(&*self.command[0]);
+        command
+            .args(self.command[1..].iter().map(|argument| &**argument))
+            .env_clear()
+            .envs(
+                self.environment
+                    .iter()
+                    .map(|(name, value)| (&**name, value)),
+            )
+            .process_group(0)
+            .stdin(OwnedFd::from(theirs.try_clone()?))
+            .stdout(OwnedFd::from(theirs))
+            .stderr(Stdio::piped());
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let process = Process::new(command.spawn()?, (input, held), &self.name, stop)?;
+        Ok((process, StartedProcess { socket, leash }))
+    }
+}
+
+/// The first part of a program that has no effect yet.
+fn unsupported(child: &Child) -> Option<&'static str> {
+    let checks = [
+        (child.limits != ChildLimits::default(), "limits"),
+        (child.processes != 1, "processes"),
+        (child.idle_stop_ms != 0, "idle_stop_ms"),
+    ];
+    let found = checks.into_iter().find(|(is_set, _)| *is_set);
+    found.map(|(_, part)| part)
+}
+
+/// The threads of all processes. Dropping it stops the processes that no shard has, and waits
+/// until all have ended: each in twice the time of `gateway.stop_ms`, once its shard lets go of it.
+#[derive(Debug)]
+pub(in crate::server) struct ProcessThreads {
+    board: Arc<UpstreamBoard>,
+    stop: Duration,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl ProcessThreads {
+    /// None yet. A process has the time `stop` to end, and again after SIGTERM.
+    pub(super) fn new(board: Arc<UpstreamBoard>, stop: Duration) -> ProcessThreads {
+        ProcessThreads {
+            board,
+            stop,
+            threads: Vec::new(),
+        }
+    }
+
+    /// Starts a process of `program` for a shard.
+    pub(super) fn start(
+        &mut self,
+        program: Arc<Program>,
+        request: ProcessRequest,
+        shard: Arc<ShardControl>,
+    ) {
+        self.threads.retain(|thread| !thread.is_finished());
+        let (board, stop) = (Arc::clone(&self.board), self.stop);
+        let run = move || {
+            let started = program.start(stop).map_err(|error| {
+                let (upstream, command) = (&*program.name, &*program.command[0]);
+                tracing::warn!(upstream, command, %error, "its program does not start");
+            });
+            let (process, started) = started.ok().unzip();
+            board.leave_process(request, started);
+            shard.wake();
+            if let Some(process) = process {
+                process.run();
+            }
+        };
+        match thread::Builder::new().name("process".to_owned()).spawn(run) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                tracing::warn!(%error, "a program does not start: there is no thread for it");
+                self.board.leave_process(request, None);
+            }
+        }
+    }
+}
+
+impl Drop for ProcessThreads {
+    fn drop(&mut self) {
+        self.board.end_processes();
+        for thread in self.threads.drain(..) {
+            // A panic there was logged.
+            let _ = thread.join();
+        }
+    }
+}

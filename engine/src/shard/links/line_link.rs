@@ -1,0 +1,96 @@
+//! The link to one peer with lines: many calls, both ways.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::unix::net::UnixStream;
+
+use corelane_io::chunk::Chunk;
+use corelane_protocol::framing::line::Framer;
+
+use crate::upstream::owner::SessionOwner;
+use crate::upstream::relay::RelayKey;
+
+/// Calls of one peer that wait for their answers.
+const CALLS_MAX: usize = 1024;
+/// Bytes that wait until a peer reads them.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// The longest buffer of input that is kept while nothing is in it, in bytes.
+const INPUT_KEPT_BYTES: usize = 64 << 10;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct LineLink {
+    pub(super) owner: SessionOwner,
+    /// By their ids.
+    pub(super) calls: HashMap<u64, RelayKey, foldhash::fast::RandomState>,
+    /// Those that get the notifications.
+    pub(super) subscriptions: Vec<RelayKey>,
+    /// Received bytes that are no whole line yet.
+    pub(super) input: Vec<u8>,
+    pub(super) framer: Framer,
+    output: VecDeque<Chunk>,
+    output_bytes: usize,
+    /// Of a process, which is stopped when this is closed.
+    _leash: Option<UnixStream>,
+}
+
+impl LineLink {
+    /// Nothing was sent.
+    pub(super) fn new(owner: SessionOwner, leash: Option<UnixStream>) -> LineLink {
+        LineLink {
+            owner,
+            calls: HashMap::default(),
+            subscriptions: Vec::new(),
+            input: Vec::new(),
+            framer: Framer::default(),
+            output: VecDeque::new(),
+            output_bytes: 0,
+            _leash: leash,
+        }
+    }
+
+    /// Whether no call is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.subscriptions.is_empty()
+    }
+
+    /// Whether another line of so many bytes may wait.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        let has_room = self.output_bytes + bytes <= OUTPUT_BYTES_MAX || self.output.is_empty();
+        has_room && self.calls.len() < CALLS_MAX
+    }
+
+    /// Sends a line after the others.
+    pub(super) fn push(&mut self, line: Chunk) {
+        self.output_bytes += line.len();
+        self.output.push_back(line);
+    }
+
+    /// The next line to send.
+    pub(super) fn pop(&mut self) -> Option<Chunk> {
+        let line = self.output.pop_front()?;
+        self.output_bytes -= line.len();
+        Some(line)
+    }
+
+    /// Keeps the input that is no whole line, from `from` on, and where the framer is in it.
+    pub(super) fn keep_input(&mut self, mut input: Vec<u8>, from: usize, framer: Framer) {
+        input.drain(..from);
+        if input.is_empty() && input.capacity() > INPUT_KEPT_BYTES {
+            input = Vec::new();
+        }
+        (self.input, self.framer) = (input, framer);
+    }
+
+    /// A call is over.
+    pub(super) fn forget(&mut self, call: RelayKey) {
+        self.calls.remove(&call.id);
+        self.subscriptions.retain(|it| *it != call);
+    }
+
+    /// Takes all calls out.
+    pub(super) fn take_calls(&mut self) -> Vec<RelayKey> {
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        let calls = self.calls.drain().map(|(_, call)| call);
+        calls.chain(subscriptions).collect()
+    }
+}

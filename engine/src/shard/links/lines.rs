@@ -1,0 +1,253 @@
+//! Calls on lines: many on one link to a peer, which may be a process or a connection.
+//!
+//! A peer that breaks the protocol is ended, and its calls fail.
+
+use corelane_gateway::relay::{Executed, Failure, LineMessage, Reason, read_line, write_refusal};
+use corelane_io::chunk::Chunk;
+use corelane_io::rings::Rings;
+use corelane_io::slots::SlotKey;
+use corelane_protocol::framing::line::Step;
+
+use super::sessions::cancelled;
+use super::{Links, TIMEOUT};
+use crate::upstream::board::Carrier;
+use crate::upstream::relay::RelayKey;
+
+/// Bytes of a line that is no message in the log.
+const LOGGED_BYTES: usize = 200;
+
+impl Links {
+    /// Sends the request of a call to a peer.
+    pub(super) fn start_on_line(&mut self, rings: &mut Rings, link: SlotKey, key: RelayKey) {
+        let local = self.local(link);
+        let line = self.slots.get_mut(local).and_then(|it| it.line.as_mut());
+        let (Some(line), Some(mut relay)) = (line, self.port.find(key)) else {
+            return;
+        };
+        let bytes = relay.request.as_ref().map_or(0, |request| request.len());
+        if !line.has_room(bytes) {
+            drop(relay);
+            return self.fail(key, &Failure::unsent(Reason::Busy));
+        }
+        (relay.link, relay.tries) = (Some(link), relay.tries + 1);
+        let request = relay.request.take();
+        if relay.is_subscription() {
+            line.subscriptions.push(key);
+        }
+        if relay.is_session_stream() {
+            return relay.open_stream();
+        }
+        if let Some(request) = request {
+            line.push(request);
+        }
+        let is_answerable = relay.is_answerable();
+        if is_answerable {
+            line.calls.insert(key.id, key);
+        } else {
+            relay.accept();
+        }
+        drop(relay);
+        if !is_answerable {
+            self.end(key);
+        }
+        self.flush_line(rings, link);
+    }
+
+    /// Sends the next line, unless one is on its way.
+    fn flush_line(&mut self, rings: &mut Rings, key: SlotKey) {
+        let local = self.local(key);
+        let Some(link) = self.slots.get_mut(local).filter(|it| !it.is_sending) else {
+            return;
+        };
+        if let Some(chunk) = link.line.as_mut().and_then(|line| line.pop()) {
+            link.is_sending = true;
+            rings.of(key).send(key, chunk, 0);
+        }
+    }
+
+    /// A line was sent, or was not.
+    pub(super) fn sent_line(
+        &mut self,
+        rings: &mut Rings,
+        key: SlotKey,
+        (chunk, from): (Chunk, usize),
+        outcome: Result<usize, i32>,
+    ) {
+        match outcome {
+            Ok(bytes) if from + bytes < chunk.len() => {
+                rings.of(key).send(key, chunk, from + bytes);
+            }
+            Ok(_) => {
+                self.port.give(chunk);
+                let local = self.local(key);
+                if let Some(link) = self.slots.get_mut(local) {
+                    link.is_sending = false;
+                }
+                self.flush_line(rings, key);
+            }
+            Err(_) => {
+                self.port.give(chunk);
+                self.end_line(rings, key, &ended());
+            }
+        }
+    }
+
+    /// Handles the lines that have come.
+    pub(super) fn read_lines(&mut self, rings: &mut Rings, key: SlotKey) {
+        let local = self.local(key);
+        let line_bytes_max = self.settings.message_bytes_max;
+        let Some(line) = self.slots.get_mut(local).and_then(|it| it.line.as_mut()) else {
+            return;
+        };
+        let input = std::mem::take(&mut line.input);
+        let mut framer = std::mem::take(&mut line.framer);
+        let mut from = 0;
+        loop {
+            match framer.step(&input[from..], line_bytes_max) {
+                Step::NeedMore { consumed } => {
+                    from += consumed;
+                    break;
+                }
+                Step::Line { line, consumed } => {
+                    self.take_line(rings, key, line);
+                    from += consumed;
+                }
+                Step::TooLong { .. } => {
+                    let failure = Failure::new(Reason::Protocol, Executed::Unknown);
+                    let detail = format!(
+                        "a line of more than {line_bytes_max} bytes: gateway.message_bytes_max"
+                    );
+                    return self.end_line(rings, key, &failure.with_detail(detail));
+                }
+            }
+        }
+        if let Some(line) = self.slots.get_mut(local).and_then(|it| it.line.as_mut()) {
+            line.keep_input(input, from, framer);
+        }
+        self.flush_line(rings, key);
+    }
+
+    /// Gives a line to the call that it is for.
+    fn take_line(&mut self, rings: &mut Rings, key: SlotKey, text: &[u8]) {
+        let local = self.local(key);
+        let Some(link) = self.slots.get_mut(local) else {
+            return;
+        };
+        let (upstream, Some(line)) = (link.upstream, &mut link.line) else {
+            return;
+        };
+        match read_line(text) {
+            LineMessage::Answer(id) => {
+                if let Some(call) = line.calls.remove(&id) {
+                    line.forget(call);
+                    self.give_line(call, text);
+                    self.end(call);
+                }
+            }
+            LineMessage::Progress(id) => {
+                if let Some(call) = line.calls.get(&id).copied()
+                    && self.port.find(call).is_some_and(|relay| relay.has_room())
+                {
+                    self.give_line(call, text);
+                }
+            }
+            LineMessage::Notification(of) => {
+                let all = line.subscriptions.iter().copied();
+                let named = all.filter(|it| of.is_none_or(|id| id == it.id));
+                for call in named.collect::<Vec<_>>() {
+                    self.give_line(call, text);
+                }
+            }
+            LineMessage::Request { id, is_ping } => {
+                let mut answer = self.port.chunk();
+                write_refusal(&mut answer, &text[id], is_ping);
+                answer.push(b'\n');
+                // A peer that reads no answers gets no more of them.
+                if line.has_room(answer.len()) {
+                    line.push(answer);
+                }
+            }
+            LineMessage::Noise => {
+                self.log_noise(upstream, text);
+                // A program prints banners and reports; another server has no reason to.
+                if self.carrier(upstream) != Carrier::Program {
+                    let failure = Failure::new(Reason::Protocol, Executed::Unknown);
+                    self.end_line(rings, key, &failure.with_detail("a line is no message"));
+                }
+            }
+        }
+    }
+
+    fn give_line(&mut self, call: RelayKey, text: &[u8]) {
+        let table = self.port.borrow_table();
+        let to = (self.port.event_queue(), &*table.client_info);
+        if let Some(mut relay) = self.port.find(call) {
+            relay.take_line(text, to);
+        }
+    }
+
+    /// A peer sent something else.
+    fn log_noise(&self, upstream: u16, text: &[u8]) {
+        let endpoint = &self.endpoints[usize::from(upstream)];
+        if let Some(suppressed) = endpoint.warnings.admit(self.now_ms) {
+            let table = self.port.borrow_table();
+            let upstream = &*table.endpoints[usize::from(upstream)].name;
+            let line = String::from_utf8_lossy(&text[..text.len().min(LOGGED_BYTES)]);
+            let line = line.escape_debug().to_string();
+            tracing::warn!(upstream, line, suppressed, "a line of it is no message");
+        }
+    }
+
+    /// Whether a link has lines.
+    pub(super) fn is_line(&self, key: SlotKey) -> bool {
+        let link = self.slots.get(self.local(key));
+        link.is_some_and(|link| link.line.is_some())
+    }
+
+    /// Ends a call on its way to a peer, which is notified. One that does not open its session in
+    /// time is ended.
+    pub(super) fn cancel_on_line(
+        &mut self,
+        rings: &mut Rings,
+        (link, key): (SlotKey, RelayKey),
+        opens_session: bool,
+    ) {
+        let local = self.local(link);
+        let Some(line) = self.slots.get_mut(local).and_then(|it| it.line.as_mut()) else {
+            return;
+        };
+        let was_sent = line.calls.contains_key(&key.id);
+        line.forget(key);
+        if opens_session {
+            return self.end_line(rings, link, &TIMEOUT);
+        }
+        let body = cancelled(key.id);
+        if was_sent && line.has_room(body.len()) {
+            let mut chunk = Chunk::from(body);
+            chunk.push(b'\n');
+            line.push(chunk);
+            self.flush_line(rings, link);
+        }
+    }
+
+    /// A peer has ended, or is ended now: its calls fail.
+    pub(super) fn end_line(&mut self, rings: &mut Rings, key: SlotKey, failure: &Failure) {
+        let local = self.local(key);
+        let Some(link) = self.slots.remove(local) else {
+            return;
+        };
+        rings.of(key).close(key);
+        let Some(mut line) = link.line else {
+            return;
+        };
+        for call in line.take_calls() {
+            self.fail(call, failure);
+        }
+        self.peer_failed(link.upstream, &line.owner, failure);
+    }
+}
+
+/// The connection has ended before the answer.
+pub(super) fn ended() -> Failure {
+    Failure::new(Reason::Closed, Executed::Unknown)
+}

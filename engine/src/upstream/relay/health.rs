@@ -1,0 +1,42 @@
+//! What the answer of a call shows about its upstream.
+
+use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
+
+use super::{Recipient, Relay};
+
+impl Relay {
+    /// Whether its end shows if the upstream works: it is a call of a client, or a request of the
+    /// control side that is answered soon.
+    pub(crate) fn counts_for_health(&self) -> bool {
+        matches!(self.reception.recipient, Recipient::Call(..)) || self.is_of_control()
+    }
+
+    /// Whether the control side waits for its answer.
+    pub(crate) fn is_of_control(&self) -> bool {
+        matches!(self.reception.recipient, Recipient::Control(..))
+    }
+
+    /// Whether its answer, which is over, shows that the upstream works; none if it shows neither.
+    pub(crate) fn shows_health(&self) -> Option<bool> {
+        match self.reception.outcome {
+            _ if self.is_answered() => Some(true),
+            HeadOutcome::Unavailable => {
+                let is_overload = matches!(self.reception.status, 408 | 429);
+                (!is_overload).then_some(false)
+            }
+            HeadOutcome::Message | HeadOutcome::Events | HeadOutcome::Unreadable => Some(false),
+            // It decides about requests, so it works.
+            HeadOutcome::Accepted
+            | HeadOutcome::Challenged
+            | HeadOutcome::SessionLost
+            | HeadOutcome::Refused { .. }
+            | HeadOutcome::Redirected => Some(true),
+        }
+    }
+
+    /// The seconds after which the upstream, which cannot serve it now, takes it again (429, 503).
+    pub(crate) fn retry_after_s(&self) -> Option<u16> {
+        let is_refused = matches!(self.reception.status, 429 | 503) && !self.is_answered();
+        self.reception.retry_after_s.filter(|_| is_refused)
+    }
+}
