@@ -235,8 +235,5 @@ fn argument<'a>(arguments: Value<'a>, member: &str) -> Option<Argument<'a>> {
     if let Some(boolean) = value.as_bool() {
         return Some(Argument::Boolean(boolean));
     }
-    // A float becomes the nearest integer of the type.
-    let whole = value.as_f64().filter(|number| number.fract() == 0.0);
-    let integer = value.as_i64().or(whole.map(|number| number as i64));
-    Some(integer.map_or(Argument::Other, Argument::Integer))
+    Some(Argument::of_number(value.as_i64(), value.as_f64()))
 }

@@ -151,11 +151,7 @@ fn argument(value: &Value) -> Argument<'_> {
     match value {
         Value::String(text) => Argument::Text(text),
         Value::Bool(boolean) => Argument::Boolean(*boolean),
-        Value::Number(number) => {
-            let whole = number.as_f64().filter(|number| number.fract() == 0.0);
-            let integer = number.as_i64().or(whole.map(|number| number as i64));
-            integer.map_or(Argument::Other, Argument::Integer)
-        }
+        Value::Number(number) => Argument::of_number(number.as_i64(), number.as_f64()),
         _ => Argument::Other,
     }
 }

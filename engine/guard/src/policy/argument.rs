@@ -15,6 +15,16 @@ pub enum Argument<'a> {
     Other,
 }
 
+impl Argument<'_> {
+    /// A number of JSON, as an integer where it is one of the type, and as a float.
+    pub fn of_number(integer: Option<i64>, float: Option<f64>) -> Argument<'static> {
+        // A float becomes the nearest integer of the type.
+        let whole = float.filter(|number| number.fract() == 0.0);
+        let integer = integer.or(whole.map(|number| number as i64));
+        integer.map_or(Argument::Other, Argument::Integer)
+    }
+}
+
 /// An argument of a tool, as its input schema describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArgumentSchema {

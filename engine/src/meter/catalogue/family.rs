@@ -115,8 +115,11 @@ pub(crate) enum ProcessFact {
     PagesTorn,
     ScrapeTime,
     Spans,
+    #[cfg(any(test, feature = "metrics"))]
     SpansSent,
+    #[cfg(any(test, feature = "metrics"))]
     SpansFailed,
+    #[cfg(any(test, feature = "metrics"))]
     SpansDropped,
 }
 

@@ -138,7 +138,11 @@ fn calls_of_an_upstream_that_went_away_fail_and_others_go_on() {
     let answer = connection.exchange(&request).answer();
     assert_eq!(answer["result"], empty());
     drop(leaving);
-    let answer = connection.exchange(&request).answer();
+    let mut answer = connection.exchange(&request).answer();
+    // The link of before may end only now that a call is on it.
+    if answer["error"]["data"]["reason"] == "closed" {
+        answer = connection.exchange(&request).answer();
+    }
     let expected = json!({ "upstream": "leaving", "reason": "connect", "executed": "no" });
     assert_eq!(answer["error"]["data"], expected, "{answer}");
     assert_eq!(call(&mut connection)["result"], empty());
