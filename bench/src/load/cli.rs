@@ -1,5 +1,6 @@
 //! The command line of `corelane-load`.
 
+use super::compare::BASELINE;
 use super::error::LoadError;
 use super::mix::{MIX_BYTES_MAX, MIX_EXAMPLE, Mix, RequestKind};
 use super::pace::Rate;
@@ -252,10 +253,13 @@ pub struct SweepArguments {
 #[derive(Clone, Debug, Args)]
 pub struct CompareArguments {
     /// Reports of side A, one after another; without B, a record of `perf-scripts/compare.sh`,
-    /// whose servers are compared with its baseline.
+    /// whose servers are compared with one of them.
     pub a: PathBuf,
     /// Reports of side B.
     pub b: Option<PathBuf>,
+    /// The server of a record that the others are compared with.
+    #[arg(long, default_value = BASELINE, conflicts_with = "b")]
+    pub base: String,
     /// A bound on a ratio, as 'p99<=1.25' or 'answers_per_s>=0.95'; repeatable.
     #[arg(long = "threshold")]
     pub thresholds: Vec<String>,

@@ -11,7 +11,7 @@ mod usage;
 
 use super::cli::{Cli, Command, CompareArguments};
 use super::compare::{
-    BASELINE, CompareError, Comparison, RecordedRun, Threshold, compare, read_record, read_reports,
+    CompareError, Comparison, RecordedRun, Threshold, compare, read_record, read_reports,
 };
 use super::error::{Exit, LoadError};
 use super::report::{Report, schema};
@@ -72,7 +72,7 @@ fn compare_files(flags: &CompareArguments) -> Result<Exit, LoadError> {
             let sides = (reports(&flags.a, &a)?, reports(b, &read_file(b)?)?);
             vec![(None, compare(&sides.0, &sides.1, &thresholds))]
         }
-        None => compare_record(&flags.a, &a, &thresholds)?,
+        None => compare_record((&flags.a, &a), &flags.base, &thresholds)?,
     };
     let mut exit = Exit::Success;
     for (title, comparison) in comparisons {
@@ -91,15 +91,15 @@ fn compare_files(flags: &CompareArguments) -> Result<Exit, LoadError> {
 
 type Titled = (Option<String>, Result<Comparison, CompareError>);
 
-/// Compares each server of a record with the baseline, workload by workload.
+/// Compares each server of a record with one of them, workload by workload.
 fn compare_record(
-    path: &Path,
-    text: &str,
+    (path, text): (&Path, &str),
+    base: &str,
     thresholds: &[Threshold],
 ) -> Result<Vec<Titled>, LoadError> {
     let runs = read_record(text).map_err(|error| unusable(path, &error))?;
     let mut pairs: Vec<(&str, &str)> = Vec::new();
-    for run in runs.iter().filter(|run| run.server != BASELINE) {
+    for run in runs.iter().filter(|run| run.server != base) {
         let pair = (&*run.workload, &*run.server);
         if !pairs.contains(&pair) {
             pairs.push(pair);
@@ -113,8 +113,8 @@ fn compare_record(
             .collect()
     };
     let compared = pairs.into_iter().map(|(workload, server)| {
-        let title = format!("\n{workload}: A is the baseline, B is {server}");
-        let (a, b) = (side(workload, BASELINE), side(workload, server));
+        let title = format!("\n{workload}: A is {base}, B is {server}");
+        let (a, b) = (side(workload, base), side(workload, server));
         (Some(title), compare(&a, &b, thresholds))
     });
     Ok(compared.collect())

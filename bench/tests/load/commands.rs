@@ -249,9 +249,12 @@ fn compare_takes_a_record_and_the_old_name_of_its_baseline() {
     std::fs::write(&record.0, of("floor") + "\n" + &of("other")).unwrap();
     let compared = run_bare("compare", &[record.path()]);
     assert_eq!(compared.code, Some(0), "{}", compared.error);
-    let title = "W: A is the baseline, B is other\n";
+    let title = "W: A is baseline, B is other\n";
     assert!(compared.output.contains(title), "{}", compared.output);
     assert!(compared.output.contains("1.000"), "{}", compared.output);
+    let compared = run_bare("compare", &[record.path(), "--base", "other"]);
+    let title = "W: A is other, B is baseline\n";
+    assert!(compared.output.contains(title), "{}", compared.output);
     server.drain().unwrap();
 }
 

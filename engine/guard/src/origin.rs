@@ -48,6 +48,7 @@ pub struct OriginPolicy {
     own: Vec<Authority>,
     /// The usual spellings of the server's own names with its port, as they stand in `Host`.
     own_spellings: Vec<Box<[u8]>>,
+    /// Otherwise pages on other sites may reach the server through DNS rebinding.
     host_checked: bool,
 }
 
@@ -173,12 +174,6 @@ impl OriginPolicy {
             own_spellings: own.iter().map(Authority::spelling).collect(),
             own,
         })
-    }
-
-    /// Whether `Host` is checked at all; otherwise pages on other sites may reach the server
-    /// through DNS rebinding.
-    pub fn checks_host(&self) -> bool {
-        self.host_checked
     }
 
     /// The origins that requests of any `Host` may come from, as browsers spell them.

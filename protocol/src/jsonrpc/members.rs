@@ -35,8 +35,6 @@ pub struct MessageMembers {
     pub result: Option<Range<usize>>,
     /// The value of `error`.
     pub error: Option<Range<usize>>,
-    /// The value of `_meta` of `params` or of `result`.
-    pub meta: Option<Range<usize>>,
 }
 
 impl MessageMembers {
@@ -56,19 +54,12 @@ impl MessageMembers {
     pub fn read(text: &[u8]) -> Result<MessageMembers, MembersFault> {
         const NAMES: [&str; 5] = ["id", "method", "params", "result", "error"];
         let [id, method, params, result, error] = find_members(text, 0..text.len(), NAMES)?;
-        let body = params.as_ref().or(result.as_ref());
-        let body = body.filter(|range| text[range.start] == b'{');
-        let meta = match body {
-            Some(range) => find_members(text, range.clone(), ["_meta"])?[0].clone(),
-            None => None,
-        };
         Ok(MessageMembers {
             id,
             method,
             params,
             result,
             error,
-            meta,
         })
     }
 }
@@ -137,8 +128,14 @@ pub fn visit_members(
 
 /// Whether a name as it stands between its quotes is `known`, after unescaping.
 pub fn is_name(raw: &[u8], known: &str) -> bool {
-    if memchr::memchr(b'\\', raw).is_none() {
-        return raw == known.as_bytes();
+    let pairs = raw.iter().zip(known.as_bytes());
+    let same = pairs
+        .take_while(|(byte, other)| byte == other && **byte != b'\\')
+        .count();
+    match raw.get(same) {
+        None => return same == known.len(),
+        Some(b'\\') => {}
+        Some(_) => return false,
     }
     let quoted = [b"\"", raw, b"\""].concat();
     serde_json::from_slice::<String>(&quoted).is_ok_and(|name| name == known)

@@ -86,7 +86,7 @@ fn readers_that_never_read() {
 #[test]
 fn a_flood_of_calls_that_wait() {
     const CAP: u64 = 64;
-    let calls = scaled(10, 100) * CAP;
+    let calls = scaled(4, 100) * CAP;
     let profile = format!("[calls]\nin_flight_max = {CAP}");
     let trial = Trial::of("a flood of calls", Setup::shards(1).profile(&profile));
     let totals = trial.run(|server| {
@@ -236,7 +236,8 @@ fn peers_that_reset_in_the_middle_of_an_answer() {
 #[test]
 fn a_stampede_of_clients_that_come_back() {
     const THREADS: u64 = 4;
-    let clients = scaled(1000, 18_000);
+    // They arrive together, and a call of another client waits behind them.
+    let clients = scaled(300, 18_000);
     // A shard touches its receive buffers one after the other: few of them, so that no growth of
     // theirs hides another. The sessions stay.
     let setup = Setup::shards(2).profile("[ring]\nbuffer_count = 256");

@@ -20,8 +20,8 @@ const ROUNDS_MAX: usize = 4;
 /// The time within which a server must be as before the fault.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 /// Milliseconds of latency that are not slow, for the short and the long form. An unoptimised
-/// server, as the gate has it, takes some 0.1 ms for a request, and as long for each of a burst.
-const NOISE_MS: [u64; 2] = [50, 10];
+/// server, as the gate has it, takes 0.1 to 0.4 ms for a request, and as long for each of a burst.
+const NOISE_MS: [u64; 2] = [100, 10];
 /// How many times its quiet latency, or that of a server without a fault, the probe may find.
 const SLOWDOWN_MAX: u32 = 3;
 /// Memory that may be kept after another such fault: pools fill up by chance.

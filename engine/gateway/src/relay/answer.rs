@@ -220,8 +220,8 @@ fn notification(
     };
     match method.as_str() {
         "notifications/progress" => {
-            let [token, progress] =
-                find_members(text, params.clone(), ["progressToken", "progress"])?;
+            let names = ["progressToken", "progress", "_meta"];
+            let [token, progress, _] = find_members(text, params.clone(), names)?;
             let progress: Option<f64> = progress.and_then(|it| {
                 let digits = str::from_utf8(&text[it]).ok()?;
                 digits.parse().ok().filter(|it: &f64| it.is_finite())
@@ -232,7 +232,7 @@ fn notification(
             }
         }
         "notifications/message" => {
-            let [level] = find_members(text, params.clone(), ["level"])?;
+            let [level, _] = find_members(text, params.clone(), ["level", "_meta"])?;
             let level = level.and_then(|it| serde_json::from_slice::<String>(&text[it]).ok());
             let level = level.and_then(|it| LogLevel::parse(&it));
             Ok(level.map_or(Incoming::Other, |level| Incoming::Log { params, level }))

@@ -58,8 +58,9 @@ fn read(text: &[u8]) -> Option<LineMessage> {
         let [token] = find_members(text, params, ["progressToken"]).ok()?;
         return token.and_then(number).map(LineMessage::Progress);
     }
-    let subscription = members.meta.and_then(|range| {
-        let [id] = find_members(text, range, [meta::SUBSCRIPTION_ID]).ok()?;
+    let subscription = members.params.and_then(|params| {
+        let [meta] = find_members(text, params, ["_meta"]).ok()?;
+        let [id] = find_members(text, meta?, [meta::SUBSCRIPTION_ID]).ok()?;
         id.and_then(number)
     });
     Some(LineMessage::Notification(subscription))

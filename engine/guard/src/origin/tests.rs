@@ -106,7 +106,7 @@ fn the_address_of_the_listener_is_always_allowed() {
 }
 
 #[test]
-fn a_policy_says_whether_it_checks_the_host() {
+fn the_host_is_checked_on_loopback_and_where_hosts_are_named() {
     for (listen, hosts, checks) in [
         ("127.0.0.1:80", &[][..], true),
         ("[::1]:80", &[], true),
@@ -116,7 +116,11 @@ fn a_policy_says_whether_it_checks_the_host() {
         ("0.0.0.0:80", &["a.example"], true),
         ("10.0.0.5:80", &["a.example"], true),
     ] {
-        assert_eq!(policy(listen, hosts, &[]).checks_host(), checks, "{listen}");
+        let checked = match checks {
+            true => Err(HostNotAllowed),
+            false => Ok(()),
+        };
+        check(&policy(listen, hosts, &[]), "b.example", None, checked);
     }
 }
 
