@@ -55,11 +55,11 @@ mod public;
 mod quotas;
 #[cfg(feature = "auth")]
 mod recorded;
+#[cfg(feature = "metrics")]
+mod records;
 mod reload;
 mod reload_result;
 mod reloading;
-#[cfg(feature = "metrics")]
-mod records;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
@@ -99,10 +99,10 @@ use huge_pages::SmallPages;
 #[cfg(feature = "metrics")]
 use metrics::{MetricsListener, page_settings};
 use pinning::Pinning;
-use reload::{ReloadHooks, live_of};
-pub use reload_result::{ReloadError, ReloadReport};
 #[cfg(feature = "metrics")]
 use records::{RecordThread, SlowRequests};
+use reload::{ReloadHooks, live_of};
+pub use reload_result::{ReloadError, ReloadReport};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;

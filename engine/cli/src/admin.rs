@@ -182,7 +182,7 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         AdminCommand::Log(arguments) => (&arguments.at, set_level(arguments)),
         AdminCommand::Drain(at) => (at, change(at, "drain", &json!({}), "the server drains")),
         AdminCommand::Stop(arguments) => (&arguments.at, stop(arguments)),
-        AdminCommand::Reload(arguments) => (&arguments.at, reload::run(arguments)),
+        AdminCommand::Reload(arguments) => (&arguments.at, reload(arguments)),
     };
     done.unwrap_or_else(|failure| {
         match at.json {
@@ -197,6 +197,16 @@ impl SocketArguments {
     fn open(&self) -> Socket {
         Socket::at(self.socket.as_deref())
     }
+}
+
+fn reload(arguments: &ReloadArguments) -> Result<ExitCode, Failure> {
+    let request = json!({
+        "check": arguments.check,
+        "rollback": arguments.rollback,
+        "wait": arguments.wait,
+        "within_ms": arguments.within.as_millis() as u64,
+    });
+    reload::run(&arguments.at.open(), &request, arguments.at.json)
 }
 
 fn show_status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::Profile;
-use super::knobs::OnReload;
+pub use super::knobs::OnReload;
 
 /// A knob whose value differs between two profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use super::event::Event;
 use super::SlowRequests;
+use super::event::Event;
 use super::reload::Reloader;
 use crate::shard::ShardControl;
 

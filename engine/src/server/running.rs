@@ -21,8 +21,7 @@ use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
 use super::{
-    AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess,
-    systemd,
+    AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess, systemd,
 };
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};

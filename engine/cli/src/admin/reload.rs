@@ -3,27 +3,20 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::ReloadArguments;
-use super::socket::Failure;
+use super::socket::{Failure, Socket};
 
 /// The exit code of a reload that changed nothing, because a part of it needs a restart.
 const REFUSED: u8 = 1;
 
-/// Runs the command.
+/// Sends the request to the server, and prints the result for people or as JSON.
 ///
 /// # Errors
 /// No server listens there, or it refuses.
-pub(super) fn run(arguments: &ReloadArguments) -> Result<ExitCode, Failure> {
-    let body = json!({
-        "check": arguments.check,
-        "rollback": arguments.rollback,
-        "wait": arguments.wait,
-        "within_ms": arguments.within.as_millis() as u64,
-    });
-    let answer = arguments.at.open().post("reload", &body)?;
-    match arguments.at.json {
+pub(super) fn run(socket: &Socket, request: &Value, is_json: bool) -> Result<ExitCode, Failure> {
+    let answer = socket.post("reload", request)?;
+    match is_json {
         true => println!("{answer}"),
         false => print!("{}", text(&answer)),
     }
@@ -81,7 +74,9 @@ fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::json;
+
+    use super::text;
 
     #[test]
     fn a_result_names_the_knobs_and_their_values() {
