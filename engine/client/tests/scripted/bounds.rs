@@ -39,7 +39,8 @@ async fn a_hundred_thousand_calls_wait_for_their_turns() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     let mut sent = ids(&seen, "tools/call", "/id");
     let mut cancelled = ids(&seen, "notifications/cancelled", "/params/requestId");
-    (sent.sort_unstable(), cancelled.sort_unstable());
+    sent.sort_unstable();
+    cancelled.sort_unstable();
     assert_eq!(
         cancelled, sent,
         "each call that is on the wire is cancelled, and no other"
