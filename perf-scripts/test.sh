@@ -2,7 +2,7 @@
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
-# curl, promtool, systemd-analyze, libseccomp for Python, the pinned
+# curl, promtool, systemd-analyze, mandoc, zsh, fish, shellcheck, libseccomp for Python, the pinned
 # conformance suite with the Node it needs and the official schemas it carries, clients of npm and
 # PyPI, the cases of Autobahn, sslyze, Helm, cargo-deny), then checks the format, clippy, the docs,
 # the dependencies, the library without its features and that the fuzz targets compile, builds the
@@ -39,6 +39,10 @@ install_missing() {
     require curl curl
     require promtool prometheus
     require systemd-analyze systemd
+    require mandoc mandoc
+    require zsh zsh
+    require fish fish
+    require shellcheck shellcheck
     /usr/bin/python3 -c 'import seccomp' 2>/dev/null || missing_packages+=(python3-seccomp)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing_packages+=(python3-venv)
     install_missing_packages

