@@ -55,8 +55,10 @@ impl Starter<'_> {
             header_params: route.tool.map_or(&[], |it| &it.header_params),
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
-            // The annotations of a tool could say so, but they would have to be trusted.
-            is_repeatable: request.kind != HandlerKind::Tool,
+            is_repeatable: match route.tool {
+                Some(tool) => tool.is_repeatable,
+                None => request.kind != HandlerKind::Tool,
+            },
         };
         // The entry gets this very key: nothing is kept in between.
         let recipient = Recipient::Call(call.clone(), call.key(), era);

@@ -18,6 +18,8 @@ pub(crate) struct RelayedEntry {
     pub(crate) fixed: Map<String, serde_json::Value>,
     /// Arguments that modern requests repeat in their heads.
     pub(crate) header_params: Vec<HeaderParam>,
+    /// Whether it is a tool whose calls may be made twice, as its upstream says and is trusted.
+    pub(crate) is_repeatable: bool,
     /// The definition, as clients see it.
     pub(crate) listed: Box<str>,
 }

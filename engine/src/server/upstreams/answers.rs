@@ -80,6 +80,19 @@ pub(super) fn header_params_of(tool: &Entry) -> Result<Vec<HeaderParam>, String>
     header_param::collect(&schema).map_err(|error| error.to_string())
 }
 
+/// Whether the annotations of a tool say that a second call changes nothing more.
+pub(super) fn may_be_made_twice(tool: &Entry) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Hints {
+        read_only_hint: bool,
+        idempotent_hint: bool,
+    }
+    let hints = tool.raw("annotations");
+    let hints: Option<Hints> = hints.and_then(|it| serde_json::from_str(it.get()).ok());
+    hints.is_some_and(|it| it.read_only_hint || it.idempotent_hint)
+}
+
 /// The result of an answer.
 ///
 /// # Errors

@@ -163,9 +163,6 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
             .has_namespaced_uris
             .then_some(("uris = \"namespaced\"", "leave it out")),
         (!upstream.forwarded_headers.is_empty()).then_some(("forward_headers", "leave it out")),
-        upstream
-            .trusts_annotations
-            .then_some(("trust_annotations = true", "leave it out")),
     ];
     checks.into_iter().flatten().next()
 }
@@ -338,10 +335,6 @@ mod tests {
             (
                 "url = \"http://127.0.0.1/\"\nforward_headers = [\"x-a\"]",
                 "forward_headers",
-            ),
-            (
-                "url = \"http://127.0.0.1/\"\ntrust_annotations = true",
-                "trust_annotations = true",
             ),
         ] {
             let error = checked(lines).expect_err(lines);

@@ -435,6 +435,8 @@ impl Tracked {
             true => header_params_of(&entry)?,
             false => Vec::new(),
         };
+        let is_trusted = is_tool && self.upstream.trusts_annotations;
+        let is_repeatable = is_trusted && answers::may_be_made_twice(&entry);
         let exposed = expose(&self.upstream, listing.kind, entry, chars_max);
         let Some(exposed) = exposed.map_err(|error| error.to_string())? else {
             return Ok(None);
@@ -446,6 +448,7 @@ impl Tracked {
             has_completions: listing.has_completions,
             fixed: changes.map(|it| it.fixed.clone()).unwrap_or_default(),
             header_params,
+            is_repeatable,
             listed: exposed.json.into(),
             original: exposed.original,
         };

@@ -20,7 +20,16 @@ fn mock(script: impl Fn(&Received) -> Act + Send + Sync + 'static) -> MockUpstre
                 "capabilities": { "tools": {}, "prompts": {} },
             }),
             Some("tools/list") => {
-                json!({ "tools": [{ "name": "call", "inputSchema": { "type": "object" } }] })
+                let tool = |name: &str, annotations: Value| {
+                    let schema = json!({ "type": "object" });
+                    json!({ "name": name, "inputSchema": schema, "annotations": annotations })
+                };
+                json!({ "tools": [
+                    tool("call", json!({})),
+                    tool("read", json!({ "readOnlyHint": true })),
+                    tool("set", json!({ "idempotentHint": true })),
+                    tool("add", json!({ "readOnlyHint": false, "idempotentHint": false })),
+                ] })
             }
             Some("prompts/list") => json!({ "prompts": [{ "name": "greet" }] }),
             _ => return script(received),
@@ -184,4 +193,26 @@ fn a_read_whose_fate_is_unknown_is_made_twice_at_most() {
     let expected = json!({ "upstream": "up", "reason": "closed", "executed": "unknown" });
     assert_eq!(answer["error"]["data"], expected, "{answer}");
     assert_eq!(mock.received_of("prompts/get").len(), 2);
+}
+
+#[test]
+fn calls_of_tools_are_made_twice_only_if_annotations_say_so_and_are_trusted() {
+    for (line, made) in [("", [1, 1, 1]), ("trust_annotations = true\n", [2, 2, 1])] {
+        let mock = mock(|_| Act::SendAndClose(Vec::new()));
+        let profile = "[gateway]\nfailures_max = 0\n";
+        let sections = mock.section("up") + line;
+        let gateway = Gateway::start_with(&sections, Setup::shards(1).profile(profile));
+        gateway.wait_for("up_call");
+        let mut connection = gateway.connect();
+        for (name, made) in ["read", "set", "add"].into_iter().zip(made) {
+            let request = Request::modern_call(&format!("up_{name}"), json!({}));
+            let answer = connection.exchange(&request).answer();
+            assert_eq!(answer["error"]["data"]["executed"], "unknown", "{answer}");
+            let calls = mock.received_of("tools/call");
+            let of_tool = calls
+                .iter()
+                .filter(|it| it.message()["params"]["name"] == name);
+            assert_eq!(of_tool.count(), made, "{name} {line}");
+        }
+    }
 }
