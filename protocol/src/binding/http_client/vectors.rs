@@ -85,7 +85,7 @@ const JSON: Option<&str> = Some("application/json");
 const EVENTS: Option<&str> = Some("text/event-stream");
 const HTML: Option<&str> = Some("text/html");
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[]}}"#;
-const ERROR: &str = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32042,"message":"no"}}"#;
+const ERROR: &str = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32050,"message":"no"}}"#;
 
 const fn answer(
     status: u16,
@@ -111,7 +111,7 @@ pub const ANSWERS: &[AnswerVector] = &[
         RESULT,
         Meaning::Result,
     ),
-    answer(200, JSON, ERROR, Meaning::Error(-32042)),
+    answer(200, JSON, ERROR, Meaning::Error(-32050)),
     answer(
         200,
         EVENTS,
@@ -137,29 +137,23 @@ pub const ANSWERS: &[AnswerVector] = &[
         r#"{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":""}}"#,
         Meaning::Unknown,
     ),
-    answer(
-        200,
-        JSON,
-        r#"{"jsonrpc":"1.0","id":ID,"result":{}}"#,
-        Meaning::Unknown,
-    ),
     answer(200, JSON, "garbage", Meaning::Unknown),
     answer(200, JSON, "", Meaning::Unknown),
     answer(200, HTML, "<html>", Meaning::Unknown),
     answer(200, None, RESULT, Meaning::Unknown),
     answer(202, None, "", Meaning::Unknown),
     answer(307, None, "", Meaning::NotExecuted),
-    answer(400, JSON, ERROR, Meaning::Error(-32042)),
+    answer(400, JSON, ERROR, Meaning::Error(-32050)),
     answer(400, JSON, RESULT, Meaning::NotExecuted),
     answer(400, HTML, "<html>", Meaning::NotExecuted),
-    answer(401, JSON, ERROR, Meaning::Credentials),
+    answer(401, None, "", Meaning::Credentials),
     answer(403, None, "", Meaning::Credentials),
     answer(404, HTML, "<html>", Meaning::NotExecuted),
     answer(405, None, "", Meaning::NotExecuted),
     answer(408, None, "", Meaning::Unknown),
     answer(413, None, "", Meaning::NotExecuted),
     answer(429, None, "", Meaning::NotExecuted),
-    answer(500, JSON, ERROR, Meaning::Unknown),
+    answer(500, HTML, "<html>", Meaning::Unknown),
     answer(502, HTML, "<html>", Meaning::Unknown),
     answer(503, None, "", Meaning::NotExecuted),
     answer(504, None, "", Meaning::Unknown),
