@@ -2,13 +2,13 @@
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
-# curl, promtool, systemd-analyze, libseccomp for Python, the pinned
+# curl, promtool, systemd-analyze, mandoc, zsh, fish, shellcheck, libseccomp for Python, the pinned
 # conformance suite with the Node it needs and the official schemas it carries, clients of npm and
-# PyPI, the cases of Autobahn, sslyze, Helm, cargo-deny), then checks the format, clippy, the docs,
-# the dependencies, the library without its features and that the fuzz targets compile, builds the
-# server, and runs all tests of the workspace, conformance among them. A check that fails counts as
-# one failed test, so the last line, "N passed, N failed", is about everything; the exit code is 0
-# only if nothing failed.
+# PyPI, what drives a browser and checks a page, the cases of Autobahn, sslyze, Helm, cargo-deny),
+# then checks the format, clippy, the docs, the dependencies, the library without its features and
+# that the fuzz targets compile, builds the server, and runs all tests of the workspace, conformance
+# among them. A check that fails counts as one failed test, so the last line, "N passed, N failed",
+# is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.
@@ -19,6 +19,7 @@ cd "$(dirname "$0")/.."
 
 readonly suite=tests/conformance
 readonly authorization=tests/auth
+readonly dashboard=tests/dashboard
 readonly cargo_deny_version=0.20.2
 readonly target=${CARGO_TARGET_DIR:-target}
 log=$(mktemp)
@@ -39,6 +40,10 @@ install_missing() {
     require curl curl
     require promtool prometheus
     require systemd-analyze systemd
+    require mandoc mandoc
+    require zsh zsh
+    require fish fish
+    require shellcheck shellcheck
     /usr/bin/python3 -c 'import seccomp' 2>/dev/null || missing_packages+=(python3-seccomp)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing_packages+=(python3-venv)
     install_missing_packages
@@ -52,6 +57,10 @@ install_missing() {
     then
         say "installing the authorization server"
         npm ci --prefix "$authorization" --ignore-scripts --no-audit --no-fund --loglevel=error
+    fi
+    if ! [[ $dashboard/node_modules/.package-lock.json -nt $dashboard/package-lock.json ]]; then
+        say "installing what drives the dashboard in a browser"
+        npm ci --prefix "$dashboard" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
     install_python python_packages requirements.txt
     install_python python_packages_2 requirements-2.txt

@@ -111,6 +111,11 @@ impl AccessControl {
         }
     }
 
+    /// Changes the header that names the principal.
+    pub(crate) fn set_header(&mut self, header: Option<PrincipalHeader>) {
+        self.header = header;
+    }
+
     /// Begins a turn at this time, in milliseconds since the shard started and in seconds since
     /// 1970. Returns whether there is another snapshot.
     pub(crate) fn begin_turn(&mut self, now_ms: u64, now_s: impl FnOnce() -> u64) -> bool {

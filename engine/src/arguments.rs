@@ -131,7 +131,8 @@ impl Server {
         self.run_from_args_with(|_| ())
     }
 
-    /// [`Server::run_from_args`] with a profile that `adjust` changes before the server starts.
+    /// [`Server::run_from_args`] with a profile that `adjust` changes before the server starts, and
+    /// again after each read of its file for a reload.
     ///
     /// ```no_run
     /// # use corelane::Server;
@@ -141,16 +142,25 @@ impl Server {
     /// })
     /// # }
     /// ```
-    pub fn run_from_args_with(self, adjust: impl FnOnce(&mut Profile)) -> ExitCode {
+    pub fn run_from_args_with(
+        self,
+        adjust: impl Fn(&mut Profile) + Send + Sync + 'static,
+    ) -> ExitCode {
         let name = self.name().to_owned();
         let matches = ServeArguments::augment_args(Command::new(name.clone()))
             .version(self.version().to_owned())
             .about(self.title().unwrap_or_default().to_owned())
             .get_matches();
         let arguments = ServeArguments::from_arg_matches(&matches).unwrap_or_else(|it| it.exit());
-        let ended = arguments.into_profile().and_then(|mut profile| {
+        let has_file = arguments.profile.is_some();
+        let read = move || {
+            let mut profile = arguments.clone().into_profile()?;
             adjust(&mut profile);
-            self.run(profile)
+            Ok(profile)
+        };
+        let ended = read().and_then(|profile| match has_file {
+            true => self.with_profile_source(read).run(profile),
+            false => self.run(profile),
         });
         exit_code(&name, ended)
     }

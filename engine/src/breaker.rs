@@ -109,6 +109,14 @@ impl Breaker {
         }
     }
 
+    /// Changes the limits. Calls that are refused stay so until the time of before is over.
+    pub(crate) fn set_limits(&mut self, limits: BreakerLimits) {
+        self.limits = limits;
+        if limits.failures_max == 0 {
+            *self = Breaker::new(limits);
+        }
+    }
+
     pub(crate) fn limits(&self) -> BreakerLimits {
         self.limits
     }

@@ -73,8 +73,8 @@ struct Named<T> {
 pub(crate) struct ShardTool {
     /// The part that all shards share.
     pub(crate) parts: Arc<ToolParts>,
-    /// Runs the tool here.
-    pub(crate) runner: Rc<ArgumentsRunner>,
+    /// Runs the tool here, within its limits.
+    pub(crate) runner: Rc<Guarded>,
     /// The number of its name as a label of metrics.
     pub(crate) number: u16,
 }
@@ -142,6 +142,13 @@ impl Catalog {
     /// The same with a new plan. Tools of both plans go on with their calls and breakers.
     pub(crate) fn renew(&mut self, plan: Arc<Plan>, limits: ToolLimits, meter: &Rc<ShardMeter>) {
         *self = Catalog::after(Some(&*self), plan, limits, meter);
+    }
+
+    /// Changes the limits of tools. Calls that run go on.
+    pub(crate) fn set_limits(&self, limits: ToolLimits) {
+        for tool in &self.tools.entries {
+            tool.runner.set_limits(&tool.parts, limits);
+        }
     }
 
     fn after(

@@ -67,6 +67,7 @@
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | the interface for tool authors, and the execution of handlers |
 //! | `transport` | listeners; standard input and output |
+//! | `live` | the settings that a reload gives to the shards |
 //! | [`profile`], [`meter`], [`log`], [`audit`] | tuning; counters; logs; the audit log |
 //! | `breaker` | whether a tool or an upstream that keeps failing gets calls |
 //! | [`guard`], a crate | access checks |
@@ -97,6 +98,7 @@ pub mod guard {
     pub(crate) use corelane_guard::{refusal, shares};
 }
 mod handler;
+mod live;
 pub mod log;
 mod mcp;
 #[cfg(feature = "measure")]
@@ -138,6 +140,7 @@ pub use handler::{
 pub use profile::{ListenAddress, ListenAddressError, Profile};
 pub use server::UpstreamError;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
+pub use server::{ReloadError, ReloadReport};
 pub use server::{Reply, TestClient, TestClientError, TestResult};
 
 /// The crate whose `JsonSchema` the arguments of tools derive.

@@ -3,10 +3,6 @@
 //! Each thread puts its records into a queue, and one thread writes them: a slow reader of standard
 //! error delays no other thread.
 
-#[cfg_attr(
-    not(feature = "metrics"),
-    expect(dead_code, reason = "nothing sets it")
-)]
 mod level;
 mod queue;
 
@@ -25,8 +21,8 @@ use queue::LogQueue;
 /// The queue of the process, once logging has started.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// The level of the process, once logging has started.
-static LEVEL: OnceLock<Level> = OnceLock::new();
+/// The level of the process, once logging has started, and whether the profile sets it.
+static LEVEL: OnceLock<(Level, bool)> = OnceLock::new();
 
 /// Bytes of a panic's text that are logged: it may contain bytes of a peer.
 const PANIC_TEXT_BYTES_MAX: usize = 4096;
@@ -43,6 +39,7 @@ pub fn start(profile: &Log) -> std::io::Result<()> {
         Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
+    let is_of_profile = env::var_os(EnvFilter::DEFAULT_ENV).is_none();
     let (filter, fault) = match filter {
         Ok(filter) => (filter, None),
         Err(fault) => (of_profile(), Some(fault)),
@@ -77,7 +74,7 @@ pub fn start(profile: &Log) -> std::io::Result<()> {
     if started.is_err() {
         return Ok(());
     }
-    let _ = LEVEL.set(Level::new(set_filter, present));
+    let _ = LEVEL.set((Level::new(set_filter, present), is_of_profile));
     std::panic::set_hook(Box::new(log_panic));
     writer.start(stderr(), |dropped| {
         tracing::warn!(
@@ -119,9 +116,19 @@ pub fn flush() {
 /// Why the level cannot be set, for the one who gave it.
 #[cfg(feature = "metrics")]
 pub(crate) fn set_level(text: &str, time: std::time::Duration) -> Result<(), String> {
-    let level = LEVEL.get();
+    let level = LEVEL.get().map(|(level, _)| level);
     let level = level.ok_or("the program logs in a way of its own")?;
     level.set(text, time)
+}
+
+/// Follows the level of another profile, if that of the start was the profile's: `RUST_LOG` wins.
+pub(crate) fn follow(profile: &Log) {
+    let Some((level, true)) = LEVEL.get() else {
+        return;
+    };
+    if let Err(error) = level.set_start(profile.level.as_str()) {
+        tracing::error!(error, "the level of the log stays as it is");
+    }
 }
 
 /// How many records were dropped since the start, because standard error is read too slowly.

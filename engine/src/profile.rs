@@ -5,8 +5,7 @@
 //! from that, and the profiles under `tuning/profiles` contain only their differences from it. An
 //! unknown key is an error, never ignored.
 //!
-//! It deliberately lacks command-line arguments, environment variables, reloading, and everything
-//! that is not tuning (tools, upstream servers, secrets).
+//! It deliberately lacks arguments, environment variables, tools, upstream servers and secrets.
 
 mod admin;
 mod audit;
@@ -26,6 +25,7 @@ mod overload;
 mod probe;
 mod reference;
 mod relations;
+mod reload;
 mod role;
 mod roles;
 mod sections;
@@ -55,14 +55,14 @@ pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use metrics::{Metrics, Trace};
 pub use overload::Overload;
 pub(crate) use probe::Probe;
+pub use reload::{KnobChange, OnReload};
 pub use role::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
-pub use server::SHARDS_MAX;
 pub(crate) use server::messages_path;
 pub use server::{
     ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, ENDPOINTS_MAX, HEADER_NAME_BYTES_MAX, Paths,
 };
-pub use server::{Log, LogFormat, LogLevel, Pin, Server};
+pub use server::{Log, LogFormat, LogLevel, Pin, SHARDS_MAX, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;

@@ -12,7 +12,6 @@ use crate::catalog::Entries;
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
-use crate::connection::http_settings::HttpSettings;
 use crate::files::DirectoryLimits;
 use crate::handler::state::StateMaker;
 use crate::log;
@@ -31,6 +30,7 @@ mod addresses;
 mod admin;
 mod administered;
 mod affinity;
+mod announced;
 #[cfg(feature = "auth")]
 mod audited;
 mod capacity;
@@ -57,6 +57,9 @@ mod quotas;
 mod recorded;
 #[cfg(feature = "metrics")]
 mod records;
+mod reload;
+mod reload_result;
+mod reloading;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
@@ -80,8 +83,7 @@ mod without_metrics;
 mod without_tls;
 
 #[cfg(feature = "auth")]
-use access::{Reload, ServerAccess};
-use addresses::{origin_policies, principal_header};
+use access::{AccessReload, ServerAccess};
 #[cfg(feature = "metrics")]
 use admin::AdminListener;
 use affinity::{Confined, start_pool};
@@ -89,7 +91,7 @@ use affinity::{Confined, start_pool};
 use audited::{AuditThread, Audited, log_of};
 use capacity::{allowed_descriptors, capacity_of};
 #[cfg(feature = "tls")]
-use certificates::Certificates;
+use certificates::{CertificateReload, Certificates};
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
@@ -99,6 +101,8 @@ use metrics::{MetricsListener, page_settings};
 use pinning::Pinning;
 #[cfg(feature = "metrics")]
 use records::{RecordThread, SlowRequests};
+use reload::{ReloadHooks, live_of};
+pub use reload_result::{ReloadError, ReloadReport};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -108,11 +112,11 @@ use upstreams::ServedUpstream;
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
-use without_auth::{Reload, ServerAccess};
+use without_auth::{AccessReload, ServerAccess};
 #[cfg(not(feature = "metrics"))]
 use without_metrics::{AdminListener, MetricsListener, RecordThread, SlowRequests, page_settings};
 #[cfg(not(feature = "tls"))]
-use without_tls::Certificates;
+use without_tls::{CertificateReload, Certificates};
 
 /// An MCP server: its description and its catalog.
 ///
@@ -126,6 +130,7 @@ pub struct Server {
     states: Vec<StateMaker>,
     audited: Audited,
     upstreams: Vec<ServedUpstream>,
+    reload_hooks: ReloadHooks,
 }
 
 impl Server {
@@ -144,6 +149,7 @@ impl Server {
             states: Vec::new(),
             audited: Audited::default(),
             upstreams: Vec::new(),
+            reload_hooks: ReloadHooks::default(),
         }
     }
 
@@ -413,12 +419,13 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
+        let hooks = self.reload_hooks.clone();
         let shard_count = shard_profiles.len();
         let (mut parts, audit, upstreams) = self.into_all_parts(&profile, shard_count)?;
         let allowed = allowed_descriptors()?;
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
-        let origins = origin_policies(&addresses, &profile)?;
+        let live = live_of((&profile, 0), shard_profiles, &addresses, &parts.sealer)?;
         let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
@@ -446,11 +453,9 @@ impl Server {
                 is_pinned,
                 rings: shard_profile.rings_with_links(allowed, parts.upstreams.is_some()),
                 intake,
-                origins: origins.clone(),
-                principal: principal_header(&profile),
+                live: Arc::clone(&live),
                 access: access.as_ref().map(ServerAccess::board),
                 user_is_principal: profile.unix.user_is_principal,
-                http: HttpSettings::of(&profile.server),
                 proxies: proxies.clone(),
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),
@@ -467,7 +472,8 @@ impl Server {
         }
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
-        running.keep_reloading(certificates, access);
+        let of_server = (handle.clone(), controls.clone());
+        running.keep_reloading((certificates, access), (profile, hooks), live, of_server);
         running.read_lists(upstreams, &parts, (controls, handle.clone()))?;
         running.watch(directories, &handle)?;
         Ok(running)

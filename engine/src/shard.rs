@@ -37,6 +37,7 @@ pub(crate) mod run;
 #[cfg(feature = "tls")]
 pub(crate) mod secured;
 mod sending;
+mod settings;
 mod shedding;
 pub(crate) mod start;
 #[cfg(test)]

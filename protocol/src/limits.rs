@@ -35,6 +35,15 @@ impl HttpLimits {
         body_bytes_max: 16 * 1024 * 1024,
     };
 
+    /// No limits but those of the parser: for the head of a request that was within its limits when
+    /// it was read, which may have been lowered since.
+    pub const WIDEST: Self = Self {
+        head_bytes_max: usize::MAX,
+        headers_max: HEADERS_CAPACITY,
+        target_bytes_max: usize::MAX,
+        body_bytes_max: usize::MAX,
+    };
+
     /// The number of header fields that is really allowed.
     pub(crate) fn headers_allowed(&self) -> usize {
         self.headers_max.min(HEADERS_CAPACITY)

@@ -6,7 +6,11 @@ mod catalog;
 mod conformance;
 #[path = "client/endings.rs"]
 mod endings;
+#[path = "client/examples.rs"]
+mod examples;
 #[path = "client/gateway.rs"]
 mod gateway;
 #[path = "client/interop.rs"]
 mod interop;
+#[path = "client/vectors.rs"]
+mod vectors;

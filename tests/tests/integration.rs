@@ -136,6 +136,8 @@ mod schemas;
 mod secured_bytes;
 #[path = "integration/sessions.rs"]
 mod sessions;
+#[path = "integration/settings.rs"]
+mod settings;
 #[path = "integration/shards.rs"]
 mod shards;
 #[path = "integration/shutdown.rs"]

@@ -1,10 +1,11 @@
 //! The server with the work of others: clients over every transport that they have, a page in a
-//! browser, commands of the documentation, the files of `deploy/` with Prometheus, and a scanner of
-//! TLS.
+//! browser, commands of the documentation, the dashboard, the files of `deploy/` with Prometheus,
+//! and a scanner of TLS.
 //!
 //! It needs nginx, haproxy, chromium, socat, curl, prometheus, systemd-analyze, python3-seccomp,
-//! and the folders `node_modules`, `python_packages`, which has Helm
-//! too, and `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh` installs.
+//! mandoc, zsh, fish, shellcheck, `node_modules` of `tests/dashboard`, and the folders
+//! `node_modules`, `python_packages`, which has Helm too, and `python_packages_2` of
+//! `tests/conformance`, which `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
@@ -14,12 +15,16 @@ mod chart;
 mod clients;
 #[path = "interop/commands.rs"]
 mod commands;
+#[path = "interop/dashboard.rs"]
+mod dashboard;
 #[path = "interop/deployed.rs"]
 mod deployed;
 #[path = "interop/image.rs"]
 mod image;
 #[path = "interop/monitored.rs"]
 mod monitored;
+#[path = "interop/packaged.rs"]
+mod packaged;
 #[path = "interop/proxies.rs"]
 mod proxies;
 #[path = "interop/proxy_ends.rs"]

@@ -3,6 +3,7 @@
 
 mod doctor;
 mod lists;
+mod reload;
 mod slow;
 mod socket;
 mod status;
@@ -59,8 +60,10 @@ pub(crate) enum AdminCommand {
     Drain(SocketArguments),
     /// Drain a running server and wait until it has ended.
     Stop(StopArguments),
-    /// Let a running server read its file of access control again.
-    Reload(SocketArguments),
+    /// Let a running server read its profile, its file of access control, its certificates and its
+    /// keys again. All of it is used or nothing. Exits with 0 if every shard uses it, 1 if nothing
+    /// changed.
+    Reload(ReloadArguments),
 }
 
 /// The arguments of `corelane status`.
@@ -145,6 +148,27 @@ pub(crate) struct StopArguments {
     timeout: Duration,
 }
 
+/// The arguments of `corelane reload`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReloadArguments {
+    #[command(flatten)]
+    at: SocketArguments,
+    /// Read and check everything, and change nothing.
+    #[arg(long)]
+    check: bool,
+    /// Wait for a reload that is under way, and do not fail because of it.
+    #[arg(long)]
+    wait: bool,
+    /// Put the profile back that a reload has replaced in the last 60 s.
+    #[arg(long)]
+    rollback: bool,
+    /// The time that shards get to use other settings; past it the profile of before is put back.
+    /// At most 20s.
+    #[arg(long, value_name = "TIME", default_value = "1s",
+        value_parser = humantime::parse_duration)]
+    within: Duration,
+}
+
 /// Runs the command.
 pub(crate) fn run(command: &AdminCommand) -> ExitCode {
     let (at, done) = match command {
@@ -158,15 +182,7 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         AdminCommand::Log(arguments) => (&arguments.at, set_level(arguments)),
         AdminCommand::Drain(at) => (at, change(at, "drain", &json!({}), "the server drains")),
         AdminCommand::Stop(arguments) => (&arguments.at, stop(arguments)),
-        AdminCommand::Reload(at) => (
-            at,
-            change(
-                at,
-                "reload",
-                &json!({}),
-                "the file is read again; the log has its faults",
-            ),
-        ),
+        AdminCommand::Reload(arguments) => (&arguments.at, reload(arguments)),
     };
     done.unwrap_or_else(|failure| {
         match at.json {
@@ -181,6 +197,16 @@ impl SocketArguments {
     fn open(&self) -> Socket {
         Socket::at(self.socket.as_deref())
     }
+}
+
+fn reload(arguments: &ReloadArguments) -> Result<ExitCode, Failure> {
+    let request = json!({
+        "check": arguments.check,
+        "rollback": arguments.rollback,
+        "wait": arguments.wait,
+        "within_ms": arguments.within.as_millis() as u64,
+    });
+    reload::run(&arguments.at.open(), &request, arguments.at.json)
 }
 
 fn show_status(arguments: &StatusArguments) -> Result<ExitCode, Failure> {

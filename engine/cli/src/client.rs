@@ -15,6 +15,8 @@ mod login;
 pub(crate) mod output;
 mod prompt;
 mod read;
+#[cfg(test)]
+mod schemas;
 mod secret;
 mod server_files;
 mod tool_arguments;

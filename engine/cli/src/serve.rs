@@ -46,7 +46,7 @@ fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String>
 /// # Errors
 /// Everything that keeps the server from starting, and the failure of a shard.
 pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
-    let profile = arguments.serve.into_profile()?;
+    let profile = arguments.serve.clone().into_profile()?;
     log::start(&profile.log).map_err(Error::Log)?;
     let upstreams = match &arguments.mcp_servers {
         Some(path) => desktop_upstreams(path)?,
@@ -69,6 +69,10 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
             ..DirectoryLimits::default()
         };
         server = server.with_directory(prefix, &name, &path, limits)?;
+    }
+    if arguments.serve.profile.is_some() {
+        let serve = arguments.serve;
+        server = server.with_profile_source(move || serve.clone().into_profile());
     }
     server.run(profile)
 }

@@ -12,7 +12,11 @@ mod outputs;
 mod probe;
 #[path = "client_commands/process.rs"]
 mod process;
+#[path = "client_commands/schemas.rs"]
+mod schemas;
 #[path = "client_commands/scripted.rs"]
 mod scripted;
+#[path = "client_commands/tasks.rs"]
+mod tasks;
 #[path = "client_commands/terminal.rs"]
 mod terminal;

@@ -5,6 +5,8 @@
 //! that it names, and nowhere else: redirections are not followed.
 
 #[cfg(feature = "oauth")]
+mod assertion;
+#[cfg(feature = "oauth")]
 mod authorization_url;
 #[cfg(feature = "oauth")]
 mod client_credentials;
@@ -42,7 +44,7 @@ pub type AuthFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, AuthError>> +
 pub struct AuthError(pub String);
 
 /// A refusal of a server: status 401 or 403.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Challenge {
     /// 401: credentials are missing or not valid. 403: they do not suffice.
@@ -55,6 +57,18 @@ pub struct Challenge {
     pub error: Option<String>,
     /// The `Authorization` that was refused.
     pub refused: Option<String>,
+}
+
+impl std::fmt::Debug for Challenge {
+    /// The refused credentials stay out.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Challenge")
+            .field("status", &self.status)
+            .field("scope", &self.scope)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Challenge {

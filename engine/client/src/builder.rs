@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use corelane_protocol::mcp::era_probe::EraChoice;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
+use crate::cache::CachePolicy;
 use crate::client::Client;
 use crate::error::Error;
 use crate::questions::{Elicit, ElicitAnswer, Root, Sample, SampleRefusal};
@@ -102,6 +104,40 @@ impl Builder {
     #[must_use]
     pub fn max_timeout(mut self, max_timeout: Duration) -> Builder {
         self.0.max_timeout = max_timeout;
+        self
+    }
+
+    /// The results that the client keeps while a modern server says that they are fresh; lists by
+    /// default.
+    ///
+    /// ```
+    /// # use corelane_client::{CachePolicy, Client};
+    /// let builder = Client::builder().cache(CachePolicy::Off);
+    /// ```
+    #[must_use]
+    pub fn cache(mut self, policy: CachePolicy) -> Builder {
+        self.0.cache = policy;
+        self
+    }
+
+    /// The most requests in flight, 1,024 by default and at least 1; more of them wait for their
+    /// turn.
+    #[must_use]
+    pub fn calls_max(mut self, calls_max: usize) -> Builder {
+        self.0.calls_max = calls_max.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// Refuses requests beyond [`Builder::calls_max`] with [`Error::NotExecuted`], instead of
+    /// letting them wait.
+    ///
+    /// ```
+    /// # use corelane_client::Client;
+    /// let builder = Client::builder().calls_max(64).refuse_excess_calls();
+    /// ```
+    #[must_use]
+    pub fn refuse_excess_calls(mut self) -> Builder {
+        self.0.refuses_excess = true;
         self
     }
 

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::rounds;
 use crate::shared::{Request, Shared};
+use crate::tasks::Task;
 use crate::types::{CallResult, RawResult};
 
-/// A call that is made when it is awaited. Dropping its future cancels the call on the wire.
+/// A call that is made when it is awaited. Dropping its future cancels the call on the wire, and
+/// the task that a server made of it.
 ///
 /// ```no_run
 /// # use corelane_client::{Client, Error, json};
@@ -68,6 +71,15 @@ impl Call {
         self.request.is_idempotent = true;
         self
     }
+
+    /// Makes the call a task, and returns when the server has it. A server that makes no task of it
+    /// answers the call first; the task is then completed.
+    ///
+    /// # Errors
+    /// As the call.
+    pub async fn as_task(self) -> Result<Task, Error> {
+        Task::begin(self.shared, self.request).await
+    }
 }
 
 impl IntoFuture for Call {
@@ -77,8 +89,16 @@ impl IntoFuture for Call {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Call { shared, request } = self;
-            let result = rounds::perform(&shared, request).await?;
-            CallResult::read(RawResult(result))
+            let (max_timeout, started_at) = (request.max_timeout, Instant::now());
+            let performed = rounds::perform(&shared, request).await?;
+            let result = RawResult(performed.result);
+            match performed.is_task {
+                false => CallResult::read(result),
+                true => {
+                    let task = Task::of_result(shared, &result, max_timeout)?;
+                    task.result_or_cancel(started_at).await
+                }
+            }
         })
     }
 }

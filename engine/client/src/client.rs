@@ -19,6 +19,7 @@ use crate::rounds;
 use crate::settings::Settings;
 use crate::shared::{Request, Shared};
 use crate::target::{IntoTarget, Target};
+use crate::tasks::Task;
 use crate::types::{
     Completion, PromptInfo, PromptResult, RawResult, ReadResult, Reference, Resource,
     ResourceTemplate, ServerInfo, Tool,
@@ -173,14 +174,29 @@ impl Client {
         Call::new(Arc::clone(&self.shared), name, arguments)
     }
 
+    /// The task with this id, which this or another client made with
+    /// [`Call::as_task`](crate::Call::as_task). A legacy server has it in the session that made it.
+    #[must_use]
+    pub fn task(&self, id: &str) -> Task {
+        Task::of_id(Arc::clone(&self.shared), id)
+    }
+
     /// Reads a resource.
     ///
     /// # Errors
     /// As [`Client::request`].
     pub async fn read(&self, uri: &str) -> Result<ReadResult, Error> {
-        self.perform("resources/read", json!({"uri": uri}), true)
-            .await?
-            .parse()
+        let key = format!("resources/read {uri}");
+        let cache = &self.shared.cache;
+        if let Some(kept) = cache.find(&key).as_deref().and_then(<[_]>::first) {
+            return kept.parse();
+        }
+        let version = cache.version();
+        let read = self.perform("resources/read", json!({"uri": uri}), true);
+        let read = read.await?;
+        let result = read.parse()?;
+        cache.keep(key, &[read], version);
+        Ok(result)
     }
 
     /// Gets a prompt with these arguments.
@@ -235,7 +251,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`] for an error of the server, [`Error::Timeout`], [`Error::Unknown`] if it
-    /// may have been executed, [`Error::NotExecuted`] if not.
+    /// may have been executed, [`Error::NotExecuted`] if not. A result of type `task` is returned
+    /// as it is: [`Client::task`] waits for it.
     pub async fn request(&self, method: &str, params: Value) -> Result<RawResult, Error> {
         self.perform(method, params, false).await
     }
@@ -288,6 +305,7 @@ impl Client {
             is_idempotent,
             ..self.shared.request(method, params)
         };
-        rounds::perform(&self.shared, request).await.map(RawResult)
+        let performed = rounds::perform(&self.shared, request).await?;
+        Ok(RawResult(performed.result))
     }
 }

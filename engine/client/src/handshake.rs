@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use corelane_protocol::mcp::capability::TASKS_EXTENSION;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::era_probe::{self, EraChoice, EraProbe, ProbeOutcome, ProbeRequest};
 use corelane_protocol::mcp::legacy_session::LegacySession;
@@ -196,6 +197,7 @@ pub(crate) fn meta(settings: &Settings, revision: Revision) -> Value {
         meta::CLIENT_INFO: {"name": settings.name, "version": settings.version},
         meta::CLIENT_CAPABILITIES: settings.questions.capabilities(),
     });
+    meta[meta::CLIENT_CAPABILITIES]["extensions"] = json!({TASKS_EXTENSION: {}});
     if settings.on_log.is_some() {
         meta[meta::LOG_LEVEL] = json!(settings.log_level);
     }

@@ -97,8 +97,9 @@ impl HttpWire {
             Outcome::Events => Body::Events(Box::new(EventBody::new(response))),
             // Its message may say more than the status.
             Outcome::Refused { has_message: true } => match self.one_message(response).await {
-                Ok(body) => body,
-                Err(_) => return Err(StartError::Status(status)),
+                // A refusal has no result, whatever its body says.
+                Ok(body @ Body::One(Some(Incoming::Response { result: Err(_), .. }))) => body,
+                _ => return Err(StartError::Status(status)),
             },
             Outcome::SessionLost => {
                 let id = named.unwrap_or_default().to_owned();

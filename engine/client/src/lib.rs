@@ -24,8 +24,11 @@
 //! | `handshake` | the probe of the era, sessions |
 //! | `shared`, `rounds` | one request from its text to its result; rounds of input |
 //! | `questions`, `form` | requests of the server; answers to forms |
+//! | `tasks` | calls whose results are fetched later |
+//! | `cache` | results that are fresh |
 //! | `listen` | changes of lists and resources |
 //! | `wire`, `http`, `lines` | the transports |
+//! | `memory` | servers in this process |
 //! | `auth` | credentials over HTTP |
 //! | `message`, `error` | JSON-RPC; errors |
 //!
@@ -43,6 +46,7 @@
 
 mod auth;
 mod builder;
+mod cache;
 mod call;
 mod change;
 mod client;
@@ -55,6 +59,8 @@ mod limits;
 mod lines;
 mod listen;
 mod lists;
+#[cfg(feature = "memory")]
+mod memory;
 mod message;
 mod progress;
 mod questions;
@@ -62,6 +68,7 @@ mod rounds;
 mod settings;
 mod shared;
 mod target;
+mod tasks;
 mod types;
 mod wire;
 
@@ -69,6 +76,7 @@ pub use auth::{Auth, AuthError, AuthFuture, Challenge};
 #[cfg(feature = "oauth")]
 pub use auth::{ClientCredentials, Interactive};
 pub use builder::Builder;
+pub use cache::CachePolicy;
 pub use call::Call;
 pub use change::Change;
 pub use client::{Client, connect};
@@ -81,6 +89,7 @@ pub use questions::{Elicit, ElicitAnswer, ElicitMode, Root, Sample, SampleRefusa
 pub use serde_json::json;
 pub use settings::{LogMessage, Traffic};
 pub use target::{IntoTarget, Target};
+pub use tasks::{Task, TaskState, TaskStatus};
 pub use types::{
     CallResult, Completion, Content, Prompt, PromptInfo, PromptMessage, PromptResult, RawResult,
     ReadResult, Reference, Resource, ResourceContents, ResourceTemplate, ServerInfo, Template,

@@ -10,7 +10,7 @@ pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection may take to open.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most calls in flight; more of them wait.
+/// The most requests in flight, unless a setting says otherwise; more of them wait.
 pub(crate) const CALLS_MAX: usize = 1024;
 /// The most pages of a list.
 pub(crate) const PAGES_MAX: usize = 64;
@@ -40,3 +40,17 @@ pub(crate) const RELISTEN: [Duration; 2] = [Duration::from_millis(100), Duration
 pub(crate) const STREAM_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the end of a connection may take.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The wait between two queries of a task, unless the server says otherwise.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest and the longest wait between two queries of a task.
+pub(crate) const POLL: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(600)];
+/// The most queries of a task in a row that may get no answer.
+pub(crate) const POLLS_LOST_MAX: u32 = 8;
+/// The most inputs of a task.
+pub(crate) const TASK_INPUTS_MAX: usize = 256;
+/// The most results that are kept while they are fresh.
+pub(crate) const CACHE_ENTRIES_MAX: usize = 256;
+/// The most bytes of results that are kept.
+pub(crate) const CACHE_BYTES_MAX: usize = 16 << 20;
+/// The longest time that a result is kept.
+pub(crate) const CACHE_TTL_MAX: Duration = Duration::from_secs(24 * 3600);

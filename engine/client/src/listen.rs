@@ -220,10 +220,11 @@ async fn relay_modern(
                 break;
             };
             attempts = 0;
-            if let Some(change) = Change::read(&method, &params)
-                && sender.send(change).await.is_err()
-            {
-                return;
+            if let Some(change) = Change::read(&method, &params) {
+                shared.cache.on_change(&change);
+                if sender.send(change).await.is_err() {
+                    return;
+                }
             }
         }
         exchange = loop {
@@ -238,6 +239,7 @@ async fn relay_modern(
                 Err(_) => {}
             }
         };
+        shared.cache.on_change(&Change::Gap);
         if sender.send(Change::Gap).await.is_err() {
             return;
         }

@@ -67,8 +67,18 @@ pub(crate) async fn list<T: DeserializeOwned>(
     Ok(entries)
 }
 
-/// All pages of a list.
+/// All pages of a list, from the cache while they are fresh.
 pub(crate) async fn pages(shared: &Arc<Shared>, method: &str) -> Result<Vec<RawResult>, Error> {
+    if let Some(pages) = shared.cache.find(method) {
+        return Ok(pages.to_vec());
+    }
+    let version = shared.cache.version();
+    let pages = request_pages(shared, method).await?;
+    shared.cache.keep(method.to_owned(), &pages, version);
+    Ok(pages)
+}
+
+async fn request_pages(shared: &Arc<Shared>, method: &str) -> Result<Vec<RawResult>, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Page {

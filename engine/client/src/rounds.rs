@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::change::Change;
 use crate::error::Error;
 use crate::limits::ROUNDS_MAX;
 use crate::lists::list_tools;
@@ -25,21 +26,44 @@ struct ResultKind {
     request_state: Option<Value>,
 }
 
+/// The end of all rounds.
+pub(crate) struct Performed {
+    /// The result, or the task that it becomes.
+    pub result: Box<RawValue>,
+    /// Whether it is a task of the modern era.
+    pub is_task: bool,
+}
+
+impl Performed {
+    fn complete(result: Box<RawValue>) -> Performed {
+        Performed {
+            result,
+            is_task: false,
+        }
+    }
+}
+
 /// Performs a request with all of its rounds.
 pub(crate) async fn perform(
     shared: &Arc<Shared>,
     mut request: Request<'_>,
-) -> Result<Box<RawValue>, Error> {
+) -> Result<Performed, Error> {
     let first_params = request.params.clone();
     for _ in 0..=ROUNDS_MAX {
         let result = exchange(shared, &request).await?;
         if !shared.is_modern() {
-            return Ok(result);
+            return Ok(Performed::complete(result));
         }
         let kind: ResultKind = serde_json::from_str(result.get())
             .map_err(|error| Error::Protocol(format!("the result is not an object: {error}")))?;
         match kind.result_type.as_deref() {
-            None | Some("complete") => return Ok(result),
+            None | Some("complete") => return Ok(Performed::complete(result)),
+            Some("task") => {
+                return Ok(Performed {
+                    result,
+                    is_task: true,
+                });
+            }
             Some("input_required") => {}
             Some(other) => {
                 let other: String = other.chars().take(64).collect();
@@ -65,6 +89,7 @@ async fn exchange(shared: &Arc<Shared>, request: &Request<'_>) -> Result<Box<Raw
         Err(Error::Refused(error))
             if error.code == HEADER_MISMATCH && request.method == "tools/call" =>
         {
+            shared.cache.on_change(&Change::Tools);
             list_tools(shared).await?;
             shared.exchange(request).await
         }
@@ -73,7 +98,10 @@ async fn exchange(shared: &Arc<Shared>, request: &Request<'_>) -> Result<Box<Raw
 }
 
 /// The responses to all requests of a round, one after another: most of them are for one user.
-async fn answer(shared: &Arc<Shared>, requests: &Map<String, Value>) -> Result<Value, Error> {
+pub(crate) async fn answer(
+    shared: &Arc<Shared>,
+    requests: &Map<String, Value>,
+) -> Result<Value, Error> {
     let mut responses = Map::new();
     for (key, request) in requests {
         let method = request

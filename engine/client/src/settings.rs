@@ -7,7 +7,8 @@ use corelane_protocol::mcp::era_probe::EraChoice;
 use serde_json::Value;
 
 use crate::auth::Auth;
-use crate::limits::{TIMEOUT, TIMEOUT_MAX};
+use crate::cache::CachePolicy;
+use crate::limits::{CALLS_MAX, TIMEOUT, TIMEOUT_MAX};
 use crate::questions::Questions;
 
 /// A message of the server's log.
@@ -52,6 +53,9 @@ pub(crate) struct Settings {
     pub fields: Vec<(String, String)>,
     pub auth: Option<Arc<dyn Auth>>,
     pub on_traffic: Option<TrafficHandler>,
+    pub cache: CachePolicy,
+    pub calls_max: usize,
+    pub refuses_excess: bool,
 }
 
 impl Settings {
@@ -77,6 +81,9 @@ impl Default for Settings {
             fields: Vec::new(),
             auth: None,
             on_traffic: None,
+            cache: CachePolicy::default(),
+            calls_max: CALLS_MAX,
+            refuses_excess: false,
         }
     }
 }

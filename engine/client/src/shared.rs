@@ -17,13 +17,14 @@ use corelane_protocol::mcp::legacy_session::LegacySession;
 use corelane_protocol::mcp::revision::Revision;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 use tokio::time::Instant;
 
+use crate::cache::{Cache, CachePolicy};
 use crate::change::Change;
 use crate::error::{Clock, Error, JsonRpcError};
 use crate::handshake::{self, Greeting};
-use crate::limits::{CALLS_MAX, CANCELLATIONS_MAX, CLOSE_TIMEOUT, QUESTIONS_MAX, WAITING_MAX};
+use crate::limits::{CANCELLATIONS_MAX, CLOSE_TIMEOUT, QUESTIONS_MAX, WAITING_MAX};
 use crate::message::{Incoming, Outgoing};
 use crate::progress::Progress;
 use crate::settings::{LogMessage, Settings};
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     pub subscribed: Mutex<BTreeSet<String>>,
     /// The tools of the last list that the client had to leave out, and why.
     pub warnings: Mutex<Vec<String>>,
+    pub cache: Cache,
     /// The annotated arguments of the tools that were listed.
     pub header_params: RwLock<HashMap<String, Vec<HeaderParam>>>,
     session: Mutex<LegacySession>,
@@ -73,6 +75,12 @@ impl Shared {
         ids: AtomicU64,
     ) -> Shared {
         let (wire, greeting, session) = opened;
+        let cache = match greeting.revision.era() {
+            Era::Modern => Cache::new(settings.cache),
+            // Its results say nothing about time.
+            Era::Legacy => Cache::new(CachePolicy::Off),
+        };
+        let calls_max = settings.calls_max;
         Shared {
             settings,
             target,
@@ -81,11 +89,12 @@ impl Shared {
             changes: broadcast::channel(WAITING_MAX).0,
             subscribed: Mutex::default(),
             warnings: Mutex::default(),
+            cache,
             header_params: RwLock::default(),
             session: Mutex::new(session),
             renewing: tokio::sync::Mutex::new(()),
             ids,
-            calls: Semaphore::new(CALLS_MAX),
+            calls: Semaphore::new(calls_max),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             cancellations: Arc::new(Semaphore::new(CANCELLATIONS_MAX as usize)),
         }
@@ -126,19 +135,44 @@ impl Shared {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, all_sent).await;
     }
 
+    /// Sends a cancellation apart, unless too many of them are being sent.
+    pub(crate) fn cancel_apart(&self, cancellation: impl Future<Output = ()> + Send + 'static) {
+        let runtime = tokio::runtime::Handle::try_current();
+        let permit = Arc::clone(&self.cancellations).try_acquire_owned();
+        if let (Ok(runtime), Ok(permit)) = (runtime, permit) {
+            runtime.spawn(async move {
+                let _permit = permit;
+                cancellation.await;
+            });
+        }
+    }
+
     /// Performs one request, without rounds of input.
     pub(crate) async fn exchange(
         self: &Arc<Shared>,
         request: &Request<'_>,
     ) -> Result<Box<RawValue>, Error> {
-        let permit = self.calls.acquire().await;
-        let _permit = permit.map_err(|_| Error::Closed)?;
+        let _permit = self.take_turn().await?;
         match self.attempt(request).await {
             Err(Error::Unknown { .. } | Error::NotExecuted { .. }) if request.is_idempotent => {
                 self.attempt(request).await
             }
             other => other,
         }
+    }
+
+    /// Waits until there are few enough requests in flight, or refuses this one.
+    async fn take_turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        if !self.settings.refuses_excess {
+            return self.calls.acquire().await.map_err(|_| Error::Closed);
+        }
+        self.calls.try_acquire().map_err(|_| Error::NotExecuted {
+            target: self.target.clone(),
+            reason: format!(
+                "{} requests are in flight: wait for one of them, or raise calls_max",
+                self.settings.calls_max
+            ),
+        })
     }
 
     async fn attempt(self: &Arc<Shared>, request: &Request<'_>) -> Result<Box<RawValue>, Error> {
@@ -315,6 +349,7 @@ impl Shared {
             }
             Incoming::Notification { method, params } => {
                 if let Some(change) = Change::read(&method, &params) {
+                    self.cache.on_change(&change);
                     // Without a subscriber it is of no use.
                     let _ = self.changes.send(change);
                 }
@@ -368,7 +403,8 @@ fn status_error(target: &str, status: u16) -> Error {
             target,
             reason: format!("status {status}: redirections are not followed"),
         },
-        500..=502 | 504.. => Error::Unknown {
+        200..=299 => Error::Protocol(format!("status {status} without an answer")),
+        408 | 500..=502 | 504.. => Error::Unknown {
             target,
             reason: format!("status {status}"),
         },
@@ -416,14 +452,8 @@ impl Drop for CancelGuard<'_> {
         {
             return;
         }
-        let runtime = tokio::runtime::Handle::try_current();
-        let permit = Arc::clone(&self.shared.cancellations).try_acquire_owned();
-        let (Ok(runtime), Ok(permit)) = (runtime, permit) else {
-            return;
-        };
         let shared = Arc::clone(self.shared);
-        runtime.spawn(async move {
-            let _permit = permit;
+        self.shared.cancel_apart(async move {
             let _ = shared.wire.post(&message, &shared.envelope()).await;
         });
     }

@@ -50,7 +50,8 @@ impl std::fmt::Debug for Kind {
     }
 }
 
-/// A value that is an address: a text, a command or the two halves of a stream.
+/// A value that is an address: a text, a command or the two halves of a stream; with the feature
+/// `memory` also a `corelane::Server`, which is started in this process.
 ///
 /// | text | server |
 /// |---|---|
@@ -124,10 +125,7 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     fn into_target(self) -> Result<Target, Error> {
-        let (reader, writer) = self;
-        let label = "the stream".to_owned();
-        let kind = Kind::Pair(Some((Box::new(reader), Box::new(writer))));
-        Ok(Target { label, kind })
+        Ok(Target::of_pair("the stream", self))
     }
 }
 
@@ -152,7 +150,7 @@ fn command(line: &str) -> Result<tokio::process::Command, Error> {
     Ok(command)
 }
 
-fn unusable(target: &str, reason: &str) -> Error {
+pub(crate) fn unusable(target: &str, reason: &str) -> Error {
     Error::Connect {
         target: target.to_owned(),
         reason: reason.to_owned(),
@@ -160,6 +158,18 @@ fn unusable(target: &str, reason: &str) -> Error {
 }
 
 impl Target {
+    /// The two halves of a stream, with a name for people.
+    pub(crate) fn of_pair<R, W>(label: &str, (reader, writer): (R, W)) -> Target
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        Target {
+            label: label.to_owned(),
+            kind: Kind::Pair(Some((Box::new(reader), Box::new(writer)))),
+        }
+    }
+
     /// The address, for people.
     pub(crate) fn label(&self) -> &str {
         &self.label

@@ -1,6 +1,12 @@
 //! The client with servers that follow a script: errors, losses and early ends that a good server
 //! does not have.
 
+#[path = "scripted/bounds.rs"]
+mod bounds;
+#[path = "scripted/caching.rs"]
+mod caching;
+#[path = "scripted/canaries.rs"]
+mod canaries;
 #[path = "scripted/drops.rs"]
 mod drops;
 #[path = "scripted/eras.rs"]
@@ -13,3 +19,5 @@ mod http_server;
 mod lines;
 #[path = "scripted/listening.rs"]
 mod listening;
+#[path = "scripted/tasks.rs"]
+mod tasks;

@@ -131,6 +131,21 @@ impl Control {
         self.shared.reload();
     }
 
+    /// Reads the configuration again for a server with these properties, which may be others than
+    /// those of the start, and waits until a snapshot of it was reported. Returns the places whose
+    /// changes are not in use, because only a start applies them, such as `audit`. With `is_check`
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// The configuration has faults: that of before stays in use. Or the thread does not answer.
+    pub fn reload_for(
+        &self,
+        server: ServerFacts,
+        is_check: bool,
+    ) -> Result<Vec<String>, ControlError> {
+        self.shared.reread(server, is_check)
+    }
+
     /// The counts for metrics.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters

@@ -15,7 +15,8 @@
 //! | [`address`] | the addresses that requests may go to |
 //! | [`probe`] | one fetch of the keys of each issuer, for commands |
 //! | [`admin`] | a Unix socket for the commands of an administrator |
-//! | [`observe`] | a listener that only answers GET, for metrics |
+//! | [`observe`] | a listener that only answers GET, for metrics and the dashboard |
+//! | [`dashboard`] | the page that shows the metrics in a browser |
 //! | [`otlp`] | spans on their way to a collector |
 //! | [`counters`] | counts for metrics |
 //!
@@ -27,6 +28,7 @@ pub mod admin;
 pub mod config;
 pub mod control;
 pub mod counters;
+pub mod dashboard;
 pub mod discovery;
 pub mod event;
 pub mod fetch;

@@ -1,4 +1,4 @@
-//! The listener for metrics: HTTP, GET and HEAD only, on a thread of its own.
+//! The listener for metrics and the dashboard: HTTP, GET and HEAD only, on a thread of its own.
 //!
 //! It changes nothing in the server, so that a loopback address needs no token. A request for a
 //! name other than the address itself or "localhost" is refused there: a page of a browser could
@@ -16,6 +16,7 @@ use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::net::TcpStream;
 
+use crate::dashboard;
 use crate::http_thread::{Answer, HttpThread, Times};
 
 /// The times of a connection: a scraper keeps its own from one scrape to the next.
@@ -54,8 +55,8 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Listens at `address` and answers with `pages`, or with 404 where that gives none. They are
-    /// made one at a time.
+    /// Listens at `address` and answers with `pages`, and where that gives none with the dashboard
+    /// or 404. They are made one at a time.
     ///
     /// # Errors
     /// The address cannot be listened on, or the thread cannot be started.
@@ -134,7 +135,8 @@ impl Site {
             accept: text_of(request.headers(), ACCEPT),
         });
         let Some(page) = page else {
-            return refusal(StatusCode::NOT_FOUND, "there is /metrics");
+            let missing = || refusal(StatusCode::NOT_FOUND, "there are / and /metrics");
+            return dashboard::answer(uri.path()).unwrap_or_else(missing);
         };
         let mut answer = Response::new(Full::from(page.body));
         let content_type = HeaderValue::from_static(page.content_type);
@@ -171,6 +173,7 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
 
     use super::{Observer, PageAnswer};
+    use crate::dashboard::FILES;
     use crate::http_thread::CONNECTIONS_MAX;
 
     fn observer() -> Observer {
@@ -231,6 +234,42 @@ mod tests {
         }
         let answer = exchange(&observer, "HEAD /metrics HTTP/1.1\r\nHost: localhost");
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn the_dashboard_is_served_with_its_policy() {
+        let observer = observer();
+        for file in FILES {
+            let answer = exchange(
+                &observer,
+                &format!("GET {} HTTP/1.1\r\nHost: localhost", file.path),
+            );
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            assert_eq!(body, file.text, "{}", file.path);
+            for field in [
+                &format!("content-type: {}", file.content_type),
+                "content-security-policy: default-src 'none'; script-src 'self'; ",
+                "x-content-type-options: nosniff",
+                "x-frame-options: DENY",
+                "connection: close",
+            ] {
+                assert!(head.contains(&format!("\r\n{field}")), "{field}: {head}");
+            }
+        }
+        let head = exchange(&observer, "HEAD / HTTP/1.1\r\nHost: localhost");
+        assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"));
+        for (head, status) in [
+            ("GET / HTTP/1.1\r\nHost: evil.example", "403"),
+            ("POST / HTTP/1.1\r\nHost: localhost", "405"),
+            ("GET /../app.js HTTP/1.1\r\nHost: localhost", "404"),
+        ] {
+            let answer = exchange(&observer, head);
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{answer}"
+            );
+        }
     }
 
     #[test]

@@ -2,17 +2,22 @@
 //! issuers, and the counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use corelane_guard::access::{IssuerRequest, Issuers, RequestState};
 use tokio::sync::mpsc::Sender;
 
+use crate::config::ServerFacts;
+use crate::control::ControlError;
 use crate::counters::Counters;
 use crate::gate::Gate;
 
 /// The value of an age if there are no keys.
 const NO_KEYS: u64 = u64::MAX;
+/// The longest wait for a configuration to be read: its files may be on a slow disk.
+const REREAD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A message to the control thread.
 pub(crate) enum Message {
@@ -20,6 +25,17 @@ pub(crate) enum Message {
     Request(IssuerRequest),
     /// Read the configuration again.
     Reload,
+    /// The same for a server with other properties, and answer.
+    Reread(Box<Reread>),
+}
+
+/// A request to read the configuration for a server with these properties.
+pub(crate) struct Reread {
+    pub(crate) server: ServerFacts,
+    /// Whether nothing is to change.
+    pub(crate) is_check: bool,
+    /// Takes the places whose changes take a restart, once the configuration is in use.
+    pub(crate) reply: SyncSender<Result<Vec<String>, ControlError>>,
 }
 
 #[derive(Debug)]
@@ -95,6 +111,25 @@ impl Shared {
     pub(crate) fn reload(&self) {
         // A full queue has another message after which the files are looked at.
         let _ = self.messages.try_send(Message::Reload);
+    }
+
+    /// Reads the configuration again, or checks it, and waits for the result.
+    pub(crate) fn reread(
+        &self,
+        server: ServerFacts,
+        is_check: bool,
+    ) -> Result<Vec<String>, ControlError> {
+        let (reply, answered) = sync_channel(1);
+        let request = Message::Reread(Box::new(Reread {
+            server,
+            is_check,
+            reply,
+        }));
+        let sent = self.messages.try_send(request);
+        sent.map_err(|_| ControlError::Busy)?;
+        answered
+            .recv_timeout(REREAD_TIME_MAX)
+            .map_err(|_| ControlError::Busy)?
     }
 
     /// The state of a request for a key before it is made.

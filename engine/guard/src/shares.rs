@@ -71,6 +71,14 @@ impl Shares {
         }
     }
 
+    /// Changes how much there is. What is held past it stays until it is given back.
+    pub fn set_max(&mut self, max: usize) {
+        self.max = max;
+        let least = least_share_of(max);
+        let large = self.held.iter().filter(|(_, held)| **held > least);
+        self.large = large.map(|(holder, _)| *holder).collect();
+    }
+
     /// How much there is, taken or free.
     pub fn max(&self) -> usize {
         self.max
@@ -190,6 +198,28 @@ mod tests {
         let holders = Holders::default();
         let key = |number: usize| holders.of_principal(&number.to_string());
         (0..count).map(key).collect()
+    }
+
+    #[test]
+    fn another_limit_keeps_what_is_held_and_finds_the_holders_past_it() {
+        let mut shares = Shares::new(6400);
+        let holders = keys(2);
+        shares.take(holders[0], 90);
+        shares.take(holders[1], 20);
+        assert_eq!(shares.largest_past_share(0, |_| true), None);
+        shares.set_max(64);
+        assert_eq!(shares.used(), 110);
+        assert_eq!(shares.check(holders[1], 1), Err(Lack::Free { free: 0 }));
+        assert_eq!(shares.largest_past_share(0, |_| true), Some(holders[0]));
+        // Fewer than every holder may have: it is no longer among the large ones.
+        shares.give_back(holders[0], 85);
+        assert_eq!(shares.largest_past_share(64, |_| true), Some(holders[1]));
+        shares.set_max(6400);
+        assert!(shares.check(holders[1], 1).is_ok());
+        assert_eq!(shares.largest_past_share(0, |_| true), None);
+        shares.give_back(holders[1], 20);
+        shares.give_back(holders[0], 5);
+        assert_eq!(shares.used(), 0);
     }
 
     /// Lets each of `holders` take one after the other, in turns, until none gets any more.

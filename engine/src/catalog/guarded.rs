@@ -36,6 +36,11 @@ impl ToolLimits {
         in_flight_max: usize::MAX,
         breaker: BreakerLimits::in_a_row(0, 0),
     };
+
+    /// Calls in flight of the tool with these parts, which may have a limit of its own.
+    fn in_flight_max_of(&self, parts: &ToolParts) -> usize {
+        parts.in_flight_max.unwrap_or(self.in_flight_max)
+    }
 }
 
 /// A runner with limits on its calls.
@@ -57,7 +62,7 @@ struct Guard {
 impl Guarded {
     /// The runner of a tool on the calling shard.
     pub(crate) fn new(parts: &ToolParts, limits: ToolLimits, meter: &Rc<ShardMeter>) -> Guarded {
-        let in_flight_max = parts.in_flight_max.unwrap_or(limits.in_flight_max);
+        let in_flight_max = limits.in_flight_max_of(parts);
         Guarded {
             runner: (parts.handler.source)(),
             guard: Rc::new(Guard {
@@ -69,6 +74,15 @@ impl Guarded {
                 meter: Rc::clone(meter),
             }),
         }
+    }
+}
+
+impl Guarded {
+    /// Changes the limits of the tool with these parts. Calls that run go on.
+    pub(crate) fn set_limits(&self, parts: &ToolParts, limits: ToolLimits) {
+        let in_flight_max = limits.in_flight_max_of(parts);
+        self.guard.in_flight.borrow_mut().set_max(in_flight_max);
+        self.guard.breaker.borrow_mut().set_limits(limits.breaker);
     }
 }
 

@@ -7,6 +7,8 @@
 //! through the lanes, which could be full. Changed resources wait while a shard still broadcasts
 //! earlier ones; changes that come faster are refused.
 //!
+//! Other settings of the server go the same way: see [`Live`].
+//!
 //! A changed list is broadcast in a second step, when every shard has its plan: see [`Rollout`].
 //!
 //! Invariant: an accepted change reaches every shard that runs.
@@ -19,6 +21,7 @@ use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
 use super::rollout::Rollout;
 use super::{CatalogError, Plan};
+use crate::live::{Live, NewLive, RolloutBarrier};
 use corelane_io::wake::Waker;
 
 /// The most changed resources that wait for one shard.
@@ -35,6 +38,8 @@ pub(crate) struct Changes {
     pub(crate) lists: ListKinds,
     /// Resources that changed.
     pub(crate) uris: HashSet<Arc<str>>,
+    /// The settings from now on, if they changed.
+    pub(crate) live: Option<NewLive>,
 }
 
 /// A plan that a shard does not use yet; dropped when it does.
@@ -104,6 +109,8 @@ pub(crate) struct PendingUpdates {
 #[derive(Debug)]
 struct Running {
     latest: Mutex<Arc<Plan>>,
+    /// The settings of the last reload, if there was one.
+    live: Mutex<Option<Arc<Live>>>,
     shards: Vec<Arc<ShardUpdates>>,
     broadcaster: Arc<Broadcaster>,
 }
@@ -165,6 +172,7 @@ impl PendingUpdates {
         let boards: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
         let _ = self.server.set(Running {
             latest: Mutex::new(Arc::clone(plan)),
+            live: Mutex::default(),
             broadcaster: Arc::new(Broadcaster {
                 rollout: Mutex::new(Rollout::new(shards)),
                 shards: boards.iter().map(Arc::downgrade).collect(),
@@ -179,6 +187,27 @@ impl PendingUpdates {
         let latest = &self.server.get()?.latest;
         let latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&latest))
+    }
+
+    /// The settings of the last reload; none before the first.
+    pub(crate) fn live(&self) -> Option<Arc<Live>> {
+        let live = &self.server.get()?.live;
+        let live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.clone()
+    }
+
+    /// Leaves other settings for every shard. Returns the wait for them; none before the start.
+    pub(crate) fn publish(&self, live: &Arc<Live>) -> Option<Arc<RolloutBarrier>> {
+        let server = self.server.get()?;
+        // Locked until every shard has them: the shards get settings in one order.
+        let mut latest = server.live.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = Some(Arc::clone(live));
+        let barrier = RolloutBarrier::begin(server.shards.len());
+        for (at, shard) in server.shards.iter().enumerate() {
+            let new = barrier.of(live, at);
+            shard.leave(|changes| changes.live = Some(new));
+        }
+        Some(barrier)
     }
 
     /// Changes the catalog: `edit` makes the next one, or none if it changes nothing.
@@ -245,202 +274,4 @@ impl PendingUpdates {
 }
 
 #[cfg(test)]
-mod tests {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-    use super::*;
-    use crate::catalog::Entries;
-    use corelane_io::wake::WakeFd;
-
-    fn plan() -> Arc<Plan> {
-        Arc::new(Plan::new(Entries::default(), 10).unwrap())
-    }
-
-    #[test]
-    fn nothing_can_be_changed_before_the_start() {
-        let updates = PendingUpdates::default();
-        assert!(matches!(
-            updates.updated("a:b"),
-            Err(ChangeError::NotRunning)
-        ));
-    }
-
-    #[test]
-    fn changes_coalesce_until_each_shard_takes_them() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 2);
-        assert!(shards[0].take(true).is_none());
-        for _ in 0..3 {
-            updates.updated("a:b").unwrap();
-        }
-        let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-        assert!(updates.change(ListKind::Tools, edit).unwrap());
-        assert!(!updates.change(ListKind::Prompts, |_| Ok(None)).unwrap());
-        for shard in &shards {
-            let changes = shard.take(true).unwrap();
-            assert_eq!(changes.uris.len(), 1);
-            assert!(changes.plan.is_some());
-        }
-        for shard in &shards {
-            let lists = shard.take(true).unwrap().lists;
-            assert!(lists.contains(ListKind::Tools));
-            assert!(!lists.contains(ListKind::Prompts));
-            assert!(shard.take(true).is_none());
-        }
-    }
-
-    #[test]
-    fn a_change_wakes_a_shard_that_has_taken_the_one_before() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 1);
-        let wake = WakeFd::open().unwrap();
-        shards[0].set_waker(wake.waker());
-        for round in 0..3 {
-            updates.updated("a:b").unwrap();
-            assert!(takes_wake(&wake), "round {round}");
-            updates.updated("a:c").unwrap();
-            assert!(!takes_wake(&wake), "it has not looked yet");
-            assert_eq!(shards[0].take(true).unwrap().uris.len(), 2);
-        }
-        change(&updates, ListKind::Tools);
-        assert!(takes_wake(&wake), "a new plan");
-        drop(shards[0].take(true).unwrap());
-        assert!(takes_wake(&wake), "the list that changed with it");
-    }
-
-    /// Whether there was a wake since the last look.
-    fn takes_wake(wake: &WakeFd) -> bool {
-        let mut look = [PollFd::new(wake, PollFlags::IN)];
-        let woken = poll(&mut look, Some(&Timespec::default())).unwrap() == 1;
-        wake.clear();
-        woken
-    }
-
-    #[test]
-    fn a_list_is_broadcast_when_every_shard_has_it() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 2);
-        change(&updates, ListKind::Tools);
-        let first = shards[0].take(true).unwrap();
-        let second = shards[1].take(true).unwrap();
-        assert!(first.lists.is_empty() && second.lists.is_empty());
-        drop(first);
-        assert!(
-            shards[0].take(true).is_none(),
-            "the other uses the old plan"
-        );
-        drop(second);
-        check_broadcast(&shards, &[ListKind::Tools]);
-    }
-
-    #[test]
-    fn each_of_several_changes_is_broadcast_once() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 2);
-        change(&updates, ListKind::Tools);
-        drop(shards[0].take(true).unwrap());
-        // The second shard never takes the first plan.
-        change(&updates, ListKind::Prompts);
-        change(&updates, ListKind::Resources);
-        drop(shards[1].take(true).unwrap());
-        check_broadcast(&shards[1..], &[ListKind::Tools]);
-        let first = shards[0].take(true).unwrap();
-        assert!(first.plan.is_some() && first.lists.contains(ListKind::Tools));
-        drop(first);
-        check_broadcast(&shards, &[ListKind::Prompts, ListKind::Resources]);
-    }
-
-    #[test]
-    fn a_change_is_broadcast_although_its_handle_is_gone() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 2);
-        change(&updates, ListKind::Tools);
-        drop(updates);
-        for shard in &shards {
-            drop(shard.take(true).unwrap());
-        }
-        check_broadcast(&shards, &[ListKind::Tools]);
-    }
-
-    #[test]
-    fn endless_changes_of_a_list_are_broadcast_meanwhile() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 2);
-        let mut broadcasts = 0;
-        for _ in 0..10 {
-            // No shard ever has the latest plan.
-            for shard in &shards {
-                change(&updates, ListKind::Tools);
-                broadcasts += usize::from(!shard.take(true).unwrap().lists.is_empty());
-            }
-        }
-        assert!((4..=20).contains(&broadcasts), "{broadcasts}");
-    }
-
-    /// Changes a list.
-    fn change(updates: &PendingUpdates, kind: ListKind) {
-        let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-        assert!(updates.change(kind, edit).unwrap());
-    }
-
-    /// Every shard broadcasts exactly these lists, and no plan.
-    fn check_broadcast(shards: &[Arc<ShardUpdates>], lists: &[ListKind]) {
-        for shard in shards {
-            let taken_changes = shard.take(true).unwrap();
-            assert!(taken_changes.plan.is_none() && taken_changes.new_plan.is_none());
-            for kind in ListKind::ALL {
-                assert_eq!(
-                    taken_changes.lists.contains(kind),
-                    lists.contains(&kind),
-                    "{kind:?}"
-                );
-            }
-            assert!(shard.take(true).is_none());
-        }
-    }
-
-    #[test]
-    fn more_resources_than_are_kept_are_refused() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 1);
-        for at in 0..UPDATES_MAX {
-            updates.updated(&format!("a:{at}")).unwrap();
-        }
-        assert!(matches!(
-            updates.updated("a:more"),
-            Err(ChangeError::TooMany)
-        ));
-        updates.updated("a:0").unwrap();
-        let kept = shards[0].take(false).unwrap();
-        assert!(
-            kept.uris.is_empty(),
-            "they stay while the shard has no room"
-        );
-        assert!(matches!(
-            updates.updated("a:more"),
-            Err(ChangeError::TooMany)
-        ));
-        assert_eq!(shards[0].take(true).unwrap().uris.len(), UPDATES_MAX);
-        updates.updated("a:more").unwrap();
-    }
-
-    #[test]
-    fn resources_stay_while_everything_else_is_taken() {
-        let updates = PendingUpdates::default();
-        let shards = updates.open(&plan(), 1);
-        updates.updated("a:b").unwrap();
-        let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-        assert!(updates.change(ListKind::Tools, edit).unwrap());
-        let taken = shards[0].take(false).unwrap();
-        assert!(taken.plan.is_some() && taken.uris.is_empty());
-        drop(taken);
-        updates.updated("a:b").unwrap();
-        updates.updated("a:c").unwrap();
-        let taken = shards[0].take(false).unwrap();
-        assert!(taken.lists.contains(ListKind::Tools) && taken.uris.is_empty());
-        assert!(shards[0].has_changes(), "the shard must not sleep");
-        let taken = shards[0].take(true).unwrap();
-        assert_eq!(taken.uris, HashSet::from(["a:b".into(), "a:c".into()]));
-        assert!(taken.lists.is_empty() && !shards[0].has_changes());
-    }
-}
+mod tests;

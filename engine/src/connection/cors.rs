@@ -23,6 +23,9 @@ const PARAM_PREFIX: &[u8] = b"mcp-param-";
 /// Header fields of answers that a page may read, beside those that every page may.
 const EXPOSED_FIELDS: &str = "MCP-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After";
 
+/// Origins whose fields are kept over reloads: those of some reloads with other origins each.
+const LINES_KEPT_MAX: usize = 16_384;
+
 /// An allowed page of another origin, by the place of its fields in [`Cors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Page(u16);
@@ -30,7 +33,7 @@ pub(crate) struct Page(u16);
 /// The fields of answers to each origin.
 #[derive(Debug, Default)]
 pub(crate) struct Cors {
-    /// Whole field lines for each origin of each listener's policy.
+    /// Whole field lines for each origin of each listener's policy, behind those of reloads before.
     lines: Vec<Box<[u8]>>,
     /// The place of the first of each listener.
     firsts: Vec<u16>,
@@ -67,6 +70,27 @@ impl Cors {
             request_fields,
             max_age_s: settings.preflight_max_age_s.to_string(),
         }
+    }
+
+    /// The same after other fields: a page whose request has yet to be answered keeps its own. They
+    /// are forgotten when there are too many, and browsers hide answers without them.
+    #[must_use]
+    pub(crate) fn following(mut self, before: &mut Cors) -> Cors {
+        let mut lines = std::mem::take(&mut before.lines);
+        if lines.ends_with(&self.lines) {
+            // Most reloads change no origin.
+            let kept = lines.len() - self.lines.len();
+            self.firsts
+                .iter_mut()
+                .for_each(|first| *first += kept as u16);
+            self.lines = lines;
+        } else if lines.len() + self.lines.len() <= LINES_KEPT_MAX {
+            let kept = lines.len() as u16;
+            self.firsts.iter_mut().for_each(|first| *first += kept);
+            lines.append(&mut self.lines);
+            self.lines = lines;
+        }
+        self
     }
 
     /// The page of an origin that the policy of a listener allows.

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::limits::HttpLimits;
 
 use super::body::{BodyElsewhere, LargeRequest, PostponedRequest, RequestBody};
 use super::context::Context;
@@ -98,7 +99,7 @@ impl Connection {
             return self.on_message_decoded(decoded, context);
         }
         let waiting = self.buffers.as_mut().and_then(|it| it.take_waiting());
-        let head = RequestHead::parse(&decoded.head, &context.rules.http);
+        let head = RequestHead::parse(&decoded.head, &HttpLimits::WIDEST);
         let (Some(waiting), Ok(head)) = (waiting, head) else {
             unreachable!("the head was read before, and its connection waits");
         };

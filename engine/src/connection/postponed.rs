@@ -5,6 +5,7 @@
 //! next turn, the request is kept apart from its connection, which waits as for a call.
 
 use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::limits::HttpLimits;
 
 use super::body::{LargeRequest, PostponedBody, PostponedRequest, RequestBody};
 use super::context::Context;
@@ -17,7 +18,7 @@ impl Connection {
     pub(crate) fn go_on(&mut self, request: PostponedRequest, context: &mut Context<'_>) -> bool {
         let PostponedRequest { head, body } = request;
         let waiting = self.buffers.as_mut().and_then(|it| it.take_waiting());
-        let head = RequestHead::parse(&head, &context.rules.http);
+        let head = RequestHead::parse(&head, &HttpLimits::WIDEST);
         let (Some(waiting), Ok(head)) = (waiting, head) else {
             unreachable!("the head was read before, and its connection waits");
         };

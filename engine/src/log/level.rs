@@ -1,5 +1,5 @@
 //! The level of the log while the process runs: another one for a time, and then that of the start
-//! again, so that no one forgets a level that writes much.
+//! or of the last reload again, so that no one forgets a level that writes much.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -19,9 +19,17 @@ enum State {
     /// No other level was set so far.
     Start { set: SetFilter, present: String },
     /// A thread sets levels, and that of the start when their time is over.
-    Running(Sender<(EnvFilter, Duration)>),
+    Running(Sender<Request>),
     /// The thread is gone.
     Failed,
+}
+
+/// A request to the thread.
+enum Request {
+    /// This level for a time.
+    For(Box<EnvFilter>, Duration),
+    /// This level in the place of that of the start.
+    Start(&'static str),
 }
 
 impl Level {
@@ -30,10 +38,23 @@ impl Level {
         Level(Mutex::new(State::Start { set, present }))
     }
 
+    /// Sets the level in the place of that of the start, at once or when the time of another one is
+    /// over.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub(super) fn set_start(&self, level: &'static str) -> Result<(), String> {
+        self.send(Request::Start(level))
+    }
+
     /// Sets another level for `time`.
     ///
     /// # Errors
     /// The text is no level, or no thread can be made.
+    #[cfg_attr(
+        not(any(test, feature = "metrics")),
+        expect(dead_code, reason = "only the control socket sets it")
+    )]
     pub(super) fn set(&self, text: &str, time: Duration) -> Result<(), String> {
         // The filter takes a misspelled level for the name of a module, of which it shows all.
         let is_level = |part: &str| {
@@ -47,6 +68,10 @@ impl Level {
                  for each module, such as info,corelane=debug"
             )
         })?;
+        self.send(Request::For(Box::new(filter), time))
+    }
+
+    fn send(&self, request: Request) -> Result<(), String> {
         let mut state = self
             .0
             .lock()
@@ -60,7 +85,7 @@ impl Level {
         let State::Running(sender) = &*state else {
             return Err("the thread for levels cannot be made".to_owned());
         };
-        let sent = sender.send((filter, time));
+        let sent = sender.send(request);
         sent.map_err(|_| "the thread for levels is gone".to_owned())
     }
 }
@@ -73,7 +98,8 @@ fn started(set: SetFilter, present: String) -> Option<State> {
 }
 
 /// Sets the levels that come, and `first` when the time of one is over.
-fn keep_levels(receiver: &Receiver<(EnvFilter, Duration)>, set: &SetFilter, first: &str) {
+fn keep_levels(receiver: &Receiver<Request>, set: &SetFilter, first: &str) {
+    let mut first = first;
     let mut until: Option<Instant> = None;
     loop {
         let received = match until {
@@ -81,9 +107,15 @@ fn keep_levels(receiver: &Receiver<(EnvFilter, Duration)>, set: &SetFilter, firs
             Some(until) => receiver.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
         match received {
-            Ok((filter, time)) => {
-                set(filter);
+            Ok(Request::For(filter, time)) => {
+                set(*filter);
                 until = Instant::now().checked_add(time);
+            }
+            Ok(Request::Start(level)) => {
+                first = level;
+                if until.is_none() {
+                    set(EnvFilter::new(first));
+                }
             }
             Err(RecvTimeoutError::Timeout) => {
                 set(EnvFilter::new(first));
@@ -121,5 +153,14 @@ mod tests {
         level.set("trace", Duration::ZERO).expect("a level");
         let levels: Vec<String> = (0..3).map(|_| set.recv().expect("a level")).collect();
         assert_eq!(levels, ["debug", "trace", "warn"]);
+        // The level of a reload waits until the time of another one is over.
+        level.set_start("error").expect("a level");
+        level
+            .set("debug", Duration::from_secs(3600))
+            .expect("a level");
+        level.set_start("info").expect("a level");
+        level.set("trace", Duration::ZERO).expect("a level");
+        let levels: Vec<String> = (0..4).map(|_| set.recv().expect("a level")).collect();
+        assert_eq!(levels, ["error", "debug", "trace", "info"]);
     }
 }

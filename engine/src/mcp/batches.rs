@@ -45,6 +45,11 @@ impl Batches {
         }
     }
 
+    /// Changes the bytes of answers past which a batch gets no more.
+    pub(super) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// Whether every batch was answered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {

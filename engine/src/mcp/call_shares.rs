@@ -58,6 +58,12 @@ impl CallShares {
         }
     }
 
+    /// Changes the limits. What is used past them stays until its calls end.
+    pub(super) fn set_limits(&mut self, calls_max: usize, bytes_max: usize) {
+        self.calls.set_max(calls_max);
+        self.bytes.set_max(bytes_max);
+    }
+
     /// Whether a call of any holder may wait. The texts of one message fit into the half of the
     /// bytes that is free, as the profile makes sure.
     pub(super) fn is_ample(&self) -> bool {

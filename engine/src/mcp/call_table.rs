@@ -114,7 +114,7 @@ pub(crate) struct CallTable {
     abandoned: HolderLists,
     timeout_ms: u64,
     generation: u32,
-    /// Deadlines in the order calls were started, which is the order they pass in.
+    /// Deadlines in the order they pass in.
     deadlines: VecDeque<(u64, CallKey)>,
 }
 
@@ -129,6 +129,12 @@ impl CallTable {
             generation: 0,
             deadlines: VecDeque::new(),
         }
+    }
+
+    /// Changes the limits for calls that begin from now on.
+    pub(crate) fn set_limits(&mut self, limits: &CallLimits) {
+        self.shares.set_limits(limits.calls_max, limits.bytes_max);
+        self.timeout_ms = limits.timeout_ms;
     }
 
     /// How many calls wait.
@@ -195,7 +201,17 @@ impl CallTable {
         });
         self.shares.take(new.holder, new.bytes);
         self.forget_answered_deadlines();
-        self.deadlines.push_back((now_ms + self.timeout_ms, key));
+        let deadline_ms = now_ms + self.timeout_ms;
+        // Calls end in the order they were started, unless their time was longer before.
+        match self.deadlines.back() {
+            Some((last_ms, _)) if *last_ms > deadline_ms => {
+                let at = self
+                    .deadlines
+                    .partition_point(|(other_ms, _)| *other_ms <= deadline_ms);
+                self.deadlines.insert(at, (deadline_ms, key));
+            }
+            _ => self.deadlines.push_back((deadline_ms, key)),
+        }
         key
     }
 

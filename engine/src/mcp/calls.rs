@@ -78,6 +78,16 @@ impl Calls {
         }
     }
 
+    /// Changes the limits for calls that begin from now on.
+    pub(super) fn set_limits(&mut self, limits: CallLimits) {
+        self.table.set_limits(&limits);
+        if limits.events_max != self.limits.events_max {
+            // Each was made with the number of before.
+            self.spare.clear();
+        }
+        self.limits = limits;
+    }
+
     /// The used and the allowed calls and bytes.
     pub(super) fn shares(&self) -> &CallShares {
         self.table.shares()

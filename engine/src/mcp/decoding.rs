@@ -87,6 +87,18 @@ impl Decoding {
         }
     }
 
+    /// Changes the limits for bodies that come from now on.
+    pub(super) fn set_limits(
+        &mut self,
+        limits: JsonLimits,
+        batch_max: usize,
+        inline_bytes_max: usize,
+    ) {
+        self.limits = limits;
+        self.batch_max = batch_max;
+        self.inline_bytes_max = inline_bytes_max;
+    }
+
     /// Whether a body of so many bytes is decoded elsewhere.
     pub(super) fn takes(&self, body_bytes: usize) -> bool {
         body_bytes > self.inline_bytes_max

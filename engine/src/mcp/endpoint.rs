@@ -5,6 +5,7 @@ mod departures;
 mod draining;
 mod large_messages;
 mod memory;
+mod settings;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -30,7 +31,7 @@ use super::questions::{Questions, unix_ms};
 use super::rate_limits::RateLimits;
 use super::requester::Requester;
 use super::services::{Routed, Services};
-use super::sessions::{SessionLimits, Sessions};
+use super::sessions::Sessions;
 use super::settings::EndpointSettings;
 use super::streams::Streams;
 use super::subscriptions::Subscriptions;
@@ -105,15 +106,7 @@ impl Endpoint {
                 ),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
                 calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
-                sessions: Sessions::new(
-                    shard,
-                    SessionLimits {
-                        sessions_max: settings.sessions_max,
-                        per_principal_max: settings.sessions_per_principal_max,
-                        streams_max: settings.connections_max,
-                        idle_timeout_ms: settings.session_idle_timeout_ms,
-                    },
-                ),
+                sessions: Sessions::new(shard, settings.session_limits()),
                 streams: Streams::new(shard, settings.events, Rc::clone(&meter)),
                 subscriptions: Subscriptions::new(settings.connections_max),
                 tasks: Tasks::new(shard, settings.tasks, Rc::clone(&meter)),

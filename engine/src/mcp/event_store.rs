@@ -121,6 +121,24 @@ impl EventStore {
         }
     }
 
+    /// Changes the limits. Past a lower one [`EventStore::shrink`] drops events.
+    pub(crate) fn set_limits(&mut self, limits: EventLimits) {
+        self.limits = limits;
+        self.bytes.set_max(limits.bytes_max);
+    }
+
+    /// Whether more is kept than a limit that was lowered allows.
+    pub(crate) fn is_shrinking(&self) -> bool {
+        self.bytes() > self.limits.bytes_max
+    }
+
+    /// Drops an event, or a stream without events, in the order of the module's text.
+    pub(crate) fn shrink(&mut self) {
+        if let Some(first) = self.order.first() {
+            self.drop_from(first);
+        }
+    }
+
     /// Bytes of everything kept, overhead included.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.used()
@@ -315,7 +333,8 @@ impl EventStore {
             self.drops.events += 1;
             return;
         }
-        if self.streams[index as usize].events.len() >= events_per_stream_max {
+        // More than one only after the limit was lowered.
+        while self.streams[index as usize].events.len() >= events_per_stream_max {
             self.drop_event(index);
         }
         self.streams[index as usize]

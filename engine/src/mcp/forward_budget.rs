@@ -54,6 +54,11 @@ enum Content {
 }
 
 impl ForwardBudget {
+    /// Changes how many bytes may be on their way.
+    pub(super) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// No bytes are on their way, of at most `bytes_max`.
     pub(super) fn new(bytes_max: usize) -> ForwardBudget {
         ForwardBudget {

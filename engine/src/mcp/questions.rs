@@ -46,6 +46,12 @@ impl Questions {
         }
     }
 
+    /// Seals with these keys, and accepts responses for so long, from now on.
+    pub(super) fn renew(&mut self, sealer: &Arc<Sealer>, answer_timeout_ms: u64) {
+        self.sealer = Arc::clone(sealer);
+        self.answer_timeout_ms = answer_timeout_ms;
+    }
+
     /// Seals a text for a principal and a method that has no parameters of its own.
     pub(super) fn seal(&self, to: (Option<&str>, Method), contents: &[u8]) -> String {
         self.sealer.seal(contents, &binding(to), u64::MAX)

@@ -10,6 +10,7 @@
 //! while it is not busy, so its calls and streams are changed here only.
 
 mod limits;
+mod lowered;
 mod principals;
 
 pub(crate) use limits::{NoRoom, SessionLimits};
@@ -139,6 +140,8 @@ pub(crate) struct Sessions {
     /// How many sessions each holder has, and which.
     shares: Shares,
     by_holder: HolderLists,
+    /// Sessions that [`Sessions::shrink`] has yet to look at.
+    shrink_looks: usize,
     /// The number of streams of each holder's sessions.
     stream_shares: Shares,
 }
@@ -170,6 +173,7 @@ impl Sessions {
             shares: Shares::new(limits.sessions_max),
             stream_shares: Shares::new(limits.streams_max),
             by_holder: HolderLists::default(),
+            shrink_looks: 0,
         }
     }
 
@@ -487,8 +491,7 @@ impl Sessions {
     }
 }
 
-/// Ids are random bits of our own making: they are their own hash. Peers look ids up but never
-/// choose one, so they cannot make them collide.
+/// Ids are random bits that no peer chooses: they are their own hash.
 fn hash_of(id: SessionId) -> u64 {
     id.random as u64
 }

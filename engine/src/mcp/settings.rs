@@ -5,6 +5,7 @@ use corelane_protocol::jsonrpc::JsonLimits;
 use super::call_table::CallLimits;
 use super::event_store::EventLimits;
 use super::server_parts::ServerParts;
+use super::sessions::SessionLimits;
 use super::task_table::TaskLimits;
 use crate::breaker::BreakerLimits;
 use crate::catalog::guarded::ToolLimits;
@@ -121,6 +122,16 @@ impl EndpointSettings {
                 events_per_stream_max: profile.streams.kept_events_per_stream_max,
                 streams_per_session_max: profile.streams.kept_per_session_max,
             },
+        }
+    }
+
+    /// The limits on sessions.
+    pub(super) fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
+            sessions_max: self.sessions_max,
+            per_principal_max: self.sessions_per_principal_max,
+            streams_max: self.connections_max,
+            idle_timeout_ms: self.session_idle_timeout_ms,
         }
     }
 }

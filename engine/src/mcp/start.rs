@@ -37,7 +37,7 @@ use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::CallKey;
 use crate::handler::outcome::Answer;
-use crate::handler::runner::Started;
+use crate::handler::runner::{Runner, Started};
 use crate::meter::Counter;
 use crate::meter::operations::Failure;
 

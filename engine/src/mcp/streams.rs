@@ -35,6 +35,27 @@ impl Streams {
         }
     }
 
+    /// Changes the limits on kept events.
+    pub(super) fn set_limits(&mut self, limits: EventLimits) {
+        self.store.set_limits(limits);
+    }
+
+    /// Whether more is kept than a limit that was lowered allows.
+    pub(super) fn is_shrinking(&self) -> bool {
+        self.store.is_shrinking()
+    }
+
+    /// Drops up to `count` events because of that.
+    pub(super) fn shrink(&mut self, count: usize) {
+        for _ in 0..count {
+            if !self.store.is_shrinking() {
+                break;
+            }
+            self.store.shrink();
+        }
+        self.measure();
+    }
+
     /// Begins a stream of a session, which counts for `holder`.
     pub(super) fn begin(&mut self, session: SessionId, holder: HolderKey) -> StreamId {
         let stream = self.store.begin(session, holder);

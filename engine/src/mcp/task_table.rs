@@ -77,6 +77,21 @@ impl TaskTable {
         }
     }
 
+    /// Changes the limits. Past a lower one [`TaskTable::shrink`] evicts finished tasks.
+    pub(crate) fn set_limits(&mut self, limits: TaskLimits) {
+        self.store.set_limits(limits);
+    }
+
+    /// Whether there are finished tasks past a limit that was lowered.
+    pub(crate) fn is_shrinking(&self) -> bool {
+        self.store.is_shrinking()
+    }
+
+    /// Evicts one of them.
+    pub(crate) fn shrink(&mut self) {
+        self.store.shrink();
+    }
+
     /// How many tasks are kept.
     pub(crate) fn len(&self) -> usize {
         self.store.tasks.len()

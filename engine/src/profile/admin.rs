@@ -12,11 +12,11 @@ knobs! {
         /// the permissions 0600; default none. The kernel names the user of each client: only root
         /// and the user of the server are served. It needs the feature `metrics`, which the binary
         /// has, and durations are measured as for `metrics.listen`.
-        socket: Option<PathBuf> = None, anything();
+        socket: Option<PathBuf> = None, anything(), restart;
         /// Microseconds from which on a request is slow: `corelane slow` shows it with its parts. 0
         /// shows each.
-        slow_request_us: u64 = 100_000, within(0..=3_600_000_000);
+        slow_request_us: u64 = 100_000, within(0..=3_600_000_000), restart;
         /// Slow requests of all shards that are kept, 1 KB each; 0 keeps none.
-        slow_requests_max: usize = 256, within(0..=10_000);
+        slow_requests_max: usize = 256, within(0..=10_000), restart;
     }
 }

@@ -18,6 +18,19 @@ pub(super) struct Knob {
     /// Its documentation, line by line.
     pub(super) reason: &'static [&'static str],
     pub(super) allowed: Allowed,
+    /// None if its declaration names no way; a test refuses that.
+    pub(super) on_reload: Option<OnReload>,
+}
+
+/// The effect of another value of a knob in a profile that a running server reads again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReload {
+    /// Everything uses the value from the reload on.
+    Live,
+    /// Connections, calls or deadlines that begin after the reload use the value.
+    Next,
+    /// The reload is refused: only a start applies the value.
+    Restart,
 }
 
 /// Which numbers a knob takes.
@@ -153,8 +166,25 @@ impl Value for Vec<String> {}
 impl Value for Vec<PathBuf> {}
 impl Value for PathBuf {}
 
-/// Declares a section: `name: type = default, allowed;` under the reason for each knob. With
-/// `per core Override;` in front, the same keys can deviate on single cores.
+/// The way that a declaration names, see [`OnReload`].
+macro_rules! on_reload {
+    () => {
+        None
+    };
+    (live) => {
+        Some($crate::profile::knobs::OnReload::Live)
+    };
+    (next) => {
+        Some($crate::profile::knobs::OnReload::Next)
+    };
+    (restart) => {
+        Some($crate::profile::knobs::OnReload::Restart)
+    };
+}
+
+/// Declares a section: `name: type = default, allowed, reload;` under the reason for each knob,
+/// where `reload` is `live`, `next` or `restart`: see [`OnReload`]. With `per core Override;` in
+/// front, the same keys can deviate on single cores.
 macro_rules! knobs {
     (per core $override:ident; $($section:tt)*) => {
         knobs! { $($section)* }
@@ -167,7 +197,7 @@ macro_rules! knobs {
             $(
                 $(#[doc = $reason:literal])*
                 $(#[serde($($serde:tt)*)])?
-                $knob:ident: $value:ty = $default:expr, $allowed:expr;
+                $knob:ident: $value:ty = $default:expr, $allowed:expr $(, $reload:ident)?;
             )*
         }
     ) => {
@@ -208,6 +238,7 @@ macro_rules! knobs {
                         name: stringify!($knob),
                         reason: &[$($reason),*],
                         allowed: $allowed,
+                        on_reload: $crate::profile::knobs::on_reload!($($reload)?),
                     },
                 )*];
                 KNOBS
@@ -226,7 +257,10 @@ macro_rules! overrides {
         $override:ident;
         $(#[$attribute:meta])*
         $type:ident as $section:literal {
-            $($(#[doc = $reason:literal])* $knob:ident: $value:ty = $default:expr, $allowed:expr;)*
+            $(
+                $(#[doc = $reason:literal])*
+                $knob:ident: $value:ty = $default:expr, $allowed:expr $(, $reload:ident)?;
+            )*
         }
     ) => {
         #[doc = concat!("`[core.", $section, "]` of the profile: see [`", stringify!($type), "`].")]
@@ -245,4 +279,4 @@ macro_rules! overrides {
     };
 }
 
-pub(super) use {knobs, overrides};
+pub(super) use {knobs, on_reload, overrides};

@@ -8,9 +8,9 @@ knobs! {
     ClientLimits as "limits" {
         /// Rates, quotas and sources with failed credentials that are counted, of each kind. A full
         /// table forgets the client with the most credit left. Each takes about 150 bytes.
-        buckets_max: usize = 65_536, within(16..=10_000_000);
+        buckets_max: usize = 65_536, within(16..=10_000_000), restart;
         /// Milliseconds between two writes of the sums of quotas: a crash loses the use since the
         /// last one, and a stop none.
-        quota_write_interval_ms: u64 = 60_000, within(100..=DAY_MS);
+        quota_write_interval_ms: u64 = 60_000, within(100..=DAY_MS), restart;
     }
 }

@@ -47,95 +47,95 @@ knobs! {
         /// and of IPv4.
         #[serde(with = "listen")]
         listen: Vec<ListenAddress> =
-            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)).into()], anything();
+            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)).into()], anything(), restart;
         /// Whether the parent of the process is served on standard input and output instead, and
         /// nothing is listened on. There is one shard then, which is pinned to a core only if
         /// `cores` is set: a machine runs many such processes.
-        stdio: bool = false, anything();
+        stdio: bool = false, anything(), restart;
         /// Path of the MCP endpoint, as in the specification's examples, or a list of up to 8 paths
         /// that all lead to it. A slash at the end and a query make no difference.
-        endpoint: Paths = Paths::One("/mcp".to_owned()), anything();
+        endpoint: Paths = Paths::One("/mcp".to_owned()), anything(), live;
         /// Whether such a slash and a query are refused as another path. Clients and proxies add
         /// and strip the slash, and some put a key into the query.
-        exact_endpoint: bool = false, anything();
+        exact_endpoint: bool = false, anything(), live;
         /// Path of the streams of HTTP+SSE, the transport of revision 2024-11-05, for clients that
         /// have no other, such as "/sse"; default none: it is deprecated. Messages are posted to
         /// "messages" beside it, such as "/messages". `lines.in_flight_max` bounds the requests of
         /// one stream.
-        sse_endpoint: Option<String> = None, anything();
+        sse_endpoint: Option<String> = None, anything(), live;
         /// Whether GET answers probes of supervisors and load balancers, for any `Host`, with the
         /// state of the shard: /live (/liveness, /healthz), /ready (/readiness) and /health.
-        probes: bool = true, anything();
+        probes: bool = true, anything(), live;
         /// Number of shards; default one for each core in use, and without `cores` no more than the
         /// CPU quota of the control group has whole cores: past it all shards stop until the next
         /// period. More shards than cores share them in turn, which adds file tables (capacity for
         /// connections), not speed.
-        shards: Option<usize> = None, within(1..=SHARDS_MAX as u64);
+        shards: Option<usize> = None, within(1..=SHARDS_MAX as u64), restart;
         /// Cores to use, as "0-3,6" or [0, 1]; default all that the process may run on.
-        cores: Option<CoreList> = None, anything();
+        cores: Option<CoreList> = None, anything(), restart;
         /// Whether each shard is pinned to its core: "yes", "no" or "auto". A pinned shard waits
         /// while another process has its core, even if other cores are idle. So "auto" pins to the
         /// cores of `cores` and `[[core]]`, or else to cores that no other Corelane process of the
         /// host has. It pins nothing if there are too few of those, or a CPU quota is below the
         /// affinity mask, or other processes are out of sight, as in a container with the mask of
         /// the host; `executor.spin_us` has no effect then.
-        pin: Pin = Pin::Auto, anything();
+        pin: Pin = Pin::Auto, anything(), restart;
         /// Whether a proxy in front terminates TLS. Otherwise an address that is neither loopback
         /// nor a Unix socket must have TLS itself: access tokens would cross the network in clear.
-        behind_tls_proxy: bool = false, anything();
+        behind_tls_proxy: bool = false, anything(), live;
         /// Whether everyone may use such an address. Otherwise it needs `access_file`, or TLS with
         /// certificates that clients must present.
-        public_without_auth: bool = false, anything();
+        public_without_auth: bool = false, anything(), live;
         /// Names accepted in `Host`, "name" (any port) or "name:port", at most 64, beside the
         /// address that is listened on; default none, for loopback and Unix sockets only: loopback
         /// has its own names. Most proxies pass on the name that clients use.
-        allowed_hosts: Vec<String> = Vec::new(), anything();
+        allowed_hosts: Vec<String> = Vec::new(), anything(), live;
         /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
         /// default none: only pages of the server's own origin may call it. Their browsers get the
         /// answers to preflights and the headers of CORS.
-        allowed_origins: Vec<String> = Vec::new(), anything();
+        allowed_origins: Vec<String> = Vec::new(), anything(), live;
         /// Whether pages of these origins may call with cookies: for a proxy in front that
         /// authenticates by cookie. Without it browsers hide the answers to such calls.
-        allow_credentials: bool = false, anything();
+        allow_credentials: bool = false, anything(), live;
         /// Seconds for which a browser keeps the answer to a preflight: the longest that Chromium
         /// does. A shorter time makes a removed origin lose its access sooner.
-        preflight_max_age_s: u32 = 7200, within(0..=86_400);
+        preflight_max_age_s: u32 = 7200, within(0..=86_400), live;
         /// Header in which the proxy in front names the principal, such as "x-forwarded-user" or
         /// "x-auth-request-user"; default none: every client is anonymous. Only for a server behind
         /// a proxy that sets the header and removes it from the requests of clients: otherwise a
         /// client could claim any name.
-        principal_header: Option<String> = None, anything();
+        principal_header: Option<String> = None, anything(), live;
         /// The file of access control: who may use the server, and what of it. Default none: then
         /// everybody who reaches it may use all of it. It needs the feature `auth`, which the
         /// binary has.
-        access_file: Option<PathBuf> = None, anything();
+        access_file: Option<PathBuf> = None, anything(), restart;
         /// Networks of proxies that begin each connection with a header of the PROXY protocol,
         /// version 1 or 2, such as "10.0.0.5" or "10.0.0.0/8", at most 64; default none. From them
         /// the header is required, and the client that it names stands for the peer where clients
         /// have shares; from others it is refused. It needs Linux 6.7; each accept then costs a
         /// look-up of its address.
-        proxy_protocol_from: Vec<String> = Vec::new(), anything();
+        proxy_protocol_from: Vec<String> = Vec::new(), anything(), restart;
         /// Networks of proxies whose `X-Forwarded-For` names the client, at most 64; default none.
         /// The client is the rightmost address that is in none of them. It stands for the peer
         /// where anonymous clients have shares. The header of others is ignored.
-        forwarded_from: Vec<String> = Vec::new(), anything();
+        forwarded_from: Vec<String> = Vec::new(), anything(), restart;
         /// Milliseconds from the signal to the drain, in which everything is served and /ready is
         /// answered with 503: longer than a load balancer takes to notice, such as 5,000 behind
         /// Kubernetes or HAProxy. 0 drains at once.
-        drain_notice_ms: u64 = 0, within(0..=600_000);
+        drain_notice_ms: u64 = 0, within(0..=600_000), live;
         /// Milliseconds that calls in flight get to finish at shutdown: below the 30 s after which
         /// supervisors such as systemd or Kubernetes kill.
-        drain_timeout_ms: u64 = 10_000, within(0..=600_000);
+        drain_timeout_ms: u64 = 10_000, within(0..=600_000), live;
         /// Files with a key each, 32 bytes in base64, at most 8: the first seals the request states
         /// of modern clients, all of them open it. A relative path starts at the working directory
         /// of the process, not at the profile. Processes behind one address need the same keys,
         /// or one refuses the states of another. To change a key, put the new one first everywhere
         /// and drop the old one after `calls.answer_timeout_ms`. Default none: a random key that
         /// ends with the process.
-        state_key_files: Vec<PathBuf> = Vec::new(), anything();
+        state_key_files: Vec<PathBuf> = Vec::new(), anything(), next;
         /// Connections the kernel completes ahead of accept(2): the value of net.core.somaxconn
         /// since Linux 5.4, which also caps it.
-        backlog: u32 = 4096, within(1..=65_535);
+        backlog: u32 = 4096, within(1..=65_535), restart;
     }
 }
 
@@ -262,13 +262,13 @@ knobs! {
     Log as "log" {
         /// The least severe level that is written: by default starts, stops, refusals in sum,
         /// nothing per request.
-        level: LogLevel = LogLevel::Info, anything();
+        level: LogLevel = LogLevel::Info, anything(), live;
         /// Form of a line.
-        format: LogFormat = LogFormat::Auto, anything();
+        format: LogFormat = LogFormat::Auto, anything(), restart;
         /// One request in so many has a line of the target `corelane::access`, with its method,
         /// tool, outcome and times, and nothing of its content; 1 is each request, 0 none. It needs
         /// the feature `metrics`, which the binary has.
-        access_one_in: u64 = 0, within(0..=1_000_000);
+        access_one_in: u64 = 0, within(0..=1_000_000), restart;
     }
 }
 

@@ -19,26 +19,26 @@ knobs! {
         /// first one with the name that it requests and a key that it can verify, else the first
         /// one. Files are read again when they change. Relative paths start at the working
         /// directory of the process.
-        certificates: Vec<CertificateFiles> = Vec::new(), anything();
+        certificates: Vec<CertificateFiles> = Vec::new(), anything(), restart;
         /// The oldest version of TLS that clients may use: "1.3", or "1.2" for those that lack 1.3,
         /// with AEAD ciphers, forward secrecy and the extended master secret, and without
         /// renegotiation. TLS 1.2 shows certificates to anyone on the way.
-        min_version: TlsVersion = TlsVersion::Tls13, anything();
+        min_version: TlsVersion = TlsVersion::Tls13, anything(), restart;
         /// Whether clients present a certificate: "off", "optional" or "required". The principal of
         /// a client is a name in its certificate, such as "tls:uri=spiffe://example.org/agent".
-        client_certificates: ClientCertificates = ClientCertificates::Off, anything();
+        client_certificates: ClientCertificates = ClientCertificates::Off, anything(), restart;
         /// Files with the certificates of the authorities that sign those of clients, at most 64.
-        client_ca_files: Vec<PathBuf> = Vec::new(), anything();
+        client_ca_files: Vec<PathBuf> = Vec::new(), anything(), restart;
         /// Milliseconds from the acceptance of a connection to the end of its handshake: five
         /// round trips of a bad network.
-        handshake_timeout_ms: u64 = 5000, within(100..=600_000);
+        handshake_timeout_ms: u64 = 5000, within(100..=600_000), next;
         /// Handshakes of a shard under way at once, some 30 KiB each and up to 80 KiB more for a
         /// client that sends the longest first message. One more ends the oldest one of the address
         /// with the most: a client that finishes none of its handshakes ends its own.
-        handshakes_max: usize = 1024, within(1..=65_536);
+        handshakes_max: usize = 1024, within(1..=65_536), restart;
         /// Threads that do the handshakes of all shards; default one for two shards: each does some
         /// 5000 a second, or 2500 with RSA keys of 2048 bits.
-        handshake_threads: Option<usize> = None, within(1..=256);
+        handshake_threads: Option<usize> = None, within(1..=256), restart;
     }
 }
 

@@ -13,18 +13,18 @@ knobs! {
     Unix as "unix" {
         /// Permissions of the file, in octal: by default only the user of the server may connect.
         /// Connecting takes the permission to write (unix(7)).
-        mode: FileMode = FileMode(0o600), anything();
+        mode: FileMode = FileMode(0o600), anything(), restart;
         /// User that the file belongs to, a name of /etc/passwd or a number, as "65534"; default
         /// the user of the server. Another one takes the capability CAP_CHOWN.
-        owner: Option<String> = None, anything();
+        owner: Option<String> = None, anything(), restart;
         /// Group that the file belongs to, a name of /etc/group or a number, as "33"; default the
         /// group of the server. With the mode "0660" all members of it may connect.
-        group: Option<String> = None, anything();
+        group: Option<String> = None, anything(), restart;
         /// Whether the principal of a client is the user of its process, as "unix:uid=1000", which
         /// the kernel reports. Sessions and tasks belong to that user then. Over HTTP, a principal
         /// that a proxy names in `server.principal_header` counts instead. False suits a proxy that
         /// names none: all of its clients would be one principal.
-        user_is_principal: bool = true, anything();
+        user_is_principal: bool = true, anything(), restart;
     }
 }
 

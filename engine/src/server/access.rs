@@ -24,13 +24,20 @@ use crate::shard::ShardControl;
 pub(super) struct ServerAccess {
     board: Arc<AccessBoard>,
     control: Arc<Control>,
+    /// The catalog that rules are compared with.
+    catalog: Catalog,
+    addresses: Vec<ListenAddress>,
     /// The sums of quotas, if they outlive the process.
     quotas: Option<QuotaFile>,
 }
 
 /// Makes a server read its access file again.
 #[derive(Debug)]
-pub(super) struct Reload(Weak<Control>);
+pub(super) struct AccessReload {
+    control: Weak<Control>,
+    catalog: Catalog,
+    addresses: Vec<ListenAddress>,
+}
 
 impl ServerAccess {
     /// Reads the access file of the profile, if it names one, and starts the thread.
@@ -46,12 +53,13 @@ impl ServerAccess {
         let Some(path) = &profile.server.access_file else {
             return Ok(None);
         };
+        let catalog = Catalog {
+            entries: Arc::new(RegisteredEntries(Arc::clone(&parts.plan))),
+            // Entries of upstreams are not there yet.
+            is_open: parts.upstreams.is_some(),
+        };
         let facts = ServerFacts {
-            catalog: Some(Catalog {
-                entries: Arc::new(RegisteredEntries(Arc::clone(&parts.plan))),
-                // Entries of upstreams are not there yet.
-                is_open: parts.upstreams.is_some(),
-            }),
+            catalog: Some(catalog.clone()),
             ..facts(profile, addresses)
         };
         let board = Arc::new(AccessBoard::default());
@@ -74,6 +82,8 @@ impl ServerAccess {
         Ok(Some(ServerAccess {
             board,
             control: Arc::new(control),
+            catalog,
+            addresses: addresses.to_vec(),
             quotas: quotas.transpose()?,
         }))
     }
@@ -89,18 +99,32 @@ impl ServerAccess {
     }
 
     /// Makes the server read its file again, as long as it runs.
-    pub(super) fn reload(&self) -> Reload {
-        Reload(Arc::downgrade(&self.control))
+    pub(super) fn reload(&self) -> AccessReload {
+        AccessReload {
+            control: Arc::downgrade(&self.control),
+            catalog: self.catalog.clone(),
+            addresses: self.addresses.clone(),
+        }
     }
 }
 
-impl Reload {
-    /// Reads the file again, soon. If it has faults, they are logged and that of before stays in
-    /// use.
-    pub(super) fn request(&self) {
-        if let Some(control) = self.0.upgrade() {
-            control.reload();
-        }
+impl AccessReload {
+    /// Reads the file again for a server with this profile, and waits until its snapshot was left
+    /// for the shards. With `is_check` nothing changes. Returns the places of the file whose
+    /// changes are not in use, because only a start applies them.
+    ///
+    /// # Errors
+    /// The file has faults: that of before stays in use.
+    pub(super) fn read_again(&self, profile: &Profile, is_check: bool) -> Result<Vec<String>> {
+        let Some(control) = self.control.upgrade() else {
+            // The server has ended.
+            return Ok(Vec::new());
+        };
+        let facts = ServerFacts {
+            catalog: Some(self.catalog.clone()),
+            ..facts(profile, &self.addresses)
+        };
+        Ok(control.reload_for(facts, is_check)?)
     }
 }
 

@@ -9,7 +9,7 @@
 //! | POST /api/v1/slow/reset | forgets them |
 //! | POST /api/v1/log | sets the level of the log for a time |
 //! | POST /api/v1/drain, stop | drains the server, with or without time for its calls |
-//! | POST /api/v1/reload | reads the file of access control again |
+//! | POST /api/v1/reload | reads the profile and the files that it names again |
 //!
 //! A shard that is stuck delays no answer: its counters are read from its page, and a list says
 //! that it did not answer.
@@ -28,11 +28,13 @@ use super::error::{Error, Result};
 use super::figures::figures;
 use super::metrics::{is_draining, read_shard};
 use super::records::SlowRequests;
+use super::reload::{ADOPTION_TIME, ReloadRequest, What};
+use super::reload_result::ReloadError;
 use crate::log;
 use crate::meter::Counter;
 use crate::meter::conditions::conditions;
 use crate::meter::shard_reading::ShardReading;
-use crate::profile::{Admin, Unix, UnixName};
+use crate::profile::{Admin, KnobChange, Unix, UnixName};
 use crate::shard::inspection::{InspectionRequest, Listed};
 use crate::transport::unix::{self, SocketFile};
 
@@ -42,6 +44,8 @@ const BACKLOG: u32 = 16;
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(200);
 /// Rows of one answer at most.
 const ROWS_MAX: usize = 200;
+/// The longest time that shards can get for a reload.
+const RELOAD_TIME_MAX_MS: u64 = 20_000;
 /// The longest time for which another level of the log can be set.
 const LEVEL_TIME_MAX_S: u64 = 24 * 3600;
 
@@ -67,6 +71,28 @@ struct Site {
 struct LevelRequest {
     level: String,
     seconds: u64,
+}
+
+/// The body of a request for a reload.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReloadBody {
+    check: bool,
+    rollback: bool,
+    wait: bool,
+    /// How long the shards get.
+    within_ms: u64,
+}
+
+impl Default for ReloadBody {
+    fn default() -> ReloadBody {
+        ReloadBody {
+            check: false,
+            rollback: false,
+            wait: false,
+            within_ms: ADOPTION_TIME.as_millis() as u64,
+        }
+    }
 }
 
 /// The body of a request to end.
@@ -124,7 +150,7 @@ impl Site {
             (true, "log") => set_level(&request.body),
             (true, "drain") => Ok(self.end(false)),
             (true, "stop") => self.stop(&request.body),
-            (true, "reload") => self.reload(),
+            (true, "reload") => self.reload(&request.body),
             (true, "status" | "counters" | "connections" | "streams" | "sessions" | "slow") => {
                 return failure(405, "this is read with GET");
             }
@@ -227,16 +253,57 @@ impl Site {
         Ok(self.end(request.now))
     }
 
-    fn reload(&self) -> std::result::Result<Value, String> {
-        match self.server.reload() {
-            true => Ok(json!({ "requested": true })),
-            false => Err(
-                "the server has no file of access control (--config): certificates are \
-                          loaded again when their files change, and other settings at a start"
-                    .to_owned(),
-            ),
+    fn reload(&self, body: &[u8]) -> std::result::Result<Value, String> {
+        let request: ReloadBody = parsed(body)?;
+        if request.within_ms > RELOAD_TIME_MAX_MS {
+            return Err(format!("give the shards at most {RELOAD_TIME_MAX_MS} ms"));
+        }
+        let reloader = self.server.reloader.as_ref();
+        let reloader = reloader.ok_or("the server is starting")?;
+        let result = reloader.reload(ReloadRequest {
+            what: match request.rollback {
+                true => What::Previous,
+                false => What::Source,
+            },
+            is_check: request.check,
+            waits: request.wait,
+            within: Duration::from_millis(request.within_ms),
+        });
+        match result {
+            Ok(report) => Ok(json!({
+                "applied": !report.is_check,
+                "generation": report.generation,
+                "changed": rows_of(&report.changed),
+                "refused": [],
+                "not_applied": report.not_applied,
+                "adopted_us": report.adopted_us,
+            })),
+            Err(ReloadError::Refused { refused }) => Ok(json!({
+                "applied": false,
+                "changed": [],
+                "refused": refused.iter().map(refused_row).collect::<Vec<Value>>(),
+                "adopted_us": [],
+            })),
+            Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// The knobs that a reload changed.
+fn rows_of(changes: &[KnobChange]) -> Vec<Value> {
+    let row = |it: &KnobChange| json!({ "key": it.key, "old": it.old, "new": it.new });
+    changes.iter().map(row).collect()
+}
+
+/// A knob that refuses a reload.
+fn refused_row(change: &KnobChange) -> Value {
+    json!({
+        "key": change.key,
+        "old": change.old,
+        "new": change.new,
+        "reason": "needs a restart: only a start applies it",
+        "command": "systemctl restart corelane, or corelane stop and another start",
+    })
 }
 
 /// The figures of a shard.

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
+use super::SlowRequests;
 use super::event::Event;
-use super::{Reload, SlowRequests};
+use super::reload::Reloader;
 use crate::shard::ShardControl;
 
 /// The parts of a running server that an administrator sees and changes.
@@ -19,8 +20,8 @@ pub(super) struct Administered {
     /// Where it listens.
     pub(super) addresses: Vec<String>,
     pub(super) started: Instant,
-    /// Reads the file of access control again, if there is one.
-    pub(super) reload: Option<Reload>,
+    /// Reloads.
+    pub(super) reloader: Option<Arc<Reloader>>,
     /// The slow requests, if they are kept.
     pub(super) slow: Option<Arc<SlowRequests>>,
     pub(super) events: Sender<Event>,
@@ -47,10 +48,5 @@ impl Administered {
             let _ = self.events.send(Event::Signal);
         }
         is_first
-    }
-
-    /// Reads the file of access control again. Returns whether there is one.
-    pub(super) fn reload(&self) -> bool {
-        self.reload.as_ref().map(Reload::request).is_some()
     }
 }

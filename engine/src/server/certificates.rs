@@ -12,7 +12,7 @@ use crate::guard::audit::{Event, Record};
 use crate::guard::looks::Looks;
 use crate::mcp::ServerParts;
 use crate::profile::{ListenAddress, Tls};
-use crate::transport::tls::config::TlsSource;
+use crate::transport::tls::config::{NextTls, TlsSource};
 
 /// Between two looks at the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Certificates {
     source: Arc<TlsSource>,
+    log: Option<AuditLog>,
     /// Dropped first: then the thread ends.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -49,7 +50,7 @@ impl Certificates {
         let mut looks = Looks::new(files_of(tls));
         let source = TlsSource::read(tls)?;
         let (stop, stopped) = mpsc::channel();
-        let (tls, of_thread) = (tls.clone(), Arc::clone(&source));
+        let (tls, of_thread, of_reload) = (tls.clone(), Arc::clone(&source), log.clone());
         let thread = thread::Builder::new()
             .name("certificates".to_owned())
             .spawn(move || {
@@ -62,14 +63,46 @@ impl Certificates {
             .map_err(Error::Certificates)?;
         Ok(Certificates {
             source,
+            log: of_reload,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
+    /// Reads the files again when a reload is requested.
+    pub(super) fn reload(&self) -> CertificateReload {
+        CertificateReload {
+            source: Arc::clone(&self.source),
+            log: self.log.clone(),
+        }
+    }
+
     /// The certificates of the present.
     pub(super) fn source(&self) -> Arc<TlsSource> {
         Arc::clone(&self.source)
+    }
+}
+
+/// Reads the files of `[tls]` again when a reload is requested.
+#[derive(Debug)]
+pub(super) struct CertificateReload {
+    source: Arc<TlsSource>,
+    log: Option<AuditLog>,
+}
+
+impl CertificateReload {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// The file at fault.
+    pub(super) fn prepare(&self, tls: &Tls) -> Result<NextTls> {
+        Ok(self.source.prepare(tls)?)
+    }
+
+    /// Uses them for new handshakes.
+    pub(super) fn apply(&self, next: NextTls) {
+        self.source.replace(next);
+        record(self.log.as_ref(), "loaded");
     }
 }
 
@@ -97,6 +130,10 @@ fn reload(source: &TlsSource, tls: &Tls, log: Option<&AuditLog>) {
             "refused"
         }
     };
+    record(log, outcome);
+}
+
+fn record(log: Option<&AuditLog>, outcome: &'static str) {
     if let Some(log) = log {
         log.record(&Record {
             outcome: Some(outcome),

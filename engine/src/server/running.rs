@@ -17,14 +17,15 @@ use super::error::{Error, Result};
 use super::event::Event;
 use super::handle::ServerHandle;
 use super::pinning::Pinning;
+use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
 use super::upstreams::{ServedUpstream, UpstreamThread};
 use super::{
-    AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, Reload, ServerAccess,
-    systemd,
+    AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess, systemd,
 };
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
+use crate::live::Live;
 use crate::log;
 use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
@@ -56,14 +57,14 @@ pub struct RunningServer {
     supervision: Supervision,
     events: Sender<Event>,
     received: Receiver<Event>,
-    /// How long probes of readiness are refused before the drain.
-    drain_notice: Duration,
     /// Watches of directories, for the life of the server.
     watches: Vec<Watch>,
     /// The certificates of listeners with TLS.
     certificates: Option<Certificates>,
     /// Access control, if it is configured.
     access: Option<ServerAccess>,
+    /// Reloads, once the server has started.
+    pub(super) reloader: Option<Arc<Reloader>>,
     /// Knobs of upstreams.
     gateway: Gateway,
     /// The control side of upstreams; ends before the shards.
@@ -101,10 +102,10 @@ impl RunningServer {
             supervision: Supervision::Starting(Box::new(supervisor)),
             events,
             received,
-            drain_notice: Duration::from_millis(profile.server.drain_notice_ms),
             watches: Vec::new(),
             certificates: None,
             access: None,
+            reloader: None,
             gateway: profile.gateway,
             upstreams: None,
             pinning: None,
@@ -144,12 +145,21 @@ impl RunningServer {
         Ok(())
     }
 
-    /// Reads these files again, when they change, for as long as the server runs.
+    /// Reads these files again, when they change or a reload is requested, for as long as the
+    /// server runs. It runs with this profile and these settings.
     pub(super) fn keep_reloading(
         &mut self,
-        certificates: Option<Certificates>,
-        access: Option<ServerAccess>,
+        (certificates, access): (Option<Certificates>, Option<ServerAccess>),
+        profile: (Profile, ReloadHooks),
+        live: Arc<Live>,
+        of_server: (ServerHandle, Vec<Arc<ShardControl>>),
     ) {
+        let files = ReloadedFiles {
+            access: access.as_ref().map(ServerAccess::reload),
+            certificates: certificates.as_ref().map(Certificates::reload),
+        };
+        let addresses = self.addresses.clone();
+        self.reloader = Some(Reloader::new(profile, live, of_server, addresses, files));
         self.certificates = certificates;
         self.access = access;
     }
@@ -220,26 +230,21 @@ impl RunningServer {
     }
 
     /// Turns SIGTERM and SIGINT into events. Once `is_ending` is set, as by the first of them, a
-    /// signal ends the process at once. SIGHUP reads the file of access control again.
+    /// signal ends the process at once. SIGHUP is a reload.
     pub(super) fn forward_signals(
         &self,
         mut signals: Signals,
         is_ending: Arc<AtomicBool>,
     ) -> Result<()> {
         let events = self.events.clone();
-        let reload = self.reload();
+        let reloader = self.reloader.clone();
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
                 for signal in signals.forever() {
                     if signal == SIGHUP {
-                        match &reload {
-                            Some(reload) => reload.request(),
-                            None => tracing::warn!(
-                                "SIGHUP changes nothing without server.access_file: certificates \
-                                 are loaded again when their files change, and other settings at a \
-                                 start"
-                            ),
+                        if let Some(reloader) = &reloader {
+                            reloader.request();
                         }
                         continue;
                     }
@@ -282,14 +287,16 @@ impl RunningServer {
     /// Lets load balancers see that the server drains soon, and goes on until they have had the
     /// time to look, or a shard ends.
     fn give_notice(&self) {
-        if self.drain_notice.is_zero() {
+        let reloader = self.reloader.as_ref();
+        let notice = reloader.map_or(Duration::ZERO, |it| it.drain_notice());
+        if notice.is_zero() {
             return;
         }
-        tracing::info!("draining in {} ms", self.drain_notice.as_millis());
+        tracing::info!("draining in {} ms", notice.as_millis());
         if let Some(control) = self.shards.first() {
             control.begin_notice();
         }
-        let _ = self.received.recv_timeout(self.drain_notice);
+        let _ = self.received.recv_timeout(notice);
     }
 
     /// The parts for an administrator; `is_ending` is that of its signals.
@@ -299,16 +306,11 @@ impl RunningServer {
             shards: self.shards.clone(),
             addresses: addresses.map(ToString::to_string).collect(),
             started: Instant::now(),
-            reload: self.reload(),
+            reloader: self.reloader.clone(),
             events: self.events(),
             is_ending,
             slow: self.records.as_ref().and_then(RecordThread::slow),
         }
-    }
-
-    /// Reads the file of access control again, if there is one.
-    fn reload(&self) -> Option<Reload> {
-        self.access.as_ref().map(ServerAccess::reload)
     }
 
     /// The sender of its events.

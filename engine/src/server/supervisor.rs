@@ -259,6 +259,9 @@ impl Supervisor {
             if let Some(latest) = self.handle.updates().latest() {
                 plan.parts.plan = latest;
             }
+            if let Some(live) = self.handle.updates().live() {
+                plan.take_live(live);
+            }
             let small_pages = self.small_pages.take();
             let small_pages = small_pages.map_or_else(SmallPages::begin, |(pages, _)| pages);
             self.small_pages = Some((small_pages, now + STARTING));

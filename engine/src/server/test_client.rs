@@ -121,10 +121,8 @@ impl Server {
     /// # Errors
     /// Everything that keeps the server from starting.
     pub fn test_client(self) -> Result<TestClient> {
-        log::start_for_tests();
-        let (ours, theirs) = UnixStream::pair().map_err(Error::TestClient)?;
+        let (server, ours) = self.start_in_memory()?;
         let reading = ours.try_clone().map_err(Error::TestClient)?;
-        let server = self.start_on_channel(Profile::default(), theirs.into())?;
         let channel = Arc::new(Channel {
             socket: ours,
             state: Mutex::default(),
@@ -141,6 +139,33 @@ impl Server {
             reader: Some(reader),
             _server: server,
         })
+    }
+
+    /// Starts the server in this process with one connection: its lines are on the stream, in all
+    /// revisions. Settings and logs are those of [`Server::test_client`]. This is for clients that
+    /// have types of their own, such as `corelane-client` with its feature `memory`.
+    ///
+    /// ```
+    /// use std::io::{BufRead, BufReader, Write};
+    /// use corelane::Server;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (_server, mut stream) = Server::new("empty", "1.0.0").start_in_memory()?;
+    /// stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\"}\n")?;
+    /// let mut answer = String::new();
+    /// BufReader::new(stream).read_line(&mut answer)?;
+    /// assert!(answer.contains("\"error\""));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Everything that keeps the server from starting.
+    pub fn start_in_memory(self) -> Result<(RunningServer, UnixStream)> {
+        log::start_for_tests();
+        let (ours, theirs) = UnixStream::pair().map_err(Error::TestClient)?;
+        let server = self.start_on_channel(Profile::default(), theirs.into())?;
+        Ok((server, ours))
     }
 }
 

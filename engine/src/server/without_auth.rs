@@ -15,7 +15,7 @@ pub(super) enum ServerAccess {}
 
 /// There is none.
 #[derive(Debug)]
-pub(super) enum Reload {}
+pub(super) enum AccessReload {}
 
 impl ServerAccess {
     pub(super) fn start(
@@ -42,13 +42,13 @@ impl ServerAccess {
         match *self {}
     }
 
-    pub(super) fn reload(&self) -> Reload {
+    pub(super) fn reload(&self) -> AccessReload {
         match *self {}
     }
 }
 
-impl Reload {
-    pub(super) fn request(&self) {
+impl AccessReload {
+    pub(super) fn read_again(&self, _: &Profile, _: bool) -> Result<Vec<String>> {
         match *self {}
     }
 }

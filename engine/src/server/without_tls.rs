@@ -11,6 +11,18 @@ use crate::shard::TlsSource;
 #[derive(Debug)]
 pub(super) struct Certificates(Arc<TlsSource>);
 
+/// Nothing is read.
+#[derive(Debug)]
+pub(super) struct CertificateReload;
+
+impl CertificateReload {
+    pub(super) fn prepare(&self, _: &Tls) -> Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, (): ()) {}
+}
+
 impl Certificates {
     pub(super) fn for_listeners(
         _: &[ListenAddress],
@@ -18,6 +30,10 @@ impl Certificates {
         _: &ServerParts,
     ) -> Result<Option<Certificates>> {
         Ok(None)
+    }
+
+    pub(super) fn reload(&self) -> CertificateReload {
+        CertificateReload
     }
 
     pub(super) fn source(&self) -> Arc<TlsSource> {

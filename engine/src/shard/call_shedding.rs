@@ -35,7 +35,7 @@ impl Shard {
     }
 
     #[cold]
-    fn serve_one_of(&mut self, calls: u32, before: u32) {
+    pub(super) fn serve_one_of(&mut self, calls: u32, before: u32) {
         self.handling.endpoint.serve_one_of(calls);
         let shard = self.handling.shard;
         if before == 1 {

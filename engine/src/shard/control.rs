@@ -21,7 +21,7 @@ pub(crate) struct ShardControl {
     /// Set when the time for calls is over before the shard would notice.
     pub(crate) is_overdue: AtomicBool,
     /// How long calls get to end while the shard drains, in milliseconds.
-    pub(crate) drain_timeout_ms: u64,
+    drain_timeout_ms: AtomicU64,
     /// Shards of this server that drain and have nothing left to do.
     pub(crate) quiet_shards: Arc<AtomicUsize>,
     /// Whether this shard is among them.
@@ -62,13 +62,24 @@ impl ShardControl {
         let open_connections = (0..shards).map(|_| AtomicU32::new(0)).collect::<Arc<[_]>>();
         let controls = (0..shards).map(|_| ShardControl {
             readiness: Arc::clone(&readiness),
-            drain_timeout_ms: server.drain_timeout_ms,
+            drain_timeout_ms: AtomicU64::new(server.drain_timeout_ms),
             quiet_shards: Arc::clone(&quiet_shards),
             open_connections: Arc::clone(&open_connections),
             page: pages.map(|settings| Arc::new(Page::new(Arc::clone(settings)))),
             ..ShardControl::default()
         });
         controls.map(Arc::new).collect()
+    }
+
+    /// How long calls get to end while the shard drains, in milliseconds.
+    pub(crate) fn drain_timeout_ms(&self) -> u64 {
+        self.drain_timeout_ms.load(Ordering::Relaxed)
+    }
+
+    /// Changes that time for a drain that has yet to begin.
+    pub(crate) fn set_drain_timeout_ms(&self, drain_timeout_ms: u64) {
+        self.drain_timeout_ms
+            .store(drain_timeout_ms, Ordering::Relaxed);
     }
 
     /// Lets all shards refuse probes of readiness; they serve everything else.

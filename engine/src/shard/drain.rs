@@ -105,7 +105,7 @@ impl Shard {
     /// Answers each call in flight with an error.
     fn end_calls(&mut self) {
         if self.handling.endpoint.has_calls() {
-            let limit_ms = self.control.drain_timeout_ms;
+            let limit_ms = self.control.drain_timeout_ms();
             self.handling.endpoint.end_calls(limit_ms);
             self.deliver_all();
         }
@@ -123,7 +123,7 @@ impl Shard {
     }
 
     fn begin_drain(&mut self) {
-        let deadline_ms = self.now_ms + self.control.drain_timeout_ms;
+        let deadline_ms = self.now_ms + self.control.drain_timeout_ms();
         self.drain = Drain::Calls { deadline_ms };
         self.handling.is_draining = true;
         self.begin_last_accepts();

@@ -51,6 +51,18 @@ impl LoopDelay {
         }
     }
 
+    /// Changes the limits. Returns whether all new calls are served from here on, as nothing is
+    /// refused any more.
+    pub(super) fn set_limits(&mut self, overload: &Overload) -> bool {
+        self.threshold_us = overload.loop_delay_ms * 1000;
+        self.window_us = overload.loop_delay_window_ms * 1000;
+        let ends = self.threshold_us == 0 && self.served_one_of > 1;
+        if ends {
+            self.served_one_of = 1;
+        }
+        ends
+    }
+
     /// Notes a turn that begins with `ready` completions and reaps `reaped` of them.
     #[inline]
     pub(super) fn begin_turn(&mut self, now_us: u64, ready: usize, reaped: usize) {

@@ -8,7 +8,7 @@
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::meter::Counter;
-use crate::profile::ShardProfile;
+use crate::profile::Overload;
 use crate::profile::memory::{CONNECTION_BYTES, MemoryLimit};
 
 /// Between two sums, in which a network of 10 Gbit/s brings 12 MB.
@@ -107,8 +107,8 @@ impl Shard {
 }
 
 /// Bytes of memory that a shard of `shards` may hold for its clients.
-pub(super) fn memory_bytes_max(profile: &ShardProfile, shards: u16) -> u64 {
-    match profile.overload.memory_bytes_max {
+pub(crate) fn memory_bytes_max(overload: &Overload, shards: u16) -> u64 {
+    match overload.memory_bytes_max {
         0 => MemoryLimit::of_process().map_or(u64::MAX, |limit| limit.of_shard(shards)),
         bytes => bytes,
     }

@@ -169,9 +169,17 @@ impl Shard {
         let endpoint = &mut self.handling.endpoint;
         // Resources that changed wait among the updates, where they coalesce, until the last ones
         // were broadcast.
-        if let Some(changes) = self.updates.take(endpoint.takes_updates()) {
+        if let Some(mut changes) = self.updates.take(endpoint.takes_updates()) {
+            let live = changes.live.take();
             endpoint.handle_changes(changes);
+            if let Some(live) = live {
+                self.take_live(live);
+            }
         }
+        if self.shrinks {
+            self.shrink();
+        }
+        let endpoint = &mut self.handling.endpoint;
         // Broadcasts coalesce, so they wait while a lane is full: behind it they would only pile
         // up.
         let has_broadcasts = endpoint.has_broadcasts() && self.overflow.is_empty();
@@ -197,6 +205,7 @@ impl Shard {
             || self.secured.has_finished()
             || self.handling.has_broadcasts()
             || self.updates.has_changes()
+            || self.shrinks
             || self.rechecks.has_work()
             || self.links.as_ref().is_some_and(|links| links.has_work())
             || self.has_connections_to_end()

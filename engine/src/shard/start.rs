@@ -30,11 +30,10 @@ use crate::connection::context::{BufferPool, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
-use crate::guard::origin::OriginPolicy;
-use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::handler::runtime::RuntimeContext;
+use crate::live::Live;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
@@ -75,14 +74,12 @@ pub(crate) struct ShardPlan {
     pub(crate) is_pinned: bool,
     pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
-    pub(crate) origins: Vec<OriginPolicy>,
-    /// The header that names the principal, if there is one.
-    pub(crate) principal: Option<PrincipalHeader>,
+    /// The settings that a reload replaces.
+    pub(crate) live: Arc<Live>,
     /// The snapshots of access control, if it is configured.
     pub(crate) access: Option<Arc<AccessBoard>>,
     /// Whether the user of a peer on a Unix socket is its principal.
     pub(crate) user_is_principal: bool,
-    pub(crate) http: HttpSettings,
     pub(crate) proxies: Proxies,
     pub(crate) parts: ServerParts,
     /// Changes from other threads.
@@ -355,7 +352,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         channel: None,
         addresses: AddressCounts::default(),
         loop_delay: LoopDelay::new(&profile.overload),
-        memory: MemoryState::new(memory_bytes_max(&profile, plan.shards)),
+        memory: MemoryState::new(memory_bytes_max(&profile.overload, plan.shards)),
         warnings: OverloadWarnings::new(),
         is_table_full: false,
         table_warning_due_ms: 0,
@@ -369,6 +366,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         profile,
         handling,
         updates: plan.updates,
+        shrinks: false,
         links,
         arrivals: Default::default(),
         held_send: None,
@@ -441,7 +439,7 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
         Rc::clone(&meter),
     );
     let access = AccessControl::of_shard(
-        plan.principal.clone(),
+        plan.live.principal.clone(),
         plan.proxies.forwarding.clone(),
         plan.access.clone(),
         (profile, wake_for_access),
@@ -467,18 +465,7 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
         effects: StepEffects::default(),
         access,
         peers: Default::default(),
-        rules: Rules {
-            http: profile.http.limits(),
-            lines: profile.lines,
-            websocket: profile.websocket,
-            connection: profile.connection,
-            origins: plan.origins.clone(),
-            refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-            foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-            user_is_principal: plan.user_is_principal,
-            cors: Cors::new(&plan.origins, &plan.http, plan.parts.exposed.names()),
-            http_settings: plan.http.clone(),
-        },
+        rules: rules(plan),
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
@@ -488,4 +475,22 @@ fn handling(plan: &ShardPlan, waker: Waker, is_reborn: bool) -> (Handling, Rc<Of
         readiness: Arc::clone(&plan.control.readiness),
     };
     (handling, offload)
+}
+
+/// The settings that its connections share.
+fn rules(plan: &ShardPlan) -> Rules {
+    let (profile, live) = (&plan.profile, &plan.live);
+    let http_settings = HttpSettings::of(&live.server);
+    Rules {
+        http: profile.http.limits(),
+        lines: profile.lines,
+        websocket: profile.websocket,
+        connection: profile.connection,
+        origins: live.origins.clone(),
+        refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+        foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+        user_is_principal: plan.user_is_principal,
+        cors: Cors::new(&live.origins, &http_settings, plan.parts.exposed.names()),
+        http_settings,
+    }
 }

@@ -23,6 +23,7 @@ mod random;
 mod reading;
 mod rings;
 mod sessions;
+mod settings;
 mod spinning;
 mod sse;
 mod test_shard;

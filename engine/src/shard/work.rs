@@ -84,6 +84,8 @@ pub(crate) struct Shard {
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
+    /// More is held than limits allow that were lowered.
+    pub(super) shrinks: bool,
     /// The links to upstreams, if there are any.
     pub(super) links: Option<Box<Links>>,
     /// Input that waits for its turn.
@@ -299,9 +301,7 @@ impl Shard {
             .endpoint
             .begin_turn(self.now_ms, has_full_lane);
         self.handling.endpoint.update_limits(self.now_us);
-        if self.handling.access.begin_turn(self.now_ms, unix_s) {
-            self.on_access_changed();
-        }
+        self.take_access();
         let second = self.now_ms / 1000;
         if second != self.date_second {
             self.date_second = second;
@@ -309,6 +309,14 @@ impl Shard {
             self.handling.trim();
             self.warnings.log_ends(self.handling.shard, self.now_ms);
             self.count_loop();
+        }
+    }
+
+    /// Takes the snapshot of access control over, if there is another one.
+    #[inline]
+    pub(super) fn take_access(&mut self) {
+        if self.handling.access.begin_turn(self.now_ms, unix_s) {
+            self.on_access_changed();
         }
     }
 

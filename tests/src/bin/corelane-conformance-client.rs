@@ -50,6 +50,10 @@ async fn run(url: &str) -> Outcome {
     let builder = Client::builder().name(NAME, "1.0.0");
     let builder = match &*scenario {
         "auth/client-credentials-basic" => builder.auth(client_credentials(&context)),
+        "auth/client-credentials-jwt" => match private_key(&context) {
+            Ok(auth) => builder.auth(auth),
+            Err(error) => return Err(Error::Protocol(error.to_string())),
+        },
         name if name.starts_with("auth/") => builder.auth(interactive(&context)),
         _ => builder,
     };
@@ -79,13 +83,18 @@ fn interactive(context: &Value) -> Interactive {
 }
 
 fn client_credentials(context: &Value) -> ClientCredentials {
-    let member = |name: &str| {
-        context
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    ClientCredentials::new(member("client_id"), member("client_secret"))
+    let [id, secret] = ["client_id", "client_secret"].map(|name| text(context, name));
+    ClientCredentials::new(id, secret)
+}
+
+fn private_key(context: &Value) -> Result<ClientCredentials, AuthError> {
+    let [id, key] = ["client_id", "private_key_pem"].map(|name| text(context, name));
+    ClientCredentials::with_private_key(id, key)
+}
+
+fn text<'a>(context: &'a Value, name: &str) -> &'a str {
+    let member = context.get(name).and_then(Value::as_str);
+    member.unwrap_or_default()
 }
 
 /// Opens a page of the suite, which leads back at once.

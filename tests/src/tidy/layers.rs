@@ -10,7 +10,7 @@ use super::source::{Finding, Source};
 const LAYERS: &[&[&str]] = &[
     &["guard"],
     &["profile", "meter", "breaker"],
-    &["transport", "handler", "log", "audit"],
+    &["transport", "handler", "live", "log", "audit"],
     &["access", "files", "upstream"],
     &["catalog"],
     &["mcp"],

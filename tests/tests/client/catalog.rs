@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corelane_client::{
-    Change, Client, Content, ElicitMode, Era, Error, Filter, Prompt, Target, json,
+    Change, Client, Content, ElicitMode, Era, Error, Filter, Prompt, Target, TaskStatus, json,
 };
 use corelane_tests::{PATIENCE, Setup, binary};
 use serde_json::Value;
@@ -29,7 +29,10 @@ async fn connect(target: impl corelane_client::IntoTarget, era: Era) -> Client {
                 panic!("{elicit:?}");
             };
             let fields = schema["properties"].as_object().into_iter().flatten();
-            let filled = fields.map(|(name, _)| (name.clone(), json!("ann@example.com")));
+            let filled = fields.map(|(name, field)| match field["type"] == "boolean" {
+                true => (name.clone(), json!(true)),
+                false => (name.clone(), json!("ann@example.com")),
+            });
             elicit.accept(filled.collect())
         })
         .on_sample(|_| async {
@@ -115,6 +118,35 @@ async fn answer_questions(client: &Client) {
     }
 }
 
+/// Tasks: of a call that waits for its own, and with a handle.
+async fn use_tasks(client: &Client) {
+    let kept = call(client, "confirm_delete", json!({"filename": "f"})).await;
+    assert_eq!(kept, "f deleted");
+    for (tool, arguments, text) in [
+        (
+            "slow_compute",
+            json!({"seconds": 0.01, "label": "it"}),
+            "Computed it in 0.01 s",
+        ),
+        ("confirm_delete", json!({"filename": "g"}), "g deleted"),
+    ] {
+        let task = client.call(tool, arguments).as_task().await;
+        let task = task.unwrap_or_else(|error| panic!("{tool}: {error}"));
+        let again = client.task(task.id().expect("a task"));
+        let result = again.result().await;
+        let result = result.unwrap_or_else(|error| panic!("{tool}: {error}"));
+        assert_eq!(result.text(), text);
+        let state = task.progress().await.expect("a state");
+        assert_eq!(state.status, TaskStatus::Completed, "{tool}");
+    }
+    let endless = client.call("slow_compute", json!({"seconds": 3600}));
+    let endless = endless.as_task().await.expect("a task");
+    endless.cancel().await.expect("it works");
+    let state = endless.progress().await.expect("a state");
+    assert_eq!(state.status, TaskStatus::Cancelled);
+    assert!(endless.result().await.is_err());
+}
+
 async fn hear_of_changes(client: &Client) {
     let filter = Filter::tools().resource(WATCHED);
     let mut changes = client.listen(filter).await.expect("a subscription");
@@ -139,6 +171,7 @@ fn check(target: impl AsyncFn() -> Target) {
                 assert_eq!(client.era(), expected);
                 use_catalog(&client).await;
                 answer_questions(&client).await;
+                use_tasks(&client).await;
                 hear_of_changes(&client).await;
                 client.close().await;
             };

@@ -60,6 +60,27 @@ fn validators_accept_the_files_for_containers() {
     }
 }
 
+#[test]
+fn the_stack_replaces_its_replicas_one_by_one_on_prepared_nodes() {
+    let path = deployed("stack.yaml");
+    let stack = Command::new(python("docker-compose"))
+        .args(["--file", &path, "config", "--format", "json"])
+        .output();
+    let stack: Value = serde_json::from_str(&succeeded(stack)).expect("JSON");
+    let server = &stack["services"]["corelane"];
+    assert_eq!(server["read_only"], true);
+    // A swarm ignores it: a file with it would promise a list that no container has.
+    assert!(server.get("security_opt").is_none());
+    let deploy = &server["deploy"];
+    assert_eq!(deploy["update_config"]["order"], "start-first");
+    assert_eq!(deploy["update_config"]["failure_action"], "rollback");
+    let constraints = &deploy["placement"]["constraints"];
+    assert_eq!(constraints[0], "node.labels.corelane == true");
+    let text = std::fs::read_to_string(path).expect("the stack");
+    let head = text.split("services:").next().expect("a comment");
+    assert!(head.contains("daemon.json") && head.contains("\"seccomp-profile\""));
+}
+
 /// The image with the program that is tested, in `folder`.
 fn collect(folder: &Path) -> PathBuf {
     let image = folder.join("image");

@@ -13,7 +13,7 @@ const VARIABLE: &str = "CORELANE_SOCKET";
 /// The socket of a server that systemd has started.
 const OF_SYSTEM: &str = "/run/corelane/control.sock";
 /// The longest time for an answer.
-const TIME_MAX: Duration = Duration::from_secs(30);
+const TIME_MAX: Duration = Duration::from_secs(60);
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use corelane_client::{CallResult, Client, Content, Progress};
+use corelane_client::{Call, CallResult, Client, Content, Era, Progress};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::answers::AnswerArguments;
@@ -28,7 +30,10 @@ pub(crate) struct CallArguments {
     /// and the program at the end instead.
     pub(crate) target: String,
     /// The name of the tool.
-    #[arg(required_unless_present = "method", conflicts_with = "method")]
+    #[arg(
+        required_unless_present_any = ["method", "task_id"],
+        conflicts_with_all = ["method", "task_id"]
+    )]
     tool: Option<String>,
     /// The arguments of the tool: name=value has the type of the schema, name:=json is JSON,
     /// name=@file is the text of a file.
@@ -49,10 +54,26 @@ pub(crate) struct CallArguments {
     /// The params of --method, as a JSON object.
     #[arg(long, value_name = "JSON", requires = "method")]
     params: Option<String>,
+    /// Make the call a task: print its id, which `--task-id` takes, and end. A server that makes no
+    /// task of it answers the call.
+    #[arg(long, conflicts_with_all = ["method", "task_id"])]
+    task: bool,
+    /// Wait for the task with this id, and print its result. A task that is interrupted or takes
+    /// longer than --max-timeout goes on.
+    #[arg(long, value_name = "ID", conflicts_with = "method")]
+    task_id: Option<String>,
     #[command(flatten)]
     pub(crate) answers: AnswerArguments,
     #[command(flatten)]
     pub(crate) connection: ConnectionArguments,
+}
+
+/// A task that was made, with `--json`.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct TaskObject {
+    /// Its id, which `--task-id` takes.
+    task_id: String,
 }
 
 /// Runs the command.
@@ -70,16 +91,51 @@ pub(crate) async fn perform(
         let result = client.request(method, params).await?;
         return Ok(output.line(result.get())?);
     }
+    if let Some(id) = &command.task_id {
+        return finish(command, &client.task(id).result().await?, output);
+    }
     let name = command.tool.as_deref().unwrap_or_default();
     let arguments = arguments(command, client, name).await?;
     let mut call = client.call(name, Value::Object(arguments));
     if !command.connection.json && !command.connection.raw {
         call = call.on_progress(|progress| print_error(&progress_line(&progress)));
     }
-    let result = call.await?;
+    if command.task {
+        return begin_task(command, client, call, output).await;
+    }
+    finish(command, &call.await?, output)
+}
+
+/// Makes a call a task, and prints its id.
+async fn begin_task(
+    command: &CallArguments,
+    client: &Client,
+    call: Call,
+    output: &Output,
+) -> Result<(), Failure> {
+    if client.era() == Era::Legacy {
+        let fault = "a task of the legacy era ends with this command: leave --task out";
+        return Err(Failure::Usage(fault.to_owned()));
+    }
+    let task = call.as_task().await?;
+    match task.id() {
+        None => finish(command, &task.result().await?, output),
+        Some(id) if command.connection.json || command.connection.raw => {
+            let object = TaskObject {
+                task_id: id.to_owned(),
+            };
+            let text = serde_json::to_string(&object).map_err(std::io::Error::from)?;
+            Ok(output.line(&text)?)
+        }
+        Some(id) => Ok(output.line(id)?),
+    }
+}
+
+/// Prints a result.
+fn finish(command: &CallArguments, result: &CallResult, output: &Output) -> Result<(), Failure> {
     match command.connection.json || command.connection.raw {
         true => output.line(result.raw().get())?,
-        false => print(&result, output, command.out.as_deref())?,
+        false => print(result, output, command.out.as_deref())?,
     }
     match result.is_error {
         true => Err(Failure::Tool),

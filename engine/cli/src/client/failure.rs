@@ -46,11 +46,29 @@ pub(crate) enum Failure {
     Interrupted,
 }
 
+/// The kinds of failures.
+const KINDS: [&str; 13] = [
+    "usage",
+    "connect",
+    "auth",
+    "refused",
+    "tool",
+    "declined",
+    "deadline",
+    "lost",
+    "protocol",
+    "interrupted",
+    "configuration",
+    "io",
+    "internal",
+];
+
 /// A failure on standard error, with `--json`.
 #[derive(Debug, Serialize, JsonSchema)]
-struct FailureObject {
-    /// The kind of failure: `usage`, `connect`, `auth`, `refused`, `tool`, `declined`, `deadline`,
-    /// `lost`, `protocol`, `interrupted`, `configuration`, `io` or `internal`.
+#[serde(deny_unknown_fields)]
+pub(super) struct FailureObject {
+    /// The kind of failure, which has one exit code.
+    #[schemars(extend("enum" = KINDS))]
     kind: &'static str,
     /// The code of an error of JSON-RPC.
     code: Option<i64>,
@@ -148,7 +166,7 @@ pub(crate) fn print_error(line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::Failure;
+    use super::{Failure, KINDS};
     use corelane_client::{Clock, Error};
 
     #[test]
@@ -186,6 +204,7 @@ mod tests {
             ),
         ] {
             assert_eq!(failure.exit_code(), code, "{failure:?}");
+            assert!(KINDS.contains(&failure.kind()), "{failure:?}");
             assert_eq!(failure.executed(), executed, "{failure:?}");
         }
     }

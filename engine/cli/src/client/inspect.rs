@@ -32,7 +32,8 @@ pub(crate) struct InspectArguments {
 
 /// The description of a server, with `--json`.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Report {
+#[serde(deny_unknown_fields)]
+pub(super) struct Report {
     /// The name that the server has for itself.
     name: String,
     /// Its version.

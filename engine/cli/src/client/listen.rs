@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use corelane_client::{Change, Changes, Client, Filter};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::connection::ConnectionArguments;
 use super::failure::{Failure, print_error};
@@ -27,6 +28,18 @@ pub(crate) struct ListenArguments {
     count: Option<u64>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArguments,
+}
+
+/// A change, with `--json`.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeObject {
+    /// The list that changed, `resource` for a single one, or `gap`: changes may be missed.
+    #[schemars(extend("enum" = ["tools", "prompts", "resources", "resource", "gap"]))]
+    change: &'static str,
+    /// The resource that changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
 }
 
 /// Runs the command.
@@ -74,7 +87,7 @@ async fn print(
             let fault = "the server ended the subscription".to_owned();
             return Err(Failure::Refused(fault));
         };
-        let (name, uri) = match &change {
+        let (name, uri) = match change {
             Change::Tools => ("tools", None),
             Change::Prompts => ("prompts", None),
             Change::Resources => ("resources", None),
@@ -82,9 +95,12 @@ async fn print(
             Change::Gap => ("gap", None),
             _ => continue,
         };
-        let line = match (command.connection.json || command.connection.raw, uri) {
-            (true, None) => json!({"change": name}).to_string(),
-            (true, Some(uri)) => json!({"change": name, "uri": uri}).to_string(),
+        let object = ChangeObject { change: name, uri };
+        let line = match (
+            command.connection.json || command.connection.raw,
+            &object.uri,
+        ) {
+            (true, _) => serde_json::to_string(&object).map_err(std::io::Error::from)?,
             (false, None) => name.to_owned(),
             (false, Some(uri)) => format!("{name} {uri}"),
         };

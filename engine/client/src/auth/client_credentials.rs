@@ -4,13 +4,14 @@
 use reqwest::Url;
 use tokio::sync::Mutex;
 
+use super::assertion::{self, PrivateKey};
 use super::discovery::discover;
 use super::fetch::Fetcher;
 use super::registration::Registered;
 use super::token::{self, Token};
 use super::{Auth, AuthError, AuthFuture, Challenge};
 
-/// Access tokens for the program itself, by its id and secret.
+/// Access tokens for the program itself, by its id and secret or private key.
 ///
 /// ```no_run
 /// use corelane_client::{Client, ClientCredentials};
@@ -23,6 +24,7 @@ use super::{Auth, AuthError, AuthFuture, Challenge};
 /// ```
 pub struct ClientCredentials {
     client: Registered,
+    key: Option<PrivateKey>,
     scope: Option<String>,
     token: Mutex<Option<Token>>,
 }
@@ -39,12 +41,27 @@ impl ClientCredentials {
     /// The id and the secret of the program at its authorization server.
     #[must_use]
     pub fn new(client_id: &str, secret: &str) -> ClientCredentials {
+        ClientCredentials::of(client_id, Some(secret.to_owned()), None)
+    }
+
+    /// The id of the program, and the private key in PEM that its authorization server knows the
+    /// public key of: RSA, P-256, P-384 or Ed25519 (RFC 7523).
+    ///
+    /// # Errors
+    /// It is no such key.
+    pub fn with_private_key(client_id: &str, pem: &str) -> Result<ClientCredentials, AuthError> {
+        let key = PrivateKey::from_pem(pem)?;
+        Ok(ClientCredentials::of(client_id, None, Some(key)))
+    }
+
+    fn of(client_id: &str, secret: Option<String>, key: Option<PrivateKey>) -> ClientCredentials {
         ClientCredentials {
             client: Registered {
                 client_id: client_id.to_owned(),
-                secret: Some(secret.to_owned()),
+                secret,
                 method: None,
             },
+            key,
             scope: None,
             token: Mutex::new(None),
         }
@@ -78,6 +95,14 @@ impl ClientCredentials {
         ];
         if let Some(scope) = &scope {
             grant.push(("scope", scope));
+        }
+        let client_id = &self.client.client_id;
+        let assertion = self.key.as_ref();
+        let assertion = assertion.map(|key| key.assertion(client_id, &discovered.issuer.issuer));
+        let assertion = assertion.transpose()?;
+        if let Some(assertion) = &assertion {
+            grant.push(("client_assertion_type", assertion::TYPE));
+            grant.push(("client_assertion", assertion));
         }
         let issuer = (&server, &discovered.issuer);
         Ok(token::request(&fetcher, issuer, &self.client, &grant).await?)

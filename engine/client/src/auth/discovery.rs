@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fetch::{Fetcher, safe_url};
+use super::fetch::{Fetcher, safe_url, shown};
 use super::{AuthError, Challenge};
 
 /// Metadata of the protected resource.
@@ -62,13 +62,16 @@ pub(super) async fn discover(
 ) -> Result<Discovered, AuthError> {
     let resource = resource_metadata(fetcher, server, challenge).await?;
     if !is_of_resource(server, &resource.resource) {
-        let found = &resource.resource;
+        let (found, server) = (shown(&resource.resource), shown(server.as_str()));
         return Err(AuthError(format!(
             "the metadata are of {found:?}, not of {server}"
         )));
     }
     let name = resource.authorization_servers.first();
-    let name = name.ok_or_else(|| AuthError(format!("{server} names no authorization server")))?;
+    let name = name.ok_or_else(|| {
+        let server = shown(server.as_str());
+        AuthError(format!("{server} names no authorization server"))
+    })?;
     for url in issuer_urls(&safe_url(name, server)?) {
         let Some(document) = fetcher.document(&url).await? else {
             continue;
@@ -102,14 +105,17 @@ async fn resource_metadata(
             return read(&url, document);
         }
     }
+    let server = shown(server.as_str());
     Err(AuthError(format!(
         "{server} wants credentials and has no metadata (RFC 9728)"
     )))
 }
 
 fn read<T: for<'de> Deserialize<'de>>(url: &Url, document: Value) -> Result<T, AuthError> {
-    serde_json::from_value(document)
-        .map_err(|error| AuthError(format!("the metadata of {url} are not valid: {error}")))
+    serde_json::from_value(document).map_err(|error| {
+        let url = shown(url.as_str());
+        AuthError(format!("the metadata of {url} are not valid: {error}"))
+    })
 }
 
 /// Where the metadata of a resource may be: with its path, then without.

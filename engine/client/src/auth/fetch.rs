@@ -69,6 +69,11 @@ impl Fetcher {
     }
 }
 
+/// A URL for people: without its query, which may be a credential.
+pub(super) fn shown(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
 /// Pairs in the encoding of forms (WHATWG URL 5.2).
 pub(super) fn form_of(pairs: &[(&str, &str)]) -> String {
     let encoded = Url::parse_with_params("http://localhost", pairs);

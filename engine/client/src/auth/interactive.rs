@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 
 use super::authorization_url::{CodeParameters, CodeRequest};
 use super::discovery::{Discovered, discover};
-use super::fetch::{Fetcher, safe_url};
+use super::fetch::{Fetcher, safe_url, shown};
 use super::redirect::Loopback;
 use super::registration::{Identity, Registered};
 use super::store::{Entry, FileStore};
@@ -216,6 +216,7 @@ impl Interactive {
                 (Some(loopback), uri)
             }
             Browser::Absent => {
+                let server = shown(server.as_str());
                 let fault = format!("no credentials that do are stored: log in to {server}");
                 return Err(AuthError(fault));
             }
@@ -371,6 +372,7 @@ impl Auth for Interactive {
             let server = url_of(server)?;
             match challenge.status {
                 403 if challenge.error.as_deref() != Some("insufficient_scope") => {
+                    let server = shown(server.as_str());
                     let fault = format!("{server} forbids it, with any scope");
                     return Err(AuthError(fault));
                 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::AuthError;
 use super::discovery::IssuerMetadata;
-use super::fetch::{Fetcher, safe_url};
+use super::fetch::{Fetcher, safe_url, shown};
 
 /// A client as an authorization server knows it.
 #[derive(Clone, Deserialize, Serialize)]
@@ -72,6 +72,11 @@ impl Identity {
         let (status, answer) = fetcher.post_json(&endpoint, &metadata).await?;
         let answer = answer.filter(|_| (200..300).contains(&status));
         let registered = answer.and_then(|answer| serde_json::from_value(answer).ok());
-        registered.ok_or_else(|| AuthError(format!("{endpoint} refuses a client: status {status}")))
+        registered.ok_or_else(|| {
+            AuthError(format!(
+                "{} refuses a client: status {status}",
+                shown(endpoint.as_str())
+            ))
+        })
     }
 }

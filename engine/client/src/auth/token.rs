@@ -6,10 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::AuthError;
 use super::discovery::IssuerMetadata;
-use super::fetch::{Fetcher, form_of, safe_url};
+use super::fetch::{Fetcher, form_of, safe_url, shown};
 use super::registration::Registered;
 
 /// How many seconds before its end a token is renewed.
@@ -90,15 +91,17 @@ pub(super) async fn request(
     }
     let sent = fetcher.post_form(&endpoint, &form, authorization).await;
     let (status, answer) = sent.map_err(TokenError::Unavailable)?;
-    let failed = |reason: String| AuthError(format!("{endpoint} gives no token: {reason}"));
+    let failed = |reason: String| {
+        AuthError(format!(
+            "{} gives no token: {reason}",
+            shown(endpoint.as_str())
+        ))
+    };
     if status != 200 {
         let error = answer
             .as_ref()
-            .and_then(|answer| answer.get("error")?.as_str());
-        let reason = failed(format!(
-            "status {status}, {:.100}",
-            error.unwrap_or("no reason")
-        ));
+            .and_then(|answer| error_code(answer, client));
+        let reason = failed(format!("status {status}, {}", error.unwrap_or("no reason")));
         return Err(match status {
             400 | 401 | 403 => TokenError::Refused(reason),
             _ => TokenError::Unavailable(reason),
@@ -115,6 +118,17 @@ pub(super) async fn request(
         refresh: answer.refresh_token,
         expires_at_s: lifetime_s.map(|lifetime_s| now_s().saturating_add(lifetime_s)),
     })
+}
+
+/// The code of an error (RFC 6749 5.2), unless it repeats the secret or is a text of its own.
+fn error_code<'a>(answer: &'a Value, client: &Registered) -> Option<&'a str> {
+    /// The longest code, in bytes.
+    const CODE_BYTES_MAX: usize = 64;
+    let code = answer.get("error")?.as_str()?;
+    let is_code = code.len() <= CODE_BYTES_MAX
+        && code.bytes().all(|it| it.is_ascii_lowercase() || it == b'_');
+    let has_secret = |secret: &String| code.contains(&**secret);
+    (is_code && !client.secret.as_ref().is_some_and(has_secret)).then_some(code)
 }
 
 /// How the client proves its identity. Without a list, a server has `client_secret_basic` (RFC 8414

@@ -1,14 +1,17 @@
 //! Futures that are dropped at any poll leave no task, no slot and no process behind.
 
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use corelane_client::{Client, Error, Filter, Prompt, Reference, json};
+use corelane_client::{Client, Era, Error, Filter, Prompt, Reference, json};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, split};
+
+use crate::http_server::{self, Answer};
 
 /// Polls after which a future is dropped: more than any of these takes.
 const POLLS_MAX: usize = 40;
@@ -30,6 +33,10 @@ async fn serve(stream: DuplexStream) {
             Some("prompts/get") => json!({"messages": []}),
             Some("completion/complete") => json!({"completion": {"values": []}}),
             Some("tools/list") => json!({"tools": []}),
+            Some("tools/call") if message["params"]["name"] == "long" => {
+                json!({"resultType": "task", "taskId": "t1", "status": "working"})
+            }
+            Some("tasks/get") => json!({"taskId": "t1", "status": "working"}),
             _ => json!({"contents": [], "content": []}),
         };
         tokio::task::yield_now().await;
@@ -53,6 +60,8 @@ fn requests(client: &Client) -> Vec<Request<'_>> {
         Box::pin(async { client.complete(reference, "a", "b").await.map(drop) }),
         Box::pin(async { client.listen(Filter::all()).await.map(drop) }),
         Box::pin(async { client.request("x", json!({})).await.map(drop) }),
+        Box::pin(async { client.call("long", json!({})).await.map(drop) }),
+        Box::pin(async { client.task("t1").result().await.map(drop) }),
     ]
 }
 
@@ -94,6 +103,77 @@ async fn requests_dropped_at_any_poll_leave_no_task_and_no_slot() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(tasks(), before);
     client.call("t", json!({})).await.expect("a free slot");
+}
+
+/// Answers the handshake of either era and takes cancellations; calls get no answer.
+fn never(request: &http_server::Request) -> Answer {
+    match &*request.name() {
+        "server/discover" => {
+            let result = json!({"supportedVersions": ["2026-07-28"], "capabilities": {}});
+            Answer::result(request, &result)
+        }
+        "initialize" => {
+            let result = json!({"protocolVersion": "2025-11-25", "capabilities": {}});
+            Answer::result(request, &result)
+        }
+        "tools/call" => Answer::never(),
+        _ => Answer::status(202),
+    }
+}
+
+/// The calls that a server got, and those of them that their client has given up: in the modern era
+/// it ends the stream, in the legacy era it says so (MCP basic/patterns/cancellation).
+fn given_up(seen: &http_server::Seen, era: Era) -> (BTreeSet<u64>, BTreeSet<u64>) {
+    let seen = seen.lock().expect("no panic");
+    let calls = seen.iter().filter(|it| it.name() == "tools/call");
+    let id = |value: &Value| value.as_u64().expect("an id");
+    let (closed, called): (Vec<_>, Vec<_>) = calls.partition(|it| it.head == "closed");
+    let called = called.iter().map(|it| id(&it.message["id"])).collect();
+    let cancelled = seen
+        .iter()
+        .filter(|it| it.name() == "notifications/cancelled");
+    let given_up = match era {
+        Era::Legacy => cancelled
+            .map(|it| id(&it.message["params"]["requestId"]))
+            .collect(),
+        _ => closed.iter().map(|it| id(&it.message["id"])).collect(),
+    };
+    (called, given_up)
+}
+
+#[tokio::test]
+async fn calls_over_http_dropped_at_any_poll_are_given_up_on_the_wire() {
+    for era in [Era::Modern, Era::Legacy] {
+        let (url, seen) = http_server::start(never).await;
+        let client = Client::builder()
+            .era(era)
+            .connect(url)
+            .await
+            .expect("a server");
+        for polls in 0..POLLS_MAX {
+            let call = client.call("t", json!({}));
+            poll_and_drop(Box::pin(async { call.await.map(drop) }), polls).await;
+        }
+        // The last one has reached the server.
+        let last = tokio::spawn(std::future::IntoFuture::into_future(
+            client.call("t", json!({})),
+        ));
+        while given_up(&seen, era).0.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        last.abort();
+        let all_given_up = async {
+            loop {
+                let (called, given_up) = given_up(&seen, era);
+                if called.is_subset(&given_up) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(60), all_given_up).await;
+        ended.unwrap_or_else(|_| panic!("{era:?}: {:?}", given_up(&seen, era)));
+    }
 }
 
 #[tokio::test]

@@ -37,6 +37,12 @@ impl Answer {
         Answer(200, "Content-Type: application/json\r\n", body)
     }
 
+    /// No answer: when the client ends the connection, the message is recorded again, with the head
+    /// `closed`.
+    pub(crate) fn never() -> Answer {
+        Answer::status(0)
+    }
+
     /// A status without a message.
     pub(crate) fn status(status: u16) -> Answer {
         Answer(status, "", String::new())
@@ -79,6 +85,14 @@ async fn answer(mut stream: TcpStream, seen: &Seen, script: &dyn ScriptFn) -> Op
     let message = serde_json::from_slice(&bytes[head_bytes..]).unwrap_or_default();
     let request = Request { head, message };
     let Answer(status, fields, body) = script(&request);
+    if status == 0 {
+        let mut closed = request.clone();
+        seen.lock().expect("no panic").push(request);
+        while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {}
+        closed.head = "closed".to_owned();
+        seen.lock().expect("no panic").push(closed);
+        return None;
+    }
     seen.lock().expect("no panic").push(request);
     let bytes = body.len();
     let head = format!("HTTP/1.1 {status} X\r\n{fields}Content-Length: {bytes}\r\n");

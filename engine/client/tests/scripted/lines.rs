@@ -11,10 +11,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 const PIPE_BYTES: usize = 64 << 10;
 
 /// The messages that a server got.
-type Seen = Arc<Mutex<Vec<Value>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<Value>>>;
 
 /// A server that gives `answer` for each message: the messages to send.
-fn serve(
+pub(crate) fn serve(
     answer: impl Fn(&Value) -> Vec<Value> + Send + 'static,
 ) -> ((DuplexStream, DuplexStream), Seen) {
     let (client_in, mut server_out) = tokio::io::duplex(PIPE_BYTES);
@@ -38,18 +38,18 @@ fn serve(
     ((client_in, client_out), seen)
 }
 
-fn result(request: &Value, result: Value) -> Vec<Value> {
+pub(crate) fn result(request: &Value, result: Value) -> Vec<Value> {
     vec![json!({"jsonrpc": "2.0", "id": request["id"], "result": result})]
 }
 
 /// Answers the handshake of the modern era; none for other messages.
-fn greeting(message: &Value) -> Option<Vec<Value>> {
+pub(crate) fn greeting(message: &Value) -> Option<Vec<Value>> {
     let greeting = json!({"supportedVersions": ["2026-07-28"], "capabilities": {}});
     (message["method"] == "server/discover").then(|| result(message, greeting))
 }
 
 /// The methods of the messages, and the ids of requests.
-fn methods(seen: &Seen) -> Vec<String> {
+pub(crate) fn methods(seen: &Seen) -> Vec<String> {
     let seen = seen.lock().expect("no panic");
     let name = |message: &Value| message["method"].as_str().unwrap_or("response").to_owned();
     seen.iter().map(name).collect()

@@ -2,6 +2,7 @@
 //! each change.
 
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corelane_guard::access::{Access, IssuerRequest};
@@ -14,13 +15,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::error::ControlError;
 use super::files::Files;
-use crate::config::{Config, KeySource, StartupSections};
+use crate::config::{Config, KeySource, ServerFacts, StartupSections};
 use crate::event::{ControlEvent, PublishedKeys};
 use crate::fetch::{FetchError, Fetcher, Lookup};
-use crate::introspection::{Introspections, Reply, TokenHash};
+use crate::introspection::{Introspections, Reply as IntrospectionReply, TokenHash};
 use crate::issuer::IssuerState;
 use crate::requests::{FetchedKeys, KeysError, fetch_keys, introspect};
-use crate::shared::{Message, Shared};
+use crate::shared::{Message, Reread, Shared};
 
 /// Between two looks at the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,10 +49,15 @@ pub(super) struct Events {
     has_changed: bool,
     /// Whether a configuration was refused since the last report.
     was_refused: bool,
+    /// Requests for a configuration that is in use with the next snapshot, and their answers.
+    replies: Vec<(Reply, Vec<String>)>,
     /// The configuration of the last snapshot, and its keys.
     published: u64,
     published_keys: PublishedKeys,
 }
+
+/// Takes the answer to a request for the configuration.
+type Reply = SyncSender<Result<Vec<String>, ControlError>>;
 
 /// The end of a request.
 enum Ended {
@@ -89,6 +95,7 @@ impl Events {
             configuration: 0,
             has_changed: false,
             was_refused: false,
+            replies: Vec::new(),
             published: 0,
             published_keys: PublishedKeys::default(),
         };
@@ -111,6 +118,10 @@ impl Events {
             if self.has_changed {
                 self.publish(&report);
             }
+            for (reply, places) in self.replies.drain(..) {
+                // The receiver may have gone.
+                let _ = reply.send(Ok(places));
+            }
             if std::mem::take(&mut self.was_refused) {
                 let policy = self.config.policy.digest();
                 report(ControlEvent::PolicyRefused { policy });
@@ -126,7 +137,8 @@ impl Events {
                 Some(Ok(ended)) = self.tasks.join_next() => self.end(ended),
                 _ = look.tick() => {
                     if looks.are_due() {
-                        self.reload(&mut looks);
+                        // Its faults were logged.
+                        let _ = self.reload(&mut looks, None);
                     }
                 }
                 () = sleep(Duration::from_millis(wait_ms.min(SLEEP_MAX_MS))) => {}
@@ -137,18 +149,57 @@ impl Events {
     fn handle(&mut self, message: Message, looks: &mut Looks) {
         match message {
             Message::Reload => {
-                self.reload(looks);
-                let now_ms = self.shared.now_ms();
-                for issuer in &mut self.issuers {
-                    issuer.hasten(now_ms);
-                }
+                // Its faults were logged.
+                let _ = self.reload(looks, None);
+                self.hasten_issuers();
             }
+            Message::Reread(request) => self.reread(*request, looks),
             Message::Request(IssuerRequest::Key { issuer, kid }) => self.request_key(&issuer, kid),
             Message::Request(IssuerRequest::Introspect {
                 issuer,
                 token,
                 reply,
             }) => self.request_introspection(&issuer, &token, reply),
+        }
+    }
+
+    fn reread(&mut self, request: Reread, looks: &mut Looks) {
+        let Reread {
+            server,
+            is_check,
+            reply,
+        } = request;
+        let failed = if is_check {
+            Some(self.check(server))
+        } else {
+            let reloaded = self.reload(looks, Some(server));
+            self.hasten_issuers();
+            match reloaded {
+                Ok(places) => {
+                    self.replies.push((reply.clone(), places));
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            }
+        };
+        if let Some(answer) = failed {
+            // The receiver may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Checks the configuration for a server with these properties, and changes nothing.
+    fn check(&self, server: ServerFacts) -> Result<Vec<String>, ControlError> {
+        let (config, _) = self.files.of_server(server).load();
+        let config = config?;
+        fetcher(&config, &self.lookup)?;
+        Ok(config.startup.differing(&self.started))
+    }
+
+    fn hasten_issuers(&mut self) {
+        let now_ms = self.shared.now_ms();
+        for issuer in &mut self.issuers {
+            issuer.hasten(now_ms);
         }
     }
 
@@ -171,7 +222,7 @@ impl Events {
         }
     }
 
-    fn request_introspection(&mut self, alias: &str, token: &[u8], reply: Reply) {
+    fn request_introspection(&mut self, alias: &str, token: &[u8], reply: IntrospectionReply) {
         let mut issuers = self.issuers.iter();
         let found = issuers.find(|it| *it.config.issuer.alias == *alias);
         let found = found.and_then(|issuer| match &issuer.config.source {
@@ -283,23 +334,36 @@ impl Events {
         self.introspections.end(token, result, now_s());
     }
 
-    fn reload(&mut self, looks: &mut Looks) {
-        let (config, next_looks) = self.files.load();
+    /// Reads the configuration again, for a server with these properties or those of before.
+    /// Returns the places whose changes are not in use.
+    fn reload(
+        &mut self,
+        looks: &mut Looks,
+        server: Option<ServerFacts>,
+    ) -> Result<Vec<String>, ControlError> {
+        let files = match server {
+            Some(server) => self.files.of_server(server),
+            None => self.files.clone(),
+        };
+        let (config, next_looks) = files.load();
         *looks = next_looks;
         let config = config.map_err(ControlError::from);
         let parts = config.and_then(|config| Ok((fetcher(&config, &self.lookup)?, config)));
         match parts {
             Ok((fetcher, config)) => {
                 self.fetcher = fetcher;
+                self.files = files;
                 self.config = config;
                 self.take_configuration();
                 tracing::info!("the configuration was read again and is in use");
-                for place in self.config.startup.differing(&self.started) {
+                let places = self.config.startup.differing(&self.started);
+                for place in &places {
                     tracing::warn!(
                         place,
                         "a change of the configuration is not in use: restart the server for it"
                     );
                 }
+                Ok(places)
             }
             Err(error) => {
                 self.shared.counters.configurations_refused.add_one();
@@ -308,6 +372,7 @@ impl Events {
                     %error,
                     "the configuration cannot be used: that of before stays in use"
                 );
+                Err(error)
             }
         }
     }

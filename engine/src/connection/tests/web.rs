@@ -21,12 +21,18 @@ fn line() -> TestConnection {
 }
 
 fn allow_page(line: &mut TestConnection) {
+    allow_pages(line, &["https://app.example"]);
+}
+
+/// Pages of these origins may call from now on.
+fn allow_pages(line: &mut TestConnection, origins: &[&str]) {
     let listen: SocketAddr = "127.0.0.1:80".parse().expect("an address");
     let none: &[&str] = &[];
-    let policy = OriginPolicy::new(listen, none, &["https://app.example"]);
+    let policy = OriginPolicy::new(listen, none, origins);
     line.rules.origins = vec![policy.expect("a valid policy")];
     let more = ["x-tenant"].into_iter();
-    line.rules.cors = Cors::new(&line.rules.origins, &line.rules.http_settings, more);
+    let cors = Cors::new(&line.rules.origins, &line.rules.http_settings, more);
+    line.rules.cors = cors.following(&mut line.rules.cors);
 }
 
 /// Sends a request without a body and reads its answer; the connection then serves another.
@@ -51,6 +57,26 @@ fn assert_names_page(response: &Response) {
     ] {
         assert_eq!(response.field(name), expected, "{name}: {response:?}");
     }
+}
+
+#[test]
+fn a_page_whose_call_runs_gets_its_answer_after_a_reload_without_it() {
+    on_executor(async {
+        let mut line = line();
+        line.receive(call(PAGE, "wait", json!({})).as_bytes());
+        line.settle().await;
+        // The same origins again, and then another one in the place of the first.
+        allow_page(&mut line);
+        allow_pages(
+            &mut line,
+            &["https://first.example", "https://other.example"],
+        );
+        line.harness.gate.open();
+        line.settle().await;
+        assert_names_page(&line.response());
+        line.receive(call(PAGE, "echo", json!({"message": "m"})).as_bytes());
+        assert_eq!(line.response().status, 403);
+    });
 }
 
 #[test]

@@ -91,6 +91,37 @@ fn a_stream_is_replayed_from_after_the_event_the_client_saw_last() {
 }
 
 #[test]
+fn a_lowered_limit_drops_the_oldest_events_one_at_a_time_and_counts_them() {
+    let mut store = store(LIMITS);
+    let one = filled(&mut store, session(1), 3);
+    let other = filled(&mut store, session(2), 3);
+    assert!(!store.is_shrinking());
+    store.set_limits(EventLimits {
+        bytes_max: limit_of_one_holder(cost(1, 3, 1)),
+        events_per_stream_max: 2,
+        ..LIMITS
+    });
+    let mut steps = 0;
+    while store.is_shrinking() {
+        store.shrink();
+        steps += 1;
+    }
+    // Three events of the first stream, and its place.
+    assert_eq!(steps, 4);
+    let dropped = EventDrops {
+        events: 3,
+        streams: 1,
+    };
+    assert_eq!(store.drops(), dropped);
+    assert!(replayed(&store, one, 0).is_err());
+    assert_eq!(replayed(&store, other, 0), Ok((ones(1..=3), false)));
+    // The next event of a stream with too many takes the place of two.
+    store.append(other, &[4]).unwrap();
+    assert_eq!(replayed(&store, other, 2), Ok((ones(3..=4), false)));
+    assert_eq!(store.drops().events, 5);
+}
+
+#[test]
 fn ids_name_home_stream_and_sequence_and_streams_are_never_named_again() {
     let mut store = store(LIMITS);
     let first = store.begin(session(1), ANYONE);

@@ -78,6 +78,41 @@ fn idle_sessions_expire_in_order_and_busy_ones_do_not() {
 }
 
 #[test]
+fn past_a_lowered_limit_idle_sessions_go_one_at_a_time_and_busy_ones_stay() {
+    let mut sessions = sessions(10);
+    // Each of another client, so that none is at its share.
+    let add = |sessions: &mut Sessions, at: u64| {
+        let name = format!("client {at}");
+        create_as(sessions, Some(&name), at)
+    };
+    let ids: Vec<_> = (0..10).map(|at| add(&mut sessions, at).unwrap()).collect();
+    for busy in &ids[..3] {
+        sessions.begin_call(*busy, BUSY);
+    }
+    sessions.set_limits(limits(5, 5));
+    let mut evicted = Vec::new();
+    while sessions.is_shrinking() {
+        let before = sessions.len();
+        evicted.extend(sessions.shrink(100).map(|session| session.id));
+        assert!(before - sessions.len() <= 1);
+    }
+    assert_eq!(evicted, ids[3..8]);
+    // Fewer than are busy: the others go, and it ends.
+    sessions.set_limits(limits(1, 1));
+    while sessions.is_shrinking() {
+        sessions.shrink(200);
+    }
+    assert_eq!(sessions.len(), 3);
+    assert!(add(&mut sessions, 300).is_err());
+    sessions.set_limits(limits(20, 20));
+    assert!(!sessions.is_shrinking());
+    for at in 0..17 {
+        add(&mut sessions, 400 + at).unwrap();
+    }
+    assert_eq!(sessions.len(), 20);
+}
+
+#[test]
 fn at_the_cap_the_least_recently_used_idle_session_makes_room() {
     let mut sessions = sessions(3);
     let busy = create(&mut sessions, 0).unwrap();

@@ -85,6 +85,32 @@ impl TaskStore {
         }
     }
 
+    /// Changes the limits. Past a lower one [`TaskStore::shrink`] evicts finished tasks.
+    pub(super) fn set_limits(&mut self, limits: TaskLimits) {
+        self.limits = limits;
+        self.shares.set_max(limits.tasks_max);
+        self.bytes.set_max(limits.bytes_max);
+    }
+
+    /// The finished task that is evicted next because there are more than a lowered limit allows.
+    fn first_past_limits(&self) -> Option<u32> {
+        let limits = &self.limits;
+        let is_past = self.tasks.len() > limits.tasks_max || self.bytes() > limits.bytes_max;
+        self.over.oldest().filter(|_| is_past)
+    }
+
+    /// Whether [`TaskStore::shrink`] has work.
+    pub(super) fn is_shrinking(&self) -> bool {
+        self.first_past_limits().is_some()
+    }
+
+    /// Evicts a finished task past a limit that was lowered.
+    pub(super) fn shrink(&mut self) {
+        if let Some(index) = self.first_past_limits() {
+            self.evict(index);
+        }
+    }
+
     /// The counted bytes of everything kept.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.used()

@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use super::client::Client;
 use crate::catalog::pending_updates::PendingUpdates;
 use crate::connection::http::{Connection, Phase};
-use crate::connection::http_settings::HttpSettings;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::offload::{OffloadPool, PoolThreads};
-use crate::mcp::Exchange;
+use crate::live::Live;
 use crate::mcp::tests::test_endpoint::{on_executor, parts};
 use crate::mcp::tests::tools::Gate;
+use crate::mcp::{Exchange, ServerParts};
 use crate::meter::Counter;
 use crate::profile::{Binding, ListenAddress, Profile, Server, ShardProfile, Unix};
 use crate::shard::ShardMessage;
@@ -171,9 +171,8 @@ impl TestShard {
         let controls = ShardControl::of_server(usize::from(count), &drained_soon(), None);
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let all = (0..count).zip(listeners).zip(ends).zip(updates);
-        let none: &[&str] = &[];
-        let policy =
-            |listen: &SocketAddr| OriginPolicy::new(*listen, none, none).expect("a bound address");
+        let shard_profiles = vec![profile; usize::from(count)];
+        let live = live(shard_profiles, &addresses, &parts);
         all.map(|(((shard, listeners), (sender, receiver)), updates)| {
             let places = listeners.into_iter().map(Place::of).collect();
             let plan = ShardPlan {
@@ -186,14 +185,9 @@ impl TestShard {
                     ring_descriptors_max: setup.ring_descriptors_max,
                 },
                 intake: Intake::Listeners(places, setup.backlog),
-                origins: addresses.iter().map(policy).collect(),
-                principal: None,
+                live: Arc::clone(&live),
                 access: None,
                 user_is_principal: true,
-                http: HttpSettings::of(&Server {
-                    sse_endpoint: Some("/old/sse".to_owned()),
-                    ..Server::default()
-                }),
                 proxies: setup.proxies.clone(),
                 parts: parts.clone(),
                 updates,
@@ -239,6 +233,11 @@ impl TestShard {
         let client = Client::new(self.network.connect(listener), self.address);
         self.clients.push(client.clone());
         client
+    }
+
+    /// Where its first listener listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A client that was accepted, and the key of its connection.
@@ -405,6 +404,25 @@ impl TestShard {
             assert_eq!(self.count(counter), 0, "{counter:?}");
         }
     }
+}
+
+/// The settings of shards that listen on these addresses.
+fn live(shards: Vec<ShardProfile>, addresses: &[SocketAddr], parts: &ServerParts) -> Arc<Live> {
+    let none: &[&str] = &[];
+    let policy =
+        |listen: &SocketAddr| OriginPolicy::new(*listen, none, none).expect("a bound address");
+    Arc::new(Live {
+        generation: 0,
+        shards,
+        server: Server {
+            sse_endpoint: Some("/old/sse".to_owned()),
+            ..Server::default()
+        },
+        origins: addresses.iter().map(policy).collect(),
+        principal: None,
+        sealer: Arc::clone(&parts.sealer),
+        memory_bytes_max: u64::MAX,
+    })
 }
 
 /// A chunk of `bytes` that holds no more memory than that.

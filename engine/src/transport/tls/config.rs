@@ -31,6 +31,10 @@ pub(crate) struct TlsSource {
     current: Mutex<Arc<ServerConfig>>,
 }
 
+/// A configuration that was read and is not in use yet.
+#[derive(Debug)]
+pub(crate) struct NextTls(Arc<ServerConfig>);
+
 /// A shard's view of a [`TlsSource`].
 #[derive(Debug, Clone)]
 pub(crate) struct TlsView {
@@ -57,11 +61,23 @@ impl TlsSource {
     /// # Errors
     /// The file at fault. The configuration stays as it was.
     pub(crate) fn reload(&self, tls: &Tls) -> Result<(), TlsError> {
-        let mut current = self.lock();
-        *current = Arc::new(read_config(tls, Some(&current))?);
-        drop(current);
-        self.version.fetch_add(1, Ordering::Release);
+        self.replace(self.prepare(tls)?);
         Ok(())
+    }
+
+    /// Reads the files again for [`TlsSource::replace`].
+    ///
+    /// # Errors
+    /// The file at fault.
+    pub(crate) fn prepare(&self, tls: &Tls) -> Result<NextTls, TlsError> {
+        let current = Arc::clone(&self.lock());
+        Ok(NextTls(Arc::new(read_config(tls, Some(&current))?)))
+    }
+
+    /// Uses this configuration for handshakes from now on.
+    pub(crate) fn replace(&self, NextTls(next): NextTls) {
+        *self.lock() = next;
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// The configuration as a shard sees it.

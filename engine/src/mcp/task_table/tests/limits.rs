@@ -39,6 +39,42 @@ fn at_the_cap_the_task_that_ended_first_makes_room_and_a_running_one_never_does(
 }
 
 #[test]
+fn past_a_lowered_limit_finished_tasks_go_one_at_a_time_and_running_ones_stay() {
+    let mut table = table(LIMITS);
+    let owner = session(1);
+    let tasks = [(); 6].map(|()| create(&mut table, &owner));
+    for over in &tasks[2..] {
+        complete(&mut table, *over);
+    }
+    table.set_limits(TaskLimits {
+        tasks_max: 3,
+        ..LIMITS
+    });
+    for left in [5, 4, 3] {
+        assert!(table.is_shrinking());
+        table.shrink();
+        assert_eq!(table.len(), left);
+    }
+    assert!(!table.is_shrinking());
+    assert_eq!(table.evicted(), 3);
+    // Fewer than run: the last finished one goes.
+    table.set_limits(TaskLimits {
+        tasks_max: 1,
+        ..LIMITS
+    });
+    table.shrink();
+    assert!(!table.is_shrinking());
+    for running in &tasks[..2] {
+        let found = status(&table, *running, &owner);
+        assert_eq!(found, Some(TaskStatus::Working));
+    }
+    assert_eq!(
+        refusal(&mut table, &owner),
+        CreateError::Full { tasks_max: 1 }
+    );
+}
+
+#[test]
 fn an_owner_at_its_cap_makes_room_of_its_own() {
     let mut table = table(TaskLimits {
         per_owner_max: 2,
