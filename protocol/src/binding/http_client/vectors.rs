@@ -85,7 +85,7 @@ const JSON: Option<&str> = Some("application/json");
 const EVENTS: Option<&str> = Some("text/event-stream");
 const HTML: Option<&str> = Some("text/html");
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[]}}"#;
-const ERROR: &str = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32050,"message":"no"}}"#;
+const ERROR: &str = r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32602,"message":"no"}}"#;
 
 const fn answer(
     status: u16,
@@ -111,7 +111,7 @@ pub const ANSWERS: &[AnswerVector] = &[
         RESULT,
         Meaning::Result,
     ),
-    answer(200, JSON, ERROR, Meaning::Error(-32050)),
+    answer(200, JSON, ERROR, Meaning::Error(-32602)),
     answer(
         200,
         EVENTS,
@@ -143,7 +143,7 @@ pub const ANSWERS: &[AnswerVector] = &[
     answer(200, None, RESULT, Meaning::Unknown),
     answer(202, None, "", Meaning::Unknown),
     answer(307, None, "", Meaning::NotExecuted),
-    answer(400, JSON, ERROR, Meaning::Error(-32050)),
+    answer(400, JSON, ERROR, Meaning::Error(-32602)),
     answer(400, JSON, RESULT, Meaning::NotExecuted),
     answer(400, HTML, "<html>", Meaning::NotExecuted),
     answer(401, None, "", Meaning::Credentials),
