@@ -108,16 +108,8 @@ async fn requests_dropped_at_any_poll_leave_no_task_and_no_slot() {
 /// Answers the handshake of either era and takes cancellations; calls get no answer.
 fn never(request: &http_server::Request) -> Answer {
     match &*request.name() {
-        "server/discover" => {
-            let result = json!({"supportedVersions": ["2026-07-28"], "capabilities": {}});
-            Answer::result(request, &result)
-        }
-        "initialize" => {
-            let result = json!({"protocolVersion": "2025-11-25", "capabilities": {}});
-            Answer::result(request, &result)
-        }
         "tools/call" => Answer::never(),
-        _ => Answer::status(202),
+        _ => Answer::greeting(request).unwrap_or_else(|| Answer::status(202)),
     }
 }
 

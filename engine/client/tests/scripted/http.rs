@@ -17,18 +17,13 @@ fn names(seen: &Seen) -> Vec<String> {
 /// Answers the handshake of either era; none for other requests.
 fn greeting(request: &Request) -> Option<Answer> {
     match &*request.name() {
-        "server/discover" => {
-            let result = json!({"supportedVersions": ["2026-07-28"], "capabilities": {}});
-            Some(Answer::result(request, &result))
-        }
         "initialize" => {
-            let result = json!({"protocolVersion": "2025-11-25", "capabilities": {}});
-            let Answer(status, _, body) = Answer::result(request, &result);
+            let Answer(status, _, body) = Answer::greeting(request)?;
             let fields = "Content-Type: application/json\r\nMcp-Session-Id: s1\r\n";
             Some(Answer(status, fields, body))
         }
         "notifications/initialized" => Some(Answer::status(202)),
-        _ => None,
+        _ => Answer::greeting(request),
     }
 }
 

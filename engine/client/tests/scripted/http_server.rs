@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -35,6 +35,16 @@ impl Answer {
         let id = &request.message["id"];
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
         Answer(200, "Content-Type: application/json\r\n", body)
+    }
+
+    /// The answer to the first request of either era; none for other requests.
+    pub(crate) fn greeting(request: &Request) -> Option<Answer> {
+        let result = match &*request.name() {
+            "server/discover" => json!({"supportedVersions": ["2026-07-28"], "capabilities": {}}),
+            "initialize" => json!({"protocolVersion": "2025-11-25", "capabilities": {}}),
+            _ => return None,
+        };
+        Some(Answer::result(request, &result))
     }
 
     /// No answer: when the client ends the connection, the message is recorded again, with the head

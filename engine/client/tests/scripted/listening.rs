@@ -57,17 +57,9 @@ impl State {
 
 fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     match &*request.name() {
-        "server/discover" => {
-            let result = json!({"supportedVersions": ["2026-07-28"], "capabilities": {}});
-            Answer::result(request, &result)
-        }
-        "initialize" => {
-            let result = json!({"protocolVersion": "2025-11-25", "capabilities": {}});
-            Answer::result(request, &result)
-        }
         "resources/subscribe" => Answer::result(request, &json!({})),
         "subscriptions/listen" | "get" => state.lock().expect("no panic").stream(request),
-        _ => Answer::status(202),
+        _ => Answer::greeting(request).unwrap_or_else(|| Answer::status(202)),
     }
 }
 
