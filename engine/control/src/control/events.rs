@@ -169,23 +169,19 @@ impl Events {
             is_check,
             reply,
         } = request;
-        let failed = if is_check {
-            Some(self.check(server))
+        let answer = if is_check {
+            self.check(server)
         } else {
             let reloaded = self.reload(looks, Some(server));
             self.hasten_issuers();
             match reloaded {
-                Ok(places) => {
-                    self.replies.push((reply.clone(), places));
-                    None
-                }
-                Err(error) => Some(Err(error)),
+                // Its answer comes with the next snapshot.
+                Ok(places) => return self.replies.push((reply, places)),
+                Err(error) => Err(error),
             }
         };
-        if let Some(answer) = failed {
-            // The receiver may have gone.
-            let _ = reply.send(answer);
-        }
+        // The receiver may have gone.
+        let _ = reply.send(answer);
     }
 
     /// Checks the configuration for a server with these properties, and changes nothing.
