@@ -253,7 +253,7 @@ pub struct SweepArguments {
 #[derive(Clone, Debug, Args)]
 pub struct CompareArguments {
     /// Reports of side A, one after another; without B, a record of `perf-scripts/compare.sh`,
-    /// whose servers are compared with one of them.
+    /// where one server is compared with each of the others.
     pub a: PathBuf,
     /// Reports of side B.
     pub b: Option<PathBuf>,

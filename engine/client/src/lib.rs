@@ -24,7 +24,7 @@
 //! | `handshake` | the probe of the era, sessions |
 //! | `shared`, `rounds` | one request from its text to its result; rounds of input |
 //! | `questions`, `form` | requests of the server; answers to forms |
-//! | `tasks` | calls whose results are fetched later |
+//! | `tasks` | calls that have their results fetched later |
 //! | `cache` | results that are fresh |
 //! | `listen` | changes of lists and resources |
 //! | `wire`, `http`, `lines` | the transports |

@@ -71,7 +71,7 @@ impl Shares {
         }
     }
 
-    /// Changes how much there is. What is held past it stays until it is given back.
+    /// Changes how much there is. Shares that are held past it stay until they are given back.
     pub fn set_max(&mut self, max: usize) {
         self.max = max;
         let least = least_share_of(max);

@@ -15,7 +15,7 @@ pub struct KnobChange {
     pub old: Option<String>,
     /// The value after, in TOML; none if it is not set.
     pub new: Option<String>,
-    /// What a reload does with it.
+    /// The effect of a reload on it.
     pub on_reload: OnReload,
 }
 

@@ -16,7 +16,7 @@ const EVICTIONS_PER_TURN: usize = 64;
 
 impl Endpoint {
     /// Handles another profile, and the keys of request states. Calls that run keep their
-    /// deadlines. What is held past a lower limit stays until [`Endpoint::shrink`].
+    /// deadlines. Entries past a lower limit stay until [`Endpoint::shrink`].
     pub(crate) fn handle_settings(&mut self, profile: &ShardProfile, keys: &Arc<Sealer>) {
         let Services {
             context,
