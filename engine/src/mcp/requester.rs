@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corelane_protocol::binding::claims::Claims;
-use corelane_protocol::mcp::trace_context::TRACE_PARENT;
+use corelane_protocol::framing::http1::Field;
 
 use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
@@ -81,13 +81,10 @@ impl<'a> Requester<'a> {
     /// The value of its header `traceparent`. Only one such field names a parent (W3C Trace Context
     /// 3.2): several are malformed.
     pub(super) fn trace_parent(self) -> Option<&'a [u8]> {
-        let fields = self.claims().fields();
-        let mut values = fields
-            .filter(|(name, _)| name.eq_ignore_ascii_case(TRACE_PARENT))
-            .map(|(_, value)| value);
-        match (values.next()?, values.next()) {
-            (value, None) => Some(value),
-            (_, Some(_)) => Some(b""),
+        match self.claims().trace_parent() {
+            Field::Absent => None,
+            Field::Once(value) => Some(value),
+            Field::Repeated => Some(b""),
         }
     }
 

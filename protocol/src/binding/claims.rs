@@ -1,6 +1,6 @@
 //! The claims that the headers of a transport make about a message.
 
-use crate::framing::http1::RequestHead;
+use crate::framing::http1::{Field, RequestHead};
 
 /// The headers that came with a message. They decide nothing: admission checks that they agree with
 /// the message.
@@ -24,6 +24,11 @@ impl<'a> Claims<'a> {
     /// The head of the request, if there is one.
     pub(super) fn head(self) -> Option<&'a RequestHead<'a>> {
         self.0
+    }
+
+    /// The header `traceparent`.
+    pub fn trace_parent(self) -> Field<'a> {
+        self.0.map_or(Field::Absent, |head| head.trace_parent)
     }
 
     /// Every header field, by name and value.

@@ -8,8 +8,8 @@ use std::num::NonZero;
 
 use crate::jsonrpc::Value;
 
-/// The member of `params._meta`, and the name of the header field.
-pub const TRACE_PARENT: &str = "traceparent";
+/// The member of `params._meta`.
+const TRACE_PARENT: &str = "traceparent";
 
 /// The flag of a span that its tracer records.
 pub const SAMPLED: u8 = 1;

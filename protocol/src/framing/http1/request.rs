@@ -78,6 +78,8 @@ pub struct RequestHead<'a> {
     pub mcp_method: Field<'a>,
     /// `Mcp-Name`.
     pub mcp_name: Field<'a>,
+    /// `traceparent`, repeated even if both have the same value.
+    pub trace_parent: Field<'a>,
     pub(super) body_length: BodyLength,
     raw: &'a [u8],
 }
@@ -142,6 +144,7 @@ impl<'a> RequestHead<'a> {
             mcp_session_id: Field::Absent,
             mcp_method: Field::Absent,
             mcp_name: Field::Absent,
+            trace_parent: Field::Absent,
             body_length: BodyLength::Bytes(0),
             raw,
         };
@@ -189,6 +192,7 @@ impl<'a> RequestHead<'a> {
                 self.mcp_method
                     .add_single(value, "tasks/get,tasks/get".len());
             }
+            11 if is_name(name, b"traceparent") => self.trace_parent.add_only(value),
             12 if is_name(name, b"content-type") => {
                 let list_bytes_min = "application/json,application/json".len();
                 self.content_type.add_single(value, list_bytes_min);

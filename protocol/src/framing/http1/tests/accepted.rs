@@ -176,7 +176,7 @@ fn equal_lines_of_a_field_are_one_and_different_ones_are_several() {
     ] {
         let [first, second] = values;
         let lines = |name: &str| format!("{name}: {first}\r\n{name}: {second}\r\n");
-        let names = ["Mcp-Name", "Accept", "Authorization"];
+        let names = ["Mcp-Name", "Accept", "Authorization", "Traceparent"];
         let single = ["Origin", "Last-Event-ID", "MCP-Session-Id"];
         let all: String = names
             .iter()
@@ -185,7 +185,9 @@ fn equal_lines_of_a_field_are_one_and_different_ones_are_several() {
             .collect();
         let input = format!("GET / HTTP/1.1\r\nHost: h\r\n{all}\r\n");
         with_head(input.as_bytes(), |head| {
-            assert_eq!(head.authorization, several, "{values:?}");
+            for field in [head.authorization, head.trace_parent] {
+                assert_eq!(field, several, "{values:?}");
+            }
             for field in [head.mcp_name, head.accept] {
                 assert_eq!(field, expected, "{values:?}");
             }
