@@ -91,7 +91,9 @@ pub(crate) use large_message::LargeMessage;
 pub(crate) use permissions::write_refusal;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;
-pub(crate) use session_id::SessionId;
+#[cfg(any(test, feature = "measure"))]
+pub(crate) use session_id::NamedSession;
+pub(crate) use session_id::{NewSession, SessionId};
 #[cfg(feature = "measure")]
 pub(crate) use sessions::{SessionLimits, Sessions};
 pub(crate) use settings::EndpointSettings;

@@ -19,6 +19,7 @@
 //! operating system.
 
 mod digest;
+mod session;
 
 use std::fmt;
 
@@ -29,6 +30,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest as _, Sha256};
 
 pub use digest::params_digest;
+pub use session::{NONCE_BYTES, SESSION_SEAL_CHARS, SessionTerms};
+use session::{SessionKey, TAG_BYTES};
 
 /// The longest text that is opened, in bytes.
 pub const REQUEST_STATE_BYTES_MAX: usize = 64 * 1024;
@@ -39,9 +42,7 @@ pub const CONTENTS_BYTES_MAX: usize = REQUEST_STATE_BYTES_MAX / 4 * 3 - OVERHEAD
 pub const KEYS_MAX: usize = 8;
 
 const VERSION: u8 = 1;
-const NONCE_BYTES: usize = 24;
 const EXPIRY_BYTES: usize = 8;
-const TAG_BYTES: usize = 16;
 const OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + EXPIRY_BYTES + TAG_BYTES;
 
 /// The principal and the call that a state belongs to. They are authenticated, not stored.
@@ -77,10 +78,12 @@ pub enum RequestStateError {
     },
 }
 
-/// Seals states, and opens states that were sealed with one of its keys.
+/// Seals states and the terms of sessions, and opens those that were sealed with one of its keys.
 pub struct Sealer {
     /// The first seals, all open.
     ciphers: Vec<XChaCha20Poly1305>,
+    /// Of sessions, in the same order.
+    sessions: Vec<SessionKey>,
 }
 
 impl Sealer {
@@ -100,6 +103,7 @@ impl Sealer {
                 .iter()
                 .map(|key| XChaCha20Poly1305::new(key.into()))
                 .collect(),
+            sessions: keys.iter().map(SessionKey::derive).collect(),
         }
     }
 
@@ -173,6 +177,44 @@ impl Sealer {
             return Err(RequestStateError::Expired);
         }
         Ok(contents.to_vec())
+    }
+
+    /// Seals the terms of a session of `principal`, of [`SESSION_SEAL_CHARS`] characters. No two
+    /// sessions may have one `nonce`.
+    ///
+    /// ```
+    /// use corelane_protocol::mcp::revision::Revision;
+    /// use corelane_protocol::request_state::{Sealer, SessionTerms};
+    ///
+    /// let terms = SessionTerms {
+    ///     revision: Revision::V2025_11_25,
+    ///     capabilities: Default::default(),
+    ///     lists: Default::default(),
+    ///     created_s: 1_790_000_000,
+    /// };
+    /// let sealer = Sealer::random();
+    /// let text = sealer.seal_session(&[7; 24], Some("ann"), terms);
+    /// let open = |principal| sealer.open_session(&[7; 24], principal, text.as_bytes());
+    /// assert_eq!((open(Some("ann")), open(Some("bob"))), (Some(terms), None));
+    /// ```
+    pub fn seal_session(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        principal: Option<&str>,
+        terms: SessionTerms,
+    ) -> String {
+        self.sessions[0].seal(nonce, principal, terms)
+    }
+
+    /// Opens a text of [`Sealer::seal_session`]; nothing if it was changed, or belongs to another
+    /// nonce or principal, or was sealed with none of the keys or by a later release.
+    pub fn open_session(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        principal: Option<&str>,
+        text: &[u8],
+    ) -> Option<SessionTerms> {
+        session::open(&self.sessions, nonce, principal, text)
     }
 }
 

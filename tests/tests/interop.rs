@@ -31,6 +31,8 @@ mod proxies;
 mod proxy_ends;
 #[path = "interop/proxy_process.rs"]
 mod proxy_process;
+#[path = "interop/restarted.rs"]
+mod restarted;
 #[path = "interop/rust_client.rs"]
 mod rust_client;
 #[path = "interop/tls.rs"]

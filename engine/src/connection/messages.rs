@@ -175,8 +175,8 @@ impl Connection {
     ) {
         let (call, stream) = match disposition {
             Disposition::Answer { session, .. } => {
-                if session.is_some() {
-                    self.open_channel(context).session = session;
+                if let Some(new) = session {
+                    self.open_channel(context).session = Some(new.id);
                 }
                 return;
             }

@@ -10,7 +10,7 @@ use corelane_protocol::framing::websocket::VERSION;
 
 use super::cors::Cors;
 use super::reply::Reply;
-use crate::mcp::{EventId, SessionId};
+use crate::mcp::{EventId, NewSession};
 use crate::meter::ShardMeter;
 
 /// The time as an HTTP date.
@@ -35,7 +35,7 @@ pub(crate) struct HeadFields<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     /// A session that was made.
-    pub(crate) session: Option<SessionId>,
+    pub(crate) session: Option<Box<NewSession>>,
     /// A field that goes with a refusal.
     pub(crate) field: Option<(&'static str, &'static str)>,
     /// The value of `WWW-Authenticate`.
@@ -237,11 +237,10 @@ fn write_head(
     extra: &Extra,
 ) {
     let mut head = head_of(reply, common, status, content);
-    let session = extra.session.map(SessionId::to_text);
     let mut fields: [(&str, &[u8]); 5] = [("", b""); 5];
     let mut count = 0;
-    if let Some(session) = &session {
-        fields[count] = (SESSION_HEADER, session);
+    if let Some(session) = &extra.session {
+        fields[count] = (SESSION_HEADER, &session.text);
         count += 1;
     }
     if let Some((name, value)) = extra.field {

@@ -13,6 +13,7 @@ use super::event_store::StreamId;
 use super::exchange::Exchange;
 use super::handler_kind::HandlerKind;
 use super::holder_lists::HolderLists;
+use super::home_id::RandomBits;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::TaskOwner;
@@ -119,14 +120,15 @@ pub(crate) struct CallTable {
 }
 
 impl CallTable {
-    /// An empty table.
+    /// An empty table. Keys begin at random, so that a late answer to a request of an earlier life
+    /// of the shard answers none of this one.
     pub(crate) fn new(limits: &CallLimits) -> CallTable {
         CallTable {
             calls: Slab::new(),
             shares: CallShares::new(limits.calls_max, limits.bytes_max),
             abandoned: HolderLists::default(),
             timeout_ms: limits.timeout_ms,
-            generation: 0,
+            generation: RandomBits::default().draw() as u32,
             deadlines: VecDeque::new(),
         }
     }

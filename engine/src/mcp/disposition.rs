@@ -4,11 +4,12 @@ use corelane_protocol::binding::refusal::Category;
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::trace_context::TraceContext;
+use corelane_protocol::request_state::SessionTerms;
 
 use super::exchange::{Exchange, Opening, StreamOwner};
 use super::forward_budget::ForwardedBody;
 use super::large_message::LargeMessage;
-use super::session_id::SessionId;
+use super::session_id::{NewSession, SessionId};
 use crate::handler::caller_info::CallerInfo;
 use crate::handler::event_queue::CallKey;
 
@@ -20,7 +21,7 @@ pub(crate) enum Disposition {
         /// The category, if it is a refusal.
         refused: Option<Category>,
         /// A session that was made by the message.
-        session: Option<SessionId>,
+        session: Option<Box<NewSession>>,
     },
     /// Accepted, without a body.
     Accepted,
@@ -67,6 +68,8 @@ pub(crate) struct Forwarded {
     pub(crate) exchange: Exchange,
     /// The session; [`SessionId::none`] of a request about a task.
     pub(crate) session: SessionId,
+    /// The terms of the session, if its home has to make it again.
+    pub(crate) terms: Option<SessionTerms>,
     /// Id of the request, for a refusal on the way.
     pub(crate) id: Option<OwnedId>,
     /// The revision named by the version header.
@@ -85,6 +88,7 @@ impl Forwarded {
         Forwarded {
             exchange,
             session,
+            terms: None,
             revision: None,
             id: None,
             caller_info: None,

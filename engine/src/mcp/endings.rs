@@ -177,6 +177,12 @@ impl Endings<'_> {
             SessionEnd::ChannelGone => meter.count(Counter::SessionsWithConnection),
             SessionEnd::Drained => meter.count(Counter::SessionsDrained),
         }
+        let is_channel = end == SessionEnd::ChannelGone;
+        if end == SessionEnd::Deleted || session.has_changed() && !is_channel {
+            let unix_s = self.updates.context.unix_now_ms() / 1000;
+            let restorer = &mut self.updates.notifier.sessions.restorer;
+            restorer.note_ended(session.id, unix_s);
+        }
         let lived_ms = self.updates.context.now_ms() - session.created_ms;
         meter.end_session(session.revision, lived_ms);
         let (audit, actor) = (&self.updates.context.audit, Actor::of_session(session.id));

@@ -3,6 +3,7 @@
 mod changes;
 mod departures;
 mod draining;
+mod forwarded;
 mod large_messages;
 mod memory;
 mod settings;
@@ -20,7 +21,7 @@ use super::calls::{Calls, HandlerParts};
 use super::context::Context;
 use super::decoding::Decoding;
 use super::delivery::{Delivery, Part};
-use super::disposition::{Disposition, Forwarded, ForwardedKind};
+use super::disposition::{Disposition, ForwardedKind};
 use super::event_store::EventId;
 use super::exchange::{Exchange, Opening};
 use super::forward_budget::{ForwardedBody, PostedBody};
@@ -29,7 +30,6 @@ use super::outbox::Outbox;
 use super::permissions::Permissions;
 use super::questions::{Questions, unix_ms};
 use super::rate_limits::RateLimits;
-use super::requester::Requester;
 use super::services::{Routed, Services};
 use super::sessions::Sessions;
 use super::settings::EndpointSettings;
@@ -106,7 +106,11 @@ impl Endpoint {
                 ),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
                 calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
-                sessions: Sessions::new(shard, settings.session_limits()),
+                sessions: Sessions::new(
+                    shard,
+                    settings.session_limits(),
+                    Arc::clone(&parts.sealer),
+                ),
                 streams: Streams::new(shard, settings.events, Rc::clone(&meter)),
                 subscriptions: Subscriptions::new(settings.connections_max),
                 tasks: Tasks::new(shard, settings.tasks, Rc::clone(&meter)),
@@ -174,7 +178,7 @@ impl Endpoint {
         let kind = ForwardedKind::OpenStream(opening);
         match self
             .services
-            .route_session(inbound, claim, None, || Ok(kind), out)
+            .route_session(inbound, claim, None, |_| Ok(kind), out)
         {
             Routed::Here(session) => {
                 self.services.recheck_subscriptions(session, inbound);
@@ -182,7 +186,7 @@ impl Endpoint {
                 streams.open(inbound, session, opening, out)
             }
             Routed::Unknown => self.refuse(None, Reason::SessionUnknown, out),
-            Routed::Elsewhere(forward) => forward,
+            Routed::NotHere(forward) => forward,
         }
     }
 
@@ -196,66 +200,14 @@ impl Endpoint {
         let kind = ForwardedKind::EndSession;
         match self
             .services
-            .route_session(inbound, claim, None, || Ok(kind), out)
+            .route_session(inbound, claim, None, |_| Ok(kind), out)
         {
             Routed::Here(session) => {
                 let principal = inbound.principal();
                 self.services.delete_session(session, principal, out)
             }
             Routed::Unknown => self.refuse(None, Reason::SessionUnknown, out),
-            Routed::Elsewhere(forward) => forward,
-        }
-    }
-
-    /// Handles a request that another shard forwarded to this one, the home of its session or task.
-    pub(crate) fn handle_forwarded(
-        &mut self,
-        request: Forwarded,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
-        let Forwarded {
-            exchange,
-            session,
-            revision,
-            caller_info,
-            trace,
-            kind,
-            ..
-        } = request;
-        let requester = &Requester::Elsewhere(caller_info.as_deref());
-        let inbound = Inbound::new(requester, exchange).with_trace(trace.as_ref());
-        let services = &mut self.services;
-        debug_assert_eq!(
-            session.home, services.context.settings.shard,
-            "forwarded to the home shard"
-        );
-        match kind {
-            ForwardedKind::OpenStream(opening) => {
-                services.recheck_subscriptions(session, inbound);
-                services
-                    .session_streams()
-                    .open(inbound, session, opening, out)
-            }
-            ForwardedKind::EndSession => services.delete_session(session, inbound.principal(), out),
-            ForwardedKind::StreamGone => {
-                services
-                    .session_streams()
-                    .connection_gone(session, exchange);
-                Disposition::Done
-            }
-            ForwardedKind::ClientHungUp => {
-                services.session_streams().client_hung_up(session, exchange);
-                Disposition::Done
-            }
-            ForwardedKind::Task(body) => self.with_document(body, |services, document, rest| {
-                let message = document.and_then(|it| it.message().ok());
-                services.forwarded_task(inbound.with(rest), message, out)
-            }),
-            ForwardedKind::Post(body) => self.with_document(body, |services, document, rest| {
-                let to = (session, revision);
-                let inbound = inbound.with(rest);
-                services.forwarded(to, inbound, document, out)
-            }),
+            Routed::NotHere(forward) => forward,
         }
     }
 

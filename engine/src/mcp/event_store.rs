@@ -29,6 +29,7 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::home_id::RandomBits;
 use super::session_id::SessionId;
 use crate::guard::holder::HolderKey;
 use crate::guard::shares::Shares;
@@ -103,8 +104,9 @@ const STREAM_OVERHEAD_BYTES: usize = 2
 const EVENT_SLOTS_MIN: usize = 4;
 
 impl EventStore {
-    /// A store of the shard `home` without streams. Limits that do not allow a single stream switch
-    /// resumption off: no event is kept then.
+    /// A store of the shard `home` without streams. Their numbers begin at random, so that the id
+    /// of an event of an earlier life of the shard names none of this one. Limits that do not allow
+    /// a single stream switch resumption off: no event is kept then.
     pub(crate) fn new(home: u16, limits: EventLimits) -> EventStore {
         EventStore {
             home,
@@ -115,7 +117,7 @@ impl EventStore {
             by_session: HashTable::new(),
             order: DropOrder::NOTHING,
             by_holder: HolderOrders::default(),
-            next_number: 0,
+            next_number: u64::from(RandomBits::default().draw() as u32),
             bytes: Shares::new(limits.bytes_max),
             drops: EventDrops::default(),
         }

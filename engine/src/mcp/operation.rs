@@ -34,7 +34,7 @@ impl Context {
         if !self.meter.is_traced() {
             return None;
         }
-        let in_head = || self.read_trace_parent(inbound.requester.trace_parent()?);
+        let in_head = || self.read_trace_parent(inbound.requester.claims().trace_parent()?);
         inbound.forwarded_trace().or_else(in_head)
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use corelane_protocol::binding::claims::Claims;
-use corelane_protocol::framing::http1::Field;
 
 use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
@@ -75,16 +74,6 @@ impl<'a> Requester<'a> {
                 (_, false) => CallerInfo::of((identity, address), exposed, claims.fields()),
             },
             Requester::Elsewhere(caller_info) => caller_info.cloned().map(Box::new),
-        }
-    }
-
-    /// The value of its header `traceparent`. Only one such field names a parent (W3C Trace Context
-    /// 3.2): several are malformed.
-    pub(super) fn trace_parent(self) -> Option<&'a [u8]> {
-        match self.claims().trace_parent() {
-            Field::Absent => None,
-            Field::Once(value) => Some(value),
-            Field::Repeated => Some(b""),
         }
     }
 

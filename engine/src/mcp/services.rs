@@ -11,6 +11,7 @@ mod handshake;
 mod legacy;
 mod lists;
 mod modern;
+mod restoring;
 
 pub(super) use admission::Routed;
 

@@ -1,6 +1,9 @@
-//! Session ids: 128 random bits and the shard where the session lives.
+//! Session ids: 128 random bits and the shard where the session lives, and on the wire, behind
+//! them, the sealed terms of the session.
 
 use std::fmt;
+
+use corelane_protocol::request_state::SESSION_SEAL_CHARS;
 
 use super::home_id::{self, HOME_ID_BYTES};
 
@@ -21,15 +24,43 @@ impl SessionId {
         SessionId { home, random: 0 }
     }
 
-    /// Reads an id as it is on the wire; `None` for anything this server never made.
-    pub(crate) fn parse(text: &[u8]) -> Option<SessionId> {
-        let (home, random) = home_id::parse(text)?;
-        Some(SessionId { home, random })
-    }
-
-    /// The id as it is on the wire.
+    /// The first part of the id as it is on the wire.
     pub(crate) fn to_text(self) -> [u8; HOME_ID_BYTES] {
         home_id::to_text(self.home, self.random)
+    }
+}
+
+/// An id as it is on the wire.
+#[derive(Clone, Copy)]
+pub(crate) struct NamedSession<'a> {
+    /// The session.
+    pub(crate) id: SessionId,
+    /// Its terms, sealed; empty if ids carry none.
+    pub(crate) seal: &'a [u8],
+}
+
+impl<'a> NamedSession<'a> {
+    /// Reads an id; `None` for anything this server never made.
+    pub(crate) fn parse(text: &'a [u8]) -> Option<NamedSession<'a>> {
+        let (head, seal) = text.split_at_checked(HOME_ID_BYTES)?;
+        let (home, random) = home_id::parse(head)?;
+        let id = SessionId { home, random };
+        let has_seal = seal.is_empty() || seal.len() == SESSION_SEAL_CHARS;
+        has_seal.then_some(NamedSession { id, seal })
+    }
+}
+
+/// The id of a session that was just made, in memory and as it is on the wire.
+pub(crate) struct NewSession {
+    /// The session.
+    pub(crate) id: SessionId,
+    /// Its id in visible ASCII.
+    pub(crate) text: Box<[u8]>,
+}
+
+impl fmt::Debug for NewSession {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(formatter)
     }
 }
 
@@ -42,14 +73,24 @@ impl fmt::Debug for SessionId {
 
 #[cfg(test)]
 mod tests {
-    use super::SessionId;
+    use super::{NamedSession, SessionId};
 
     #[test]
     fn is_read_back_from_its_text_and_shows_no_random_bits() {
         let (home, random) = (0xbeef, 0x0123_4567_89ab_cdef << 50);
         let id = SessionId { home, random };
-        assert_eq!(SessionId::parse(&id.to_text()), Some(id));
-        assert_eq!(SessionId::parse(&id.to_text()[1..]), None);
+        let parse = |text: &[u8]| NamedSession::parse(text).map(|it| (it.id, it.seal.len()));
+        let head = id.to_text();
+        assert_eq!(parse(&head), Some((id, 0)));
+        assert_eq!(parse(&[&head[..], &[b'A'; 34]].concat()), Some((id, 34)));
+        for other in [
+            &head[1..],
+            &[&head[..], &[b'A'; 33]].concat(),
+            b"",
+            &[b'A'; 70],
+        ] {
+            assert_eq!(parse(other), None);
+        }
         assert_eq!(format!("{id:?}"), "SessionId(beef..)");
     }
 }

@@ -9,16 +9,21 @@
 //! whose anonymous clients make one after the other. A session is in the lists of idle ones only
 //! while it is not busy, so its calls and streams are changed here only.
 
+mod eviction;
 mod limits;
 mod lowered;
 mod principals;
+mod restorer;
 
 pub(crate) use limits::{NoRoom, SessionLimits};
+
+use std::sync::Arc;
 
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::subscription::ListKinds;
+use corelane_protocol::request_state::Sealer;
 use hashbrown::HashTable;
 use slab::Slab;
 
@@ -32,7 +37,8 @@ use crate::guard::holder::HolderKey;
 use crate::guard::shares::Shares;
 use crate::handler::event_queue::CallKey;
 use crate::upstream::interest::SubscribedUri;
-use principals::{OwnedKey, PrincipalKey, Principals};
+use principals::{OwnedKey, Principals};
+use restorer::Restorer;
 
 /// One session.
 #[derive(Debug)]
@@ -99,6 +105,11 @@ impl Session {
         self.holder
     }
 
+    /// Whether it has more than its handshake, so that its id alone does not bring it back.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.log_level != LogLevel::Info || !self.subscriptions.is_empty()
+    }
+
     /// A session with a waiting client is never evicted.
     fn is_busy(&self) -> bool {
         !self.calls.is_empty() || !self.streams.is_empty()
@@ -115,11 +126,6 @@ struct Link {
 
 /// End of a list.
 const NONE: u32 = u32::MAX;
-
-/// Sessions looked at for eviction before a new one is refused.
-const EVICTION_LOOKS_MAX: usize = 64;
-/// Sessions of a holder, of which the least recently used is evicted for another one of it.
-const EVICTION_SAMPLE: usize = 16;
 
 /// All sessions of a shard.
 #[derive(Debug)]
@@ -144,6 +150,8 @@ pub(crate) struct Sessions {
     shrink_looks: usize,
     /// The number of streams of each holder's sessions.
     stream_shares: Shares,
+    /// The texts of ids, and sessions that are not here.
+    pub(crate) restorer: Restorer,
 }
 
 impl Sessions {
@@ -159,7 +167,7 @@ impl Sessions {
 
     /// No sessions yet, on the shard `home`. Memory for all of them is reserved and touched as far
     /// as sessions were made: nothing moves when their number grows.
-    pub(crate) fn new(home: u16, limits: SessionLimits) -> Sessions {
+    pub(crate) fn new(home: u16, limits: SessionLimits, sealer: Arc<Sealer>) -> Sessions {
         Sessions {
             home,
             limits,
@@ -174,6 +182,7 @@ impl Sessions {
             stream_shares: Shares::new(limits.streams_max),
             by_holder: HolderLists::default(),
             shrink_looks: 0,
+            restorer: Restorer::new(sealer, &limits),
         }
     }
 
@@ -185,10 +194,27 @@ impl Sessions {
     /// [`NoRoom`] when all sessions that could be evicted are busy.
     pub(crate) fn create(
         &mut self,
+        owner: (Option<&str>, HolderKey),
+        terms: (Revision, ClientCapabilities),
+        now_ms: u64,
+    ) -> Result<(SessionId, Option<Session>), NoRoom> {
+        let random = self.random.draw();
+        let evicted = self.create_as(random, owner, terms, now_ms)?;
+        let home = self.home;
+        Ok((SessionId { home, random }, evicted))
+    }
+
+    /// The same with these random bits, which no session here has.
+    ///
+    /// # Errors
+    /// As for [`Sessions::create`].
+    pub(crate) fn create_as(
+        &mut self,
+        random: u128,
         (principal, holder): (Option<&str>, HolderKey),
         (revision, capabilities): (Revision, ClientCapabilities),
         now_ms: u64,
-    ) -> Result<(SessionId, Option<Session>), NoRoom> {
+    ) -> Result<Option<Session>, NoRoom> {
         let known = principal.and_then(|name| self.principals.find(name));
         let full =
             known.filter(|key| self.principals.sessions_of(*key) >= self.limits.per_principal_max);
@@ -198,10 +224,8 @@ impl Sessions {
             None if self.sessions.len() >= self.limits.sessions_max => Some(self.evict(now_ms)?),
             None => None,
         };
-        let id = SessionId {
-            home: self.home,
-            random: self.random.draw(),
-        };
+        let home = self.home;
+        let id = SessionId { home, random };
         let index = self.sessions.vacant_key() as u32;
         self.sessions.insert(Session {
             id,
@@ -237,7 +261,12 @@ impl Sessions {
             hash_of(sessions[*index as usize].id)
         });
         self.append(index);
-        Ok((id, evicted))
+        Ok(evicted)
+    }
+
+    /// Whether there is a session called `id`.
+    pub(crate) fn contains(&self, id: SessionId) -> bool {
+        self.index_of(id).is_some()
     }
 
     /// The session called `id`, which is in use now.
@@ -408,63 +437,6 @@ impl Sessions {
             self.touch(id, now_ms);
         }
         None
-    }
-
-    fn evict_own(&mut self, key: PrincipalKey) -> Result<Session, NoRoom> {
-        let full = NoRoom::Principal {
-            max: self.limits.per_principal_max,
-        };
-        let index = self.principals.oldest_idle(key).ok_or(full)?;
-        let id = self.sessions[index as usize].id;
-        self.remove(id).ok_or(full)
-    }
-
-    /// Removes the least recently used session of a sample of a holder's. A list in the order of
-    /// use, as principals have one, would cost each request of an anonymous client.
-    fn evict_of(&mut self, holder: HolderKey) -> Result<Session, NoRoom> {
-        let mut oldest: Option<(u64, SessionId)> = None;
-        for _ in 0..EVICTION_SAMPLE {
-            let Some(index) = self.by_holder.oldest(holder) else {
-                break;
-            };
-            // Behind the others: the next sample is another one.
-            let place = (&mut self.sessions, index);
-            self.by_holder.remove(holder, place, OF_HOLDER);
-            let place = (&mut self.sessions, index);
-            self.by_holder.push(holder, place, OF_HOLDER);
-            let (session, used_ms) = (
-                &self.sessions[index as usize],
-                self.links[index as usize].used_ms,
-            );
-            if !session.is_busy() && oldest.is_none_or(|(other_ms, _)| used_ms < other_ms) {
-                oldest = Some((used_ms, session.id));
-            }
-        }
-        let full = NoRoom::Holder {
-            held: self.shares.held_by(holder),
-            max: self.limits.sessions_max,
-        };
-        let (_, id) = oldest.ok_or(full)?;
-        self.remove(id).ok_or(full)
-    }
-
-    fn evict(&mut self, now_ms: u64) -> Result<Session, NoRoom> {
-        let full = NoRoom::Shard {
-            max: self.limits.sessions_max,
-        };
-        for _ in 0..EVICTION_LOOKS_MAX {
-            if self.oldest == NONE {
-                break;
-            }
-            let session = &self.sessions[self.oldest as usize];
-            let id = session.id;
-            if !session.is_busy() {
-                return self.remove(id).ok_or(full);
-            }
-            // Moved away: the next look must not find the same busy sessions again.
-            self.touch(id, now_ms);
-        }
-        Err(full)
     }
 
     fn append(&mut self, index: u32) {

@@ -41,6 +41,10 @@ pub(crate) struct EndpointSettings {
     pub(crate) sessions_per_principal_max: usize,
     /// After this many milliseconds without use a session ends.
     pub(crate) session_idle_timeout_ms: u64,
+    /// Seconds after its handshake for which a session is made again from its id; 0 for never.
+    pub(crate) session_id_max_age_s: u64,
+    /// Ended sessions that are remembered.
+    pub(crate) sessions_ended_max: usize,
     /// Resources one session may subscribe to.
     pub(crate) subscriptions_per_session_max: usize,
     /// Streams one session may hold open.
@@ -97,6 +101,8 @@ impl EndpointSettings {
             sessions_max: profile.sessions.per_shard_max,
             sessions_per_principal_max: profile.sessions.per_principal_max,
             session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
+            session_id_max_age_s: profile.sessions.id_max_age_s,
+            sessions_ended_max: profile.sessions.ended_max,
             subscriptions_per_session_max: profile.sessions.subscriptions_max,
             streams_per_session_max: profile.streams.per_session_max,
             views_max: profile.auth.views_max,
@@ -132,6 +138,8 @@ impl EndpointSettings {
             per_principal_max: self.sessions_per_principal_max,
             streams_max: self.connections_max,
             idle_timeout_ms: self.session_idle_timeout_ms,
+            id_max_age_s: self.session_id_max_age_s,
+            ended_max: self.sessions_ended_max,
         }
     }
 }

@@ -19,6 +19,7 @@ mod outputs;
 mod owned_tasks;
 mod peers;
 mod principals;
+mod restored;
 mod resumption;
 mod revisions;
 mod sessions;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::request_state::Sealer;
 
 use crate::catalog::guarded::ToolLimits;
 use crate::catalog::tool::Tool;
 use crate::catalog::{Catalog, List, Plan};
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
-use crate::mcp::{SessionId, SessionLimits, Sessions};
+use crate::mcp::{NamedSession, SessionLimits, Sessions};
 
 /// Checked tools that do nothing, of which each thread can have a catalog.
 #[derive(Clone, Debug)]
@@ -99,7 +100,10 @@ impl SessionTable {
                 per_principal_max: count,
                 streams_max: count,
                 idle_timeout_ms: u64::MAX,
+                id_max_age_s: 0,
+                ended_max: 1,
             },
+            Arc::new(Sealer::random()),
         );
         let ids = (0..count).map(|_| {
             let terms = (Revision::V2025_11_25, ClientCapabilities::default());
@@ -114,7 +118,9 @@ impl SessionTable {
     /// The first steps of a request: reads the id it names, finds its session and marks it as used.
     /// Returns the lowest of the session's random bits.
     pub fn touch(&mut self, id: &[u8]) -> Option<u32> {
-        let session = self.sessions.touch_as(None, SessionId::parse(id)?, 1)?;
+        let session = self
+            .sessions
+            .touch_as(None, NamedSession::parse(id)?.id, 1)?;
         Some(session.id.random as u32)
     }
 }

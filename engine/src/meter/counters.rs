@@ -106,6 +106,8 @@ pub enum Counter {
     UpstreamRepeats,
     /// Sessions created.
     SessionsCreated,
+    /// Sessions made again from their ids.
+    SessionsRestored,
     /// Sessions alive.
     SessionsOpen,
     /// Sessions ended by idleness.
@@ -241,7 +243,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 105] = [
+pub static ROWS: [Row; 106] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     level(Counter::ConnectionsCapacity, "connections_capacity"),
@@ -316,6 +318,7 @@ pub static ROWS: [Row; 105] = [
     ),
     total(Counter::UpstreamRepeats, "upstream_repeats", ""),
     total(Counter::SessionsCreated, "sessions_created", ""),
+    total(Counter::SessionsRestored, "sessions_restored", ""),
     level(Counter::SessionsOpen, "sessions_open"),
     total(Counter::SessionsExpired, "sessions_ended", "expired"),
     total(Counter::SessionsEvicted, "sessions_ended", "evicted"),

@@ -82,6 +82,16 @@ knobs! {
         /// Milliseconds without a request or open stream until a session expires: clients come back
         /// after a pause, and get 404 afterwards.
         idle_timeout_ms: u64 = 1_800_000, within(1000..=DAY_MS), live;
+        /// Seconds after its handshake for which a session that a shard does not have is made again
+        /// from its id: one that was idle or evicted, and, if `server.state_key_files` are the
+        /// same, one of a process that ended. The id, of 70 characters then, carries the sealed
+        /// handshake. The log level, subscriptions, kept events and tasks do not come back; a
+        /// session that had any of the first two and ended here gets 404, as does one that its
+        /// client ended. 86,400 is a day; 0, the default, answers every such id with 404.
+        id_max_age_s: u64 = 0, within(0..=2_592_000), live;
+        /// Ended sessions that a shard remembers, so that their ids bring nothing back: 64 bytes
+        /// each. Past it the oldest one is forgotten.
+        ended_max: usize = 65_536, within(1..=10_000_000), live;
         /// Resources a session may subscribe to.
         subscriptions_max: usize = 64, within(0..=10_000), live;
     }

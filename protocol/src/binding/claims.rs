@@ -26,9 +26,14 @@ impl<'a> Claims<'a> {
         self.0
     }
 
-    /// The header `traceparent`.
-    pub fn trace_parent(self) -> Field<'a> {
-        self.0.map_or(Field::Absent, |head| head.trace_parent)
+    /// The value of the header `traceparent`. Only one such field names a parent (W3C Trace Context
+    /// 3.2): several are as malformed as an empty one.
+    pub fn trace_parent(self) -> Option<&'a [u8]> {
+        match self.0?.trace_parent {
+            Field::Absent => None,
+            Field::Once(value) => Some(value),
+            Field::Repeated => Some(b""),
+        }
     }
 
     /// Every header field, by name and value.

@@ -103,6 +103,16 @@ impl ClientCapabilities {
         self
     }
 
+    /// The set as bits, to be kept outside of this process. A bit never changes its meaning.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set with these bits. One that this release does not know stays as it is.
+    pub const fn from_bits(bits: u8) -> ClientCapabilities {
+        ClientCapabilities(bits)
+    }
+
     fn remove(&mut self, capability: ClientCapability) {
         self.0 &= !capability.bit();
     }

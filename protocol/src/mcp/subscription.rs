@@ -60,6 +60,16 @@ impl ListKind {
 pub struct ListKinds(u8);
 
 impl ListKinds {
+    /// The set as bits, to be kept outside of this process. A bit never changes its meaning.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set with these bits. One that this release does not know stays as it is.
+    pub const fn from_bits(bits: u8) -> ListKinds {
+        ListKinds(bits)
+    }
+
     /// Adds a list.
     pub fn insert(&mut self, kind: ListKind) {
         self.0 |= kind.bit();

@@ -221,7 +221,7 @@ fn responses_to_a_batch_are_no_reason_to_give_its_client_up() {
                 handshake.disposition
             );
         };
-        let session = session_header(session.expect("a session"));
+        let session = session_header(session.expect("a session").id);
         let params = json!({ "name": "wait", "arguments": {} });
         let wait = request(1, "tools/call", params);
         let ping = request(2, "ping", json!({}));

@@ -46,6 +46,7 @@ impl Endpoint {
         questions.renew(keys, settings.answer_timeout_ms);
         calls.set_limits(settings.calls);
         sessions.set_limits(settings.session_limits());
+        sessions.restorer.set_keys(keys);
         streams.set_limits(settings.events);
         tasks.table.set_limits(settings.tasks);
         outbox.batches.set_bytes_max(settings.batch_bytes_max);

@@ -4,16 +4,18 @@ use corelane_protocol::binding::admission::{self, Admitted, SessionClaim, Sessio
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Document, Id, OwnedId, ShapeError};
 use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::request_state::SessionTerms;
 
 use super::Services;
 use super::legacy::is_malformed_response;
 use crate::guard::holder::HolderKey;
 use crate::mcp::call_shedding::OUT_OF_MEMORY;
+use crate::mcp::context::Context;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::rate_limits::Counted;
-use crate::mcp::session_id::SessionId;
+use crate::mcp::session_id::{NamedSession, SessionId};
 use crate::meter::Counter;
 use crate::meter::operations::Labels;
 
@@ -21,9 +23,9 @@ use crate::meter::operations::Labels;
 pub(in crate::mcp) enum Routed {
     /// The session lives here.
     Here(SessionId),
-    /// It lives on another shard: the message is forwarded, or refused if it does not fit on the
-    /// way.
-    Elsewhere(Disposition),
+    /// The message is not served here: it is forwarded to another shard where the session lives,
+    /// refused, or handled again later.
+    NotHere(Disposition),
     /// No shard has ever had such a session.
     Unknown,
 }
@@ -71,7 +73,7 @@ impl Services {
                         Some(home) => {
                             let kind = self.context.forwards.admit(body).map(ForwardedKind::Task);
                             let (to, id) = (SessionId::none(home), Some(request.id));
-                            self.forward(inbound, (to, None), id, kind, out)
+                            self.forward(inbound, (to, None, None), id, kind, out)
                         }
                     },
                 }
@@ -80,13 +82,14 @@ impl Services {
             Ok(Admitted::Initialize { id, params }) => self.initialize(inbound, id, params, out),
             Ok(Admitted::Session { claim, message }) => {
                 let id = message.request_id();
-                let kind = || self.context.forwards.admit(body).map(ForwardedKind::Post);
+                let kind =
+                    |context: &Context| context.forwards.admit(body).map(ForwardedKind::Post);
                 match self.route_session(inbound, claim, id, kind, out) {
                     Routed::Here(session) => {
                         self.session(session, inbound, claim.revision(), message, out)
                     }
                     Routed::Unknown => self.context.refuse(id, no_session(claim), out),
-                    Routed::Elsewhere(forward) => forward,
+                    Routed::NotHere(forward) => forward,
                 }
             }
         }
@@ -141,12 +144,12 @@ impl Services {
     ) -> Disposition {
         let is_response = is_malformed_response(error);
         if is_response && let Ok(claim) = admission::batch_session(inbound.requester.claims()) {
-            let kind = || self.context.forwards.admit(body).map(ForwardedKind::Post);
+            let kind = |context: &Context| context.forwards.admit(body).map(ForwardedKind::Post);
             match self.route_session(inbound, claim, None, kind, out) {
                 Routed::Here(session) => {
                     return self.malformed_in_session(session, inbound, error, out);
                 }
-                Routed::Elsewhere(forward) => return forward,
+                Routed::NotHere(forward) => return forward,
                 Routed::Unknown => {}
             }
         }
@@ -167,11 +170,11 @@ impl Services {
             Ok(claim) => claim,
             Err(reason) => return self.context.refuse(None, reason, out),
         };
-        let kind = || self.context.forwards.admit(body).map(ForwardedKind::Post);
+        let kind = |context: &Context| context.forwards.admit(body).map(ForwardedKind::Post);
         match self.route_session(inbound, claim, None, kind, out) {
             Routed::Here(session) => self.batch(session, inbound, batch, out),
             Routed::Unknown => self.context.refuse(None, no_session(claim), out),
-            Routed::Elsewhere(forward) => forward,
+            Routed::NotHere(forward) => forward,
         }
     }
 
@@ -197,32 +200,47 @@ impl Services {
     }
 
     /// Finds the home shard of a session. A message of another shard's session is forwarded there
-    /// as `kind` has it.
+    /// as `kind` has it. A session of this shard that is gone is made again if its id allows it.
     pub(in crate::mcp) fn route_session(
-        &self,
+        &mut self,
         inbound: Inbound<'_>,
         claim: SessionClaim<'_>,
         id: Option<Id<'_>>,
-        kind: impl FnOnce() -> Result<ForwardedKind, ForwardsFull>,
+        kind: impl FnOnce(&Context) -> Result<ForwardedKind, ForwardsFull>,
         out: &mut Vec<u8>,
     ) -> Routed {
-        let settings = &self.context.settings;
-        let (session, revision) = match claim {
-            SessionClaim::OfConnection => {
-                (inbound.channel.and_then(|channel| channel.session), None)
-            }
-            SessionClaim::Named {
-                session_id,
-                revision,
-            } => (SessionId::parse(session_id), revision),
+        let SessionClaim::Named {
+            session_id,
+            revision,
+        } = claim
+        else {
+            let session = inbound.channel.and_then(|channel| channel.session);
+            return session.map_or(Routed::Unknown, Routed::Here);
         };
-        match session {
-            Some(session) if session.home == settings.shard => Routed::Here(session),
-            Some(session) if session.home < settings.shards => {
-                Routed::Elsewhere(self.forward(inbound, (session, revision), id, kind(), out))
+        let Some(named) = NamedSession::parse(session_id) else {
+            return Routed::Unknown;
+        };
+        let (shard, shards) = (self.context.settings.shard, self.context.settings.shards);
+        let mut session = named.id;
+        if session.home >= shards {
+            // Of a process with more shards. Without terms no shard can have it.
+            if self.terms_of(named, inbound).is_none() {
+                return Routed::Unknown;
             }
-            _ => Routed::Unknown,
+            session.home = (session.random % u128::from(shards)) as u16;
         }
+        if session.home != shard {
+            let to = (session, revision, self.terms_of(named, inbound));
+            return Routed::NotHere(self.forward(inbound, to, id, kind(&self.context), out));
+        }
+        if !named.seal.is_empty()
+            && !self.sessions.contains(session)
+            && let Some(terms) = self.terms_of(named, inbound)
+            && let Err(refused) = self.restore((session, terms), (inbound, id), out)
+        {
+            return Routed::NotHere(refused);
+        }
+        Routed::Here(session)
     }
 
     /// Sends a request on to the home shard of a session, [`SessionId::none`] where it is about a
@@ -230,7 +248,7 @@ impl Services {
     fn forward(
         &self,
         inbound: Inbound<'_>,
-        (session, revision): (SessionId, Option<Revision>),
+        (session, revision, terms): (SessionId, Option<Revision>, Option<SessionTerms>),
         id: Option<Id<'_>>,
         kind: Result<ForwardedKind, ForwardsFull>,
         out: &mut Vec<u8>,
@@ -246,6 +264,7 @@ impl Services {
         let request = Forwarded {
             exchange: inbound.exchange,
             session,
+            terms,
             revision,
             id: id.map(OwnedId::from),
             caller_info: inbound.requester.caller_info(exposed),

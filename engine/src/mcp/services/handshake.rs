@@ -5,16 +5,15 @@ use corelane_protocol::jsonrpc::{Id, Value};
 use corelane_protocol::mcp::lifecycle::{InitializeParams, write_initialize_result};
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::request_state::SessionTerms;
 
 use super::Services;
-use crate::guard::audit::Event;
-use crate::mcp::audit::Actor;
 use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::context::invalid_params;
 use crate::mcp::disposition::Disposition;
-use crate::mcp::endings::SessionEnd;
 use crate::mcp::inbound::Inbound;
 use crate::mcp::rate_limits::Counted;
+use crate::mcp::session_id::NewSession;
 use crate::mcp::sessions::OpenStream;
 use crate::meter::Counter;
 use crate::meter::operations::Labels;
@@ -79,12 +78,8 @@ impl Services {
             }
         };
         context.meter.count(Counter::SessionsCreated);
-        context.meter.count(Counter::SessionsOpen);
-        let actor = Actor::of(inbound.requester, Some(session));
-        context.audit.session(Event::SessionOpened, actor, None);
-        if let Some(evicted) = evicted {
-            self.endings().end_session(evicted, SessionEnd::Evicted);
-        }
+        let lists = self.catalog.offer().lists();
+        self.opened((session, evicted), (inbound, lists), None);
         if inbound.channel.is_some() {
             let (stream, exchange) = (None, inbound.exchange.channel());
             self.sessions
@@ -92,14 +87,18 @@ impl Services {
         }
         let description = &*self.context.settings.parts.description;
         let offer = self.catalog.offer();
-        if let Some(session) = self.sessions.find(session) {
-            session.lists = offer.lists();
-            session.configuration = self.subscriptions.configuration;
-        }
         write_initialize_result(out, id, revision, (description, offer));
+        let terms = SessionTerms {
+            revision,
+            capabilities: terms.1,
+            lists,
+            created_s: (self.context.unix_now_ms() / 1000) as u32,
+        };
+        let restorer = &self.sessions.restorer;
+        let text = restorer.text_of(session, inbound.principal(), terms);
         Disposition::Answer {
             refused: None,
-            session: Some(session),
+            session: Some(Box::new(NewSession { id: session, text })),
         }
     }
 }

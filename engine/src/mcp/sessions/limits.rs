@@ -11,6 +11,10 @@ pub(crate) struct SessionLimits {
     pub(crate) streams_max: usize,
     /// Milliseconds without use after which a session ends.
     pub(crate) idle_timeout_ms: u64,
+    /// Seconds after its handshake for which a session is made again from its id; 0 for never.
+    pub(crate) id_max_age_s: u64,
+    /// Ended sessions that are remembered.
+    pub(crate) ended_max: usize,
 }
 
 /// Why there is no new session. All sessions that could be evicted have calls in flight or streams

@@ -18,6 +18,7 @@ impl Sessions {
                 .reserve_exact(limits.sessions_max - self.links.len());
         }
         self.limits = limits;
+        self.restorer.set_limits(&limits);
         self.shares.set_max(limits.sessions_max);
         self.stream_shares.set_max(limits.streams_max);
         self.shrink_looks = match self.sessions.len() > limits.sessions_max {

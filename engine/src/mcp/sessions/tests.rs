@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use super::eviction::{EVICTION_LOOKS_MAX, EVICTION_SAMPLE};
 use super::*;
 use crate::guard::holder::Holders;
 
@@ -13,11 +14,17 @@ fn limits(sessions_max: usize, per_principal_max: usize) -> SessionLimits {
         per_principal_max,
         streams_max: 90,
         idle_timeout_ms: IDLE_TIMEOUT_MS,
+        id_max_age_s: 0,
+        ended_max: 1,
     }
 }
 
 fn sessions(sessions_max: usize) -> Sessions {
-    Sessions::new(3, limits(sessions_max, sessions_max))
+    sessions_within(limits(sessions_max, sessions_max))
+}
+
+fn sessions_within(limits: SessionLimits) -> Sessions {
+    Sessions::new(3, limits, Arc::new(Sealer::random()))
 }
 
 /// The holder of a principal; all anonymous clients are one.
@@ -146,7 +153,7 @@ fn busy_sessions_in_front_do_not_hide_idle_ones_for_ever() {
 
 /// A table of ample size for the shard, and of `per_principal_max` sessions for a principal.
 fn capped(per_principal_max: usize) -> Sessions {
-    Sessions::new(3, limits(1000, per_principal_max))
+    sessions_within(limits(1000, per_principal_max))
 }
 
 #[test]
@@ -213,7 +220,7 @@ fn a_principal_at_its_cap_makes_room_among_its_own() {
 
 #[test]
 fn a_cap_above_that_of_the_shard_has_no_effect() {
-    let mut sessions = Sessions::new(3, limits(2, 3));
+    let mut sessions = sessions_within(limits(2, 3));
     let stranger = create(&mut sessions, 0).unwrap();
     for now_ms in 1..4 {
         create_as(&mut sessions, Some("ann"), now_ms).unwrap();

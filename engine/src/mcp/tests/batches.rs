@@ -11,7 +11,7 @@ use crate::mcp::{Disposition, Endpoint};
 /// Makes a session that takes batches; returns its header line.
 fn session(harness: &mut TestEndpoint) -> String {
     match harness.post("", &initialize("2025-03-26")).disposition {
-        Disposition::Answer { session, .. } => session_header(session.expect("a session")),
+        Disposition::Answer { session, .. } => session_header(session.expect("a session").id),
         other => panic!("initialize is answered at once: {other:?}"),
     }
 }
@@ -127,7 +127,7 @@ fn no_other_revision_takes_batches() {
         else {
             panic!("initialize is answered at once");
         };
-        let session = session_header(session.expect("a session"));
+        let session = session_header(session.expect("a session").id);
         harness
             .post(&session, &pings)
             .check("400", &error((), -32600));

@@ -36,7 +36,7 @@ fn wait_in(harness: &mut TestEndpoint, session: &str) -> Answer {
 /// A session that takes batches; returns its header line.
 fn batch_session(harness: &mut TestEndpoint) -> String {
     match harness.post("", &initialize("2025-03-26")).disposition {
-        Disposition::Answer { session, .. } => session_header(session.expect("a session")),
+        Disposition::Answer { session, .. } => session_header(session.expect("a session").id),
         other => panic!("initialize is answered at once: {other:?}"),
     }
 }

@@ -106,7 +106,7 @@ fn silent_session(harness: &mut TestEndpoint) -> String {
         crate::mcp::Disposition::Answer {
             session: Some(session),
             ..
-        } => super::test_endpoint::session_header(session),
+        } => super::test_endpoint::session_header(session.id),
         other => panic!("initialize is answered at once: {other:?}"),
     }
 }

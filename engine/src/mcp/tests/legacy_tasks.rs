@@ -24,7 +24,7 @@ fn session_of(harness: &mut TestEndpoint, version: &str) -> String {
         Disposition::Answer {
             session: Some(session),
             ..
-        } => session_header(session),
+        } => session_header(session.id),
         other => panic!("initialize makes a session: {other:?}"),
     }
 }

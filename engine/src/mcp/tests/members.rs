@@ -61,7 +61,7 @@ fn a_member_twice_is_a_fault_of_every_message_of_its_batch() {
     let Disposition::Answer { session, .. } = made else {
         panic!("initialize is answered at once: {made:?}");
     };
-    let session = session_header(session.expect("a session"));
+    let session = session_header(session.expect("a session").id);
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":"#;
     let batch = format!(
         "[{call}{}}},{call}{{{}}}}}]",

@@ -179,7 +179,7 @@ fn a_handshake_agrees_on_a_served_legacy_revision() {
         let Disposition::Answer { session, .. } = answer.disposition else {
             unreachable!("checked above");
         };
-        assert_eq!(session.map(|id| id.home), Some(0));
+        assert_eq!(session.map(|new| new.id.home), Some(0));
         assert_eq!(harness.count(Counter::SessionsOpen), 1);
     }
 }

@@ -147,7 +147,7 @@ pub(super) fn session(harness: &mut TestEndpoint, version: &str) -> String {
         .post("", &request(1, "initialize", params))
         .disposition
     {
-        Disposition::Answer { session, .. } => session_header(session.expect("a session")),
+        Disposition::Answer { session, .. } => session_header(session.expect("a session").id),
         other => panic!("initialize is answered at once: {other:?}"),
     }
 }

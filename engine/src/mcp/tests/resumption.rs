@@ -102,12 +102,12 @@ fn a_client_of_an_older_revision_is_not_primed_and_resumes_after_its_first_event
         let mut harness = harness();
         let answer = harness.post("", &initialize("2025-06-18"));
         let Disposition::Answer {
-            session: Some(id), ..
+            session: Some(new), ..
         } = answer.disposition
         else {
             panic!("a session is made: {}", answer.body);
         };
-        let session = session_header(id);
+        let session = session_header(new.id);
         let answer = call(&mut harness, &session);
         assert!(harness.deliveries().is_empty());
         let delivered = harness.settle().await;

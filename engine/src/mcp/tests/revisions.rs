@@ -87,7 +87,7 @@ fn handshake(harness: &mut TestEndpoint, revision: &str) -> (String, Value) {
         panic!("initialize is answered at once: {}", answer.body);
     };
     let session = session.expect("initialize makes a session");
-    (session_header(session), answer.body["result"].clone())
+    (session_header(session.id), answer.body["result"].clone())
 }
 
 /// Checks which revisions have a member; a `+` for each that has it, oldest first.

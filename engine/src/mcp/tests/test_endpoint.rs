@@ -24,8 +24,8 @@ use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::large_message::LargeMessage;
 use crate::mcp::{
-    Decoded, Delivery, Disposition, Endpoint, EndpointSettings, Exchange, Inbound, Output, Part,
-    Requester, ServerParts, SessionId, TaskWatchMessage,
+    Decoded, Delivery, Disposition, Endpoint, EndpointSettings, Exchange, Inbound, NewSession,
+    Output, Part, Requester, ServerParts, SessionId, TaskWatchMessage,
 };
 use crate::meter::{Counter, ShardMeter};
 use corelane_io::executor::{Executor, yield_now};
@@ -198,11 +198,15 @@ impl TestEndpoint {
 
     /// Makes a session of a client without capabilities; returns its header line.
     pub(crate) fn session(&mut self) -> String {
-        session_header(self.session_id())
+        header_of(&self.new_session().text)
     }
 
     /// Makes a session of a client without capabilities.
     pub(crate) fn session_id(&mut self) -> SessionId {
+        self.new_session().id
+    }
+
+    fn new_session(&mut self) -> Box<NewSession> {
         match self.post("", &initialize("2025-11-25")).disposition {
             Disposition::Answer { session, .. } => session.expect("initialize makes a session"),
             other => panic!("initialize is answered at once: {other:?}"),
@@ -468,6 +472,9 @@ pub(crate) fn with_head<T>(
 
 /// The header line that names a session.
 pub(crate) fn session_header(session: SessionId) -> String {
-    let text = session.to_text();
-    format!("MCP-Session-Id: {}\r\n", String::from_utf8_lossy(&text))
+    header_of(&session.to_text())
+}
+
+fn header_of(text: &[u8]) -> String {
+    format!("MCP-Session-Id: {}\r\n", String::from_utf8_lossy(text))
 }

@@ -31,6 +31,8 @@ pub(super) fn settings(parts: ServerParts) -> EndpointSettings {
         sessions_max: 100,
         sessions_per_principal_max: 100,
         session_idle_timeout_ms: 10_000,
+        session_id_max_age_s: 0,
+        sessions_ended_max: 100,
         views_max: 16,
         buckets_max: 100,
         quota_interval_ms: 1000,

@@ -272,6 +272,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "Sessions made.",
         &[(C::SessionsCreated, "")],
     ),
+    counter(
+        "corelane_sessions_restored",
+        "Sessions made again from their ids.",
+        &[(C::SessionsRestored, "")],
+    ),
     counters(
         "corelane_sessions_ended",
         "Sessions that ended.",

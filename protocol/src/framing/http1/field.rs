@@ -11,9 +11,9 @@ pub enum Field<'a> {
     /// One field, with its value, which may be empty.
     Once(&'a [u8]),
     /// Several such fields whose values differ; several at all of those that frame the message,
-    /// name its host, prove who sends it or name its trace. [`RequestHead::headers`](super::RequestHead::headers)
-    /// has them, in order. Where the field is a list (`Accept`) that is legal and means the lists
-    /// joined; elsewhere it is an error.
+    /// name its host, prove who sends it or name its trace.
+    /// [`RequestHead::headers`](super::RequestHead::headers) has them, in order. Where the field is
+    /// a list (`Accept`) that is legal and means the lists joined; elsewhere it is an error.
     Repeated,
 }
 

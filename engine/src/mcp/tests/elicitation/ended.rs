@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{able_session, call, harness, question, requested};
-use crate::mcp::SessionId;
+use crate::mcp::NamedSession;
 use crate::mcp::questions::INPUT_OVER;
 use crate::mcp::tests::test_endpoint::{check_parts, failure, on_executor, part_of, result};
 
@@ -50,7 +50,9 @@ fn the_end_of_one_client_fails_its_requests_and_no_others() {
         called.pending();
         question(&harness.settle().await);
         let text = session.split_once(": ").expect("a header").1.trim();
-        let id = SessionId::parse(text.as_bytes()).expect("the id of a session");
+        let id = NamedSession::parse(text.as_bytes())
+            .expect("the id of a session")
+            .id;
         harness.endpoint.handle_channel_input_over(id);
         let failed = [("200", result(1, failure(INPUT_OVER)))];
         check_parts(&harness.settle().await, called.exchange, &failed);

@@ -1,0 +1,205 @@
+//! Sessions that are made again from their ids alone.
+//!
+//! With `sessions.id_max_age_s` the id of a session carries what its handshake fixed, sealed with
+//! the keys of the server. A shard that does not have the session makes it again from that: one
+//! that was evicted or idle, and one of a process that ended, if the next one has the same keys.
+//! Its client notices nothing, where otherwise it would get 404, which official clients take for
+//! the end.
+//!
+//! Invariant: a session that its client ended, or that had more than its handshake when it ended,
+//! is not made again by this process while the age of its id allows it, as long as no more than
+//! `sessions.ended_max` sessions end within that time.
+//!
+//! It lacks changes after the handshake: the log level, subscriptions, kept events and tasks end
+//! with the session.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use corelane_protocol::request_state::{NONCE_BYTES, Sealer, SessionTerms};
+use hashbrown::HashSet;
+
+use super::limits::SessionLimits;
+use crate::mcp::session_id::{NamedSession, SessionId};
+
+/// How far the clock of the process that made an id may be ahead, in seconds.
+const CLOCK_LEEWAY_S: u64 = 60;
+
+/// Makes the texts of ids, and reads the terms of sessions back from them.
+#[derive(Debug)]
+pub(crate) struct Restorer {
+    sealer: Arc<Sealer>,
+    id_max_age_s: u64,
+    ended_max: usize,
+    /// Random bits of sessions that are not made again, and when their ids are too old, in unix
+    /// seconds: oldest first.
+    ended: VecDeque<(u128, u64)>,
+    is_ended: HashSet<u128>,
+}
+
+impl Restorer {
+    pub(super) fn new(sealer: Arc<Sealer>, limits: &SessionLimits) -> Restorer {
+        Restorer {
+            sealer,
+            id_max_age_s: limits.id_max_age_s,
+            ended_max: limits.ended_max,
+            ended: VecDeque::new(),
+            is_ended: HashSet::new(),
+        }
+    }
+
+    /// Seals and opens with these keys from now on.
+    pub(crate) fn set_keys(&mut self, sealer: &Arc<Sealer>) {
+        self.sealer = Arc::clone(sealer);
+    }
+
+    pub(super) fn set_limits(&mut self, limits: &SessionLimits) {
+        self.id_max_age_s = limits.id_max_age_s;
+        self.ended_max = limits.ended_max;
+    }
+
+    /// The text of the id of a session that `principal` made on these terms.
+    pub(crate) fn text_of(
+        &self,
+        id: SessionId,
+        principal: Option<&str>,
+        terms: SessionTerms,
+    ) -> Box<[u8]> {
+        let head = id.to_text();
+        if self.id_max_age_s == 0 {
+            return head.into();
+        }
+        let seal = self.sealer.seal_session(&nonce_of(id), principal, terms);
+        [&head, seal.as_bytes()].concat().into()
+    }
+
+    /// The terms that an id carries, if they are for `principal` and young enough.
+    pub(crate) fn terms_of(
+        &self,
+        named: NamedSession<'_>,
+        principal: Option<&str>,
+        unix_s: u64,
+    ) -> Option<SessionTerms> {
+        if named.seal.is_empty() || self.id_max_age_s == 0 {
+            return None;
+        }
+        let nonce = nonce_of(named.id);
+        let terms = self.sealer.open_session(&nonce, principal, named.seal)?;
+        let created_s = u64::from(terms.created_s);
+        let is_young =
+            created_s <= unix_s + CLOCK_LEEWAY_S && unix_s < created_s + self.id_max_age_s;
+        is_young.then_some(terms)
+    }
+
+    /// Whether a session ended for good.
+    pub(crate) fn is_ended(&self, id: SessionId) -> bool {
+        self.is_ended.contains(&{ id.random })
+    }
+
+    /// A session ended at the request of its client, or ended with changes that its id does not
+    /// have: it is not made again.
+    pub(crate) fn note_ended(&mut self, id: SessionId, unix_s: u64) {
+        if self.id_max_age_s == 0 || !self.is_ended.insert(id.random) {
+            return;
+        }
+        while let Some((random, until_s)) = self.ended.front().copied() {
+            if until_s > unix_s && self.ended.len() < self.ended_max {
+                break;
+            }
+            self.ended.pop_front();
+            self.is_ended.remove(&random);
+        }
+        let until_s = unix_s + self.id_max_age_s + CLOCK_LEEWAY_S;
+        self.ended.push_back((id.random, until_s));
+    }
+}
+
+/// Random bits never repeat, so no two ids have one nonce.
+fn nonce_of(id: SessionId) -> [u8; NONCE_BYTES] {
+    let mut nonce = [0; NONCE_BYTES];
+    nonce[..16].copy_from_slice(&{ id.random }.to_be_bytes());
+    nonce[16..18].copy_from_slice(&{ id.home }.to_be_bytes());
+    nonce
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use corelane_protocol::mcp::revision::Revision;
+    use corelane_protocol::request_state::{Sealer, SessionTerms};
+
+    use super::super::SessionLimits;
+    use super::Restorer;
+    use crate::mcp::session_id::{NamedSession, SessionId};
+
+    const NOW_S: u64 = 1_800_000_000;
+
+    fn restorer(id_max_age_s: u64, ended_max: usize) -> Restorer {
+        let limits = SessionLimits {
+            sessions_max: 1,
+            per_principal_max: 1,
+            streams_max: 1,
+            idle_timeout_ms: 1,
+            id_max_age_s,
+            ended_max,
+        };
+        Restorer::new(Arc::new(Sealer::new(&[[1; 32]])), &limits)
+    }
+
+    fn terms() -> SessionTerms {
+        SessionTerms {
+            revision: Revision::V2025_06_18,
+            capabilities: Default::default(),
+            lists: Default::default(),
+            created_s: NOW_S as u32,
+        }
+    }
+
+    fn id(random: u128) -> SessionId {
+        SessionId { home: 3, random }
+    }
+
+    #[test]
+    fn another_process_with_the_same_keys_reads_the_terms_until_the_id_is_too_old() {
+        let text = restorer(60, 4).text_of(id(7), Some("ann"), terms());
+        let named = NamedSession::parse(&text).expect("an id");
+        assert_eq!(named.id, id(7));
+        let next = restorer(60, 4);
+        let read = |principal, unix_s| next.terms_of(named, principal, unix_s);
+        for (unix_s, is_young) in [
+            (-61, false),
+            (-60, true),
+            (0, true),
+            (59, true),
+            (60, false),
+        ] {
+            let expected = is_young.then_some(terms());
+            let unix_s = NOW_S.saturating_add_signed(unix_s);
+            assert_eq!(read(Some("ann"), unix_s), expected, "{unix_s}");
+        }
+        assert_eq!((read(Some("bob"), NOW_S), read(None, NOW_S)), (None, None));
+        // The seal of one id does not fit another one.
+        let seal = named.seal;
+        let other = NamedSession { id: id(8), seal };
+        assert_eq!(next.terms_of(other, Some("ann"), NOW_S), None);
+        assert_eq!(restorer(0, 4).terms_of(named, Some("ann"), NOW_S), None);
+        assert_eq!(restorer(0, 4).text_of(id(7), None, terms()).len(), 36);
+    }
+
+    #[test]
+    fn ended_sessions_are_remembered_up_to_the_limit_and_the_age() {
+        let mut restorer = restorer(60, 4);
+        for random in 0..6 {
+            restorer.note_ended(id(random), NOW_S);
+            restorer.note_ended(id(random), NOW_S);
+        }
+        let ended = |restorer: &Restorer| (0..6).map(|at| restorer.is_ended(id(at))).collect();
+        let present: Vec<bool> = ended(&restorer);
+        assert_eq!(present, [false, false, true, true, true, true]);
+        restorer.note_ended(id(9), NOW_S + 120);
+        let present: Vec<bool> = ended(&restorer);
+        assert_eq!(present, [false; 6]);
+        assert!(restorer.is_ended(id(9)));
+    }
+}
