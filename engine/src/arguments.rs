@@ -166,8 +166,12 @@ impl Server {
     }
 }
 
+/// The exit code of a start that fails because of the host: EX_CONFIG of sysexits.h.
+const HOST_REFUSES: u8 = 78;
+
 /// The exit code of the program `name` whose server ended like this; prints the reason of a failure
-/// on standard error. For programs with a command line of their own.
+/// on standard error. For programs with a command line of their own. It is 0, 78 if the host does
+/// not let the process have its rings, or 1.
 ///
 /// ```no_run
 /// # use corelane::{Profile, Server, exit_code};
@@ -182,7 +186,10 @@ pub fn exit_code(name: &str, ended: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error}");
-            ExitCode::FAILURE
+            match error {
+                Error::Shard(error) if error.is_of_host() => HOST_REFUSES.into(),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

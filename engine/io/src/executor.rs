@@ -46,6 +46,9 @@ pub enum ExecutorError {
     /// The limit on locked memory is below the least with which glommio starts, or used up.
     #[error("no memory for an executor: raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=)")]
     Memory,
+    /// The kernel has no io_uring, or this process may not use it: ENOSYS or EPERM.
+    #[error("no io_uring (os error {0})")]
+    Unavailable(i32),
     /// Any other refusal of the kernel.
     #[error("{0}")]
     Refused(String),
@@ -54,12 +57,15 @@ pub enum ExecutorError {
 impl From<GlommioError<()>> for ExecutorError {
     fn from(error: GlommioError<()>) -> ExecutorError {
         let text = error.to_string();
-        // glommio wraps the kernel's error in texts of its own: ENOMEM is 12 on all of Linux, and
-        // the other text is that of its own check of the limit.
-        match text.contains("(os error 12)") || text.contains("MemLockLimit") {
-            true => ExecutorError::Memory,
-            false => ExecutorError::Refused(text),
+        // glommio wraps the kernel's error in texts of its own, and checks the limit itself.
+        let has = |code: i32| text.contains(&format!("(os error {code})"));
+        if has(libc::ENOMEM) || text.contains("MemLockLimit") {
+            return ExecutorError::Memory;
         }
+        let unavailable = [libc::EPERM, libc::ENOSYS]
+            .into_iter()
+            .find(|code| has(*code));
+        unavailable.map_or(ExecutorError::Refused(text), ExecutorError::Unavailable)
     }
 }
 

@@ -166,6 +166,19 @@ pub enum ShardError {
     },
 }
 
+impl ShardError {
+    /// Whether the host does not let the process have its rings: seccomp, a setting of the kernel,
+    /// its version, or the limit on locked memory.
+    pub(crate) fn is_of_host(&self) -> bool {
+        use RingError::{KernelTooOld, Unavailable};
+        let error = match self {
+            ShardError::Ring { error, .. } => error,
+            error => return matches!(error, ShardError::LockedMemory { .. }),
+        };
+        matches!(error, Unavailable { .. } | KernelTooOld { .. })
+    }
+}
+
 impl Intake {
     /// What a user can do about locked memory besides raising the limit.
     fn locked_memory_remedy(&self) -> &'static str {
@@ -236,6 +249,11 @@ fn serve(
     let executor = match Executor::new(executor_settings(&plan.profile, core)) {
         Ok(executor) => executor,
         Err(ExecutorError::Memory) => return give_up(ready, ShardError::locked_memory(&plan)),
+        Err(ExecutorError::Unavailable(code)) => {
+            let source = io::Error::from_raw_os_error(code);
+            let error = RingError::Unavailable { source };
+            return give_up(ready, ShardError::Ring { shard, error });
+        }
         Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
     };
     executor.run(async {

@@ -7,7 +7,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use corelane_io::ring::AddressFamily;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
@@ -20,6 +21,9 @@ use crate::profile::{Binding, ListenAddress, Transport, Unix};
 /// for each peer that reads nothing, and such a peer looks fast at first. Bytes on their way to the
 /// peer do not count, so that a long path loses no throughput (TCP_NOTSENT_LOWAT in linux/tcp.h).
 const KERNEL_UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// How long an address may be taken by a process that has ended: a busy host takes some 100 ms.
+const TAKEN_FOR: Duration = Duration::from_secs(2);
 
 /// A connection of lines that is idle for so long is probed, as often as this.
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
@@ -164,8 +168,7 @@ fn listen_tcp(
     // SO_REUSEPORT lets a second server of the same user share the port silently; a bind without it
     // finds out whether the port is taken.
     if address.port() != 0 {
-        let probe = socket(address).and_then(|socket| socket.bind(&address.into()));
-        probe.map_err(|error| listen_error(address, error))?;
+        probe(address).map_err(|error| listen_error(address, error))?;
     }
     let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {
@@ -175,6 +178,22 @@ fn listen_tcp(
         sockets.push(socket);
     }
     Ok((sockets, address))
+}
+
+/// Binds an address and lets it go again. One that is taken is tried for a while: the kernel closes
+/// the sockets in the rings of a process that was killed after it has ended.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match socket(address).and_then(|socket| socket.bind(&address.into())) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < TAKEN_FOR =>
+            {
+                thread::sleep(TAKEN_FOR / 100);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// Lets the kernel look after connections of lines that are idle, on which the server sends nothing

@@ -244,10 +244,10 @@ fn too_little_locked_memory_is_named_with_what_a_shard_needs_and_the_knobs() {
     let numbers = ["712 KiB", "100 KiB", "ulimit -l 2136", "LimitMEMLOCK="];
     let setup = Setup::bare(&["--shards", "3", "--listen", "127.0.0.1:0"]).locked_kib_max(100);
     let words = [&knobs[..], &numbers].concat();
-    check("shards", &setup.run_to_end(), &[1], &words);
+    check("shards", &setup.run_to_end(), &[78], &words);
     let setup = Setup::bare(&["--stdio"]).locked_kib_max(100);
     let words = ["240 KiB", "100 KiB", "ulimit -l 512", "other processes"];
-    check("stdio", &setup.run_to_end(), &[1], &words);
+    check("stdio", &setup.run_to_end(), &[78], &words);
 }
 
 #[test]

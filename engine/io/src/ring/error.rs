@@ -22,7 +22,7 @@ pub enum RingError {
     #[error(
         "io_uring is not available ({source}): set sysctl kernel.io_uring_disabled=0, and in a \
          container allow io_uring_setup, io_uring_enter and io_uring_register in its seccomp \
-         profile"
+         profile, as deploy/docker/seccomp.json does"
     )]
     Unavailable {
         /// ENOSYS or EPERM.
