@@ -1,16 +1,23 @@
-//! Clients whose server is killed and started again: the official ones go on in their session, as
-//! its id carries it.
+//! Clients whose server is killed: the official ones go on in their session with the next server, as
+//! its id carries it, and so do clients behind HAProxy with the other server.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use corelane_tests::conformance::{home, node, python, python_2};
-use corelane_tests::{Scrape, Server, Setup};
+use corelane_tests::request::LEGACY;
+use corelane_tests::{PATIENCE, Request, Scrape, Server, Setup};
 use rmcp::model::{CallToolRequestParams, ClientConfig, Implementation, ProtocolVersion};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientLifecycleMode, ClientServiceExt};
 use serde_json::json;
+
+use super::proxies::{named, setup};
+use super::proxy_process::ProxyProcess;
 
 /// A server, and the next one with its keys.
 struct Restarted {
@@ -19,14 +26,18 @@ struct Restarted {
     first: Server,
 }
 
+/// The profile of servers that know each other's sessions, with a key in `folder`.
+fn profile_in(folder: &Path) -> String {
+    let key = folder.join("key");
+    // 32 bytes of 1, as `openssl rand -base64 32` writes them.
+    std::fs::write(&key, "AQEB".repeat(10) + "AQE=\n").expect("a file");
+    format!("[server]\nstate_key_files = [{key:?}]\n[sessions]\nid_max_age_s = 3600")
+}
+
 impl Restarted {
     fn start() -> Restarted {
         let folder = tempfile::tempdir().expect("a directory");
-        let key = folder.path().join("key");
-        // 32 bytes of 1, as `openssl rand -base64 32` writes them.
-        std::fs::write(&key, "AQEB".repeat(10) + "AQE=\n").expect("a file");
-        let profile =
-            format!("[server]\nstate_key_files = [{key:?}]\n[sessions]\nid_max_age_s = 3600");
+        let profile = profile_in(folder.path());
         let first = Setup::shards(2).profile(&profile).start();
         Restarted {
             _folder: folder,
@@ -128,4 +139,89 @@ fn rmcp_goes_on_in_its_session() {
         call("after").await;
         check_restored(&next);
     });
+}
+
+/// A client of a session behind a proxy.
+struct Caller<'a> {
+    proxy: &'a ProxyProcess,
+    session: String,
+}
+
+impl Caller<'_> {
+    fn open(proxy: &ProxyProcess) -> Caller<'_> {
+        let made = proxy
+            .connect()
+            .exchange(&named(Request::initialize(LEGACY)));
+        let session = made.head.field("MCP-Session-Id").expect("a session");
+        Caller {
+            proxy,
+            session: session.to_owned(),
+        }
+    }
+
+    /// The status of a call on a connection of its own; none if that breaks.
+    fn call(&self) -> Option<u16> {
+        let params = json!({ "name": "echo", "arguments": { "message": "x" } });
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let call = named(Request::legacy(&call)).field("MCP-Session-Id", &self.session);
+        let mut connection = self.proxy.connect();
+        connection.send(&call);
+        let answer = connection.try_read_response(PATIENCE).ok()?;
+        Some(answer.status())
+    }
+}
+
+/// One of two servers is killed while clients call: HAProxy turns to the other one within 2 s,
+/// which serves all sessions; no client ever hears that its session has ended.
+#[test]
+fn sessions_behind_haproxy_outlive_their_server() {
+    const CALLERS: usize = 12;
+    const ERRORS_FOR: Duration = Duration::from_secs(2);
+    let folder = tempfile::tempdir().expect("a directory");
+    let profile = profile_in(folder.path());
+    let server = || {
+        let metrics = ["--metrics", "127.0.0.1:0"];
+        setup().profile(&profile).arguments(&metrics).start()
+    };
+    let servers = [server(), server()];
+    let two = format!("server two {}", servers[1].address());
+    let proxy = ProxyProcess::haproxy(&[
+        ("127.0.0.1:8080", &servers[0].address().to_string()),
+        ("# server two 127.0.0.1:8081", &two),
+    ]);
+    let callers: Vec<Caller> = (0..CALLERS).map(|_| Caller::open(&proxy)).collect();
+    let until = Instant::now() + Duration::from_secs(5);
+    let failures = thread::scope(|scope| {
+        let call_on = |caller: &Caller<'_>| {
+            let mut failures = Vec::new();
+            while Instant::now() < until {
+                let status = caller.call();
+                if status != Some(200) {
+                    failures.push((Instant::now(), status));
+                }
+            }
+            failures
+        };
+        let callers = callers.iter();
+        let threads: Vec<_> = callers
+            .map(|caller| scope.spawn(move || call_on(caller)))
+            .collect();
+        thread::sleep(Duration::from_secs(1));
+        let killed = Instant::now();
+        servers[0].signal("KILL");
+        let failures = threads.into_iter().flat_map(|it| it.join().expect("calls"));
+        let failures = failures.map(|(at, status)| (at.duration_since(killed), status));
+        failures.collect::<Vec<_>>()
+    });
+    for (after, status) in &failures {
+        assert!(*after < ERRORS_FOR && *status != Some(404), "{failures:?}");
+    }
+    for caller in &callers {
+        assert_eq!(caller.call(), Some(200), "{}", proxy.log());
+    }
+    let restored = Scrape::wait_for(servers[1].metrics_address(), "the sessions", |scrape| {
+        let restored = scrape.sum("corelane_sessions_restored_total", &[]);
+        (restored > 0.0).then_some(restored)
+    });
+    assert!(restored < CALLERS as f64, "the other sessions were its own");
 }
