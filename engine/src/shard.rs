@@ -17,6 +17,7 @@ pub(crate) mod deaths;
 pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
+pub(crate) mod error;
 mod inspected;
 pub(crate) mod inspection;
 pub(crate) mod kept;

@@ -15,7 +15,7 @@ use crate::handler::caller_info::ExposedHeaderError;
 use crate::profile::ProfileError;
 use crate::profile::cores::CoreError;
 use crate::profile::descriptors::DescriptorError;
-use crate::shard::start::ShardError;
+use crate::shard::error::ShardError;
 use crate::transport::listener::ListenError;
 use crate::transport::stdio::StdioError;
 #[cfg(feature = "tls")]

@@ -31,7 +31,7 @@ use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::memory::MemoryBudget;
 use crate::profile::{Gateway, ListenAddress, Profile};
-use crate::shard::start::ShardError;
+use crate::shard::error::ShardError;
 use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
 use crate::transport::unix::SocketFile;

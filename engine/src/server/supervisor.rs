@@ -19,8 +19,9 @@ use super::huge_pages::SmallPages;
 use super::stalls::{Finding, StallDetector, look_interval};
 use crate::meter::{Counter, MeterSnapshot, ShardMeter};
 use crate::profile::Supervision;
+use crate::shard::error::ShardError;
 use crate::shard::lives::Lives;
-use crate::shard::start::{ShardError, ShardThread};
+use crate::shard::start::ShardThread;
 use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
 
 /// Between the end of a shard and its next life. A shard may have queued a wake for the ring of the

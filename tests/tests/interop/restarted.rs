@@ -1,5 +1,5 @@
-//! Clients whose server is killed: the official ones go on in their session with the next server, as
-//! its id carries it, and so do clients behind HAProxy with the other server.
+//! Clients whose server is killed: the official ones go on in their session with the next server,
+//! as its id carries it, and so do clients behind HAProxy with the other server.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
