@@ -1,0 +1,186 @@
+//! The server around a core: it runs handlers, and it is observed when it does.
+
+use corelane_cluster::codec::{Kind, decode};
+use corelane_cluster::frame::Request;
+use corelane_cluster::record::{Change, Record};
+use corelane_cluster::session::Standing;
+use corelane_cluster::vocabulary::{Key, Origin};
+
+use crate::clients::{Work, parse};
+use crate::event::{Event, Response};
+use crate::world::World;
+
+/// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
+/// and writes, and room for the time between events.
+const REPLICATED_US: u64 = 250_000;
+/// Microseconds without faults before which nothing is expected to be in time.
+const QUIET_US: u64 = 3_000_000;
+
+impl World {
+    /// The handler of a request ends: it runs now, once.
+    pub(crate) fn execute(&mut self, node: usize, origin: Origin, request: &Request) {
+        let Some((attempt, work)) = parse(&request.body) else {
+            return self
+                .checks
+                .fail("I8", self.now_us, "a body was damaged".to_owned());
+        };
+        let key = request.session.random;
+        self.mix([5, attempt, node as u64]);
+        let is_repeatable = request.is_repeatable;
+        self.checks
+            .on_run(self.now_us, attempt, &request.principal, is_repeatable);
+        self.check_served(node, key);
+        let now = self.nodes[node].now(self.now_us);
+        let life = self.nodes[node].life;
+        let Some(core) = self.nodes[node].core.as_mut() else {
+            return;
+        };
+        match work {
+            Work::Call => core.answer(now, origin, key, true, Box::default()),
+            Work::Show => {
+                core.answer(now, origin, key, true, Box::default());
+                self.check_shown(node, key);
+            }
+            Work::Change(change) => {
+                let is_done = core.change(now, key, change.clone());
+                let standing = core.standing(key);
+                if !is_done {
+                    // The session has left meanwhile: the host answers with an error.
+                    return self.answer_error(node, attempt, origin, key);
+                }
+                core.answer(now, origin, key, true, Box::default());
+                self.checks.on_change_run(key, &change);
+                if standing == Some(Standing::Confirmed) {
+                    let pin = Event::Pin(node, life, key, Box::new(change), self.now_us);
+                    self.after(REPLICATED_US, pin);
+                }
+            }
+            Work::Delete => {
+                if core.delete(now, origin, key) {
+                    let buried = Event::Buried(node, life, key, self.now_us);
+                    self.after(2 * REPLICATED_US, buried);
+                } else {
+                    self.answer_error(node, attempt, origin, key);
+                }
+            }
+        }
+    }
+
+    fn answer_error(&mut self, node: usize, attempt: u64, origin: Origin, key: u128) {
+        let now = self.nodes[node].now(self.now_us);
+        if let Origin::Local(_) = origin {
+            self.answer_client(attempt, Response::Failed);
+        } else if let Some(core) = self.nodes[node].core.as_mut() {
+            core.answer(now, origin, key, true, Box::default());
+        }
+    }
+
+    /// The tombstone of a session is written, or its client waited long enough.
+    pub(crate) fn on_ended(&mut self, node: usize, origin: Origin, key: u128) {
+        let now = self.nodes[node].now(self.now_us);
+        if let Some(core) = self.nodes[node].core.as_mut() {
+            core.answer(now, origin, key, true, Box::default());
+        }
+    }
+
+    /// Whether nothing disturbed a node from `since_us` until now.
+    pub(crate) fn was_quiet(&self, node: usize, since_us: u64) -> bool {
+        let own = &self.nodes[node];
+        own.trouble == 0 && own.touched_us < since_us
+    }
+
+    fn stored(&mut self, node: usize, key: u128) -> Option<Record> {
+        let generation = self.generation_of(node)?;
+        let name = Key::Session(generation, key);
+        let version = self.store.last(&name, self.now_us)?;
+        let value = version.value.as_deref()?;
+        decode::<Record>(Kind::Session, value)
+            .ok()
+            .map(|found| found.1)
+    }
+
+    fn generation_of(&mut self, _: usize) -> Option<u64> {
+        let version = self.store.last(&Key::Generation, self.now_us)?;
+        let value = version.value.as_deref()?;
+        decode::<u64>(Kind::Generation, value)
+            .ok()
+            .map(|found| found.1)
+    }
+
+    /// I9: a deleted session is not served, unless its node could not know.
+    fn check_served(&mut self, node: usize, key: u128) {
+        let is_buried = self
+            .checks
+            .sessions
+            .get(&key)
+            .is_some_and(|it| it.is_buried);
+        let since_us = self.now_us.saturating_sub(QUIET_US);
+        if is_buried && self.was_quiet(node, since_us) {
+            let text = format!("node {node} served {key:x}, which was deleted");
+            self.checks.fail("I9", self.now_us, text);
+        }
+    }
+
+    /// I1: a confirmed owner has all changes that the store had.
+    fn check_shown(&mut self, node: usize, key: u128) {
+        let Some(core) = self.nodes[node].core.as_ref() else {
+            return;
+        };
+        let process = core.process();
+        let is_confirmed = core.standing(key) == Some(Standing::Confirmed);
+        let state = core.state(key).cloned();
+        let stored = self.stored(node, key);
+        let is_owner = stored.as_ref().is_some_and(|it| it.owner == Some(process));
+        if let (true, true, Some(state), Some(mut record)) = (is_confirmed, is_owner, state, stored)
+        {
+            record.state = state;
+            self.checks
+                .check_pins(self.now_us, key, &record, "an answer");
+        }
+    }
+
+    /// I1: a change that was acknowledged in quiet times is in the store in time.
+    pub(crate) fn on_pin(
+        &mut self,
+        (node, life): (usize, u32),
+        key: u128,
+        change: Change,
+        at_us: u64,
+    ) {
+        let is_same = self.nodes[node].life == life && self.nodes[node].core.is_some();
+        let was_quiet = self.was_quiet(node, at_us.saturating_sub(QUIET_US));
+        let is_current = self.checks.is_sure(key, &change);
+        let core = self.nodes[node].core.as_ref();
+        let is_owner = core.and_then(|it| it.standing(key)) == Some(Standing::Confirmed);
+        if !is_same || !was_quiet || !is_current || !is_owner {
+            return;
+        }
+        let stored = self.stored(node, key);
+        if stored
+            .as_ref()
+            .is_some_and(|record| crate::checks::has(record, &change))
+        {
+            self.checks.pin(key, change);
+        } else {
+            let text = format!("{key:x}: {change:?} of node {node} is not stored: {stored:?}");
+            self.checks.fail("I1", self.now_us, text);
+        }
+    }
+
+    /// I9: a DELETE that was acknowledged in quiet times is in the store in time.
+    pub(crate) fn on_buried(&mut self, (node, life): (usize, u32), key: u128, at_us: u64) {
+        let is_same = self.nodes[node].life == life && self.nodes[node].core.is_some();
+        let was_quiet = self.was_quiet(node, at_us.saturating_sub(QUIET_US));
+        let is_ended = self
+            .stored(node, key)
+            .is_some_and(|record| record.has_ended);
+        if is_ended {
+            if let Some(known) = self.checks.sessions.get_mut(&key) {
+                known.is_buried = true;
+            }
+        } else if is_same && was_quiet {
+            let text = format!("{key:x}: the DELETE at node {node} is not stored");
+            self.checks.fail("I9", self.now_us, text);
+        }
+    }
+}
