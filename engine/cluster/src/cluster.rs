@@ -225,7 +225,7 @@ impl Cluster {
     #[must_use]
     pub fn is_dirty(&self, key: SessionKey) -> bool {
         let session = self.sessions.get(&key);
-        session.is_some_and(|it| !it.pending.is_empty() || !it.flying.is_empty())
+        session.is_some_and(|it| !it.unwritten().is_empty() || !it.stale.is_empty())
     }
 
     /// Microseconds for which the oldest unwritten change of the queue has waited.
@@ -302,8 +302,11 @@ impl Cluster {
             if !mutated!("no_doubt_after_pause") {
                 self.epoch += 1;
             }
-            // The heartbeats that were missed say nothing about the bus.
+            // The heartbeats that were missed say nothing about the bus and the others.
             self.echo_us = now.us;
+            if !mutated!("blame_others") {
+                self.members.excuse_silence(now.us);
+            }
         }
         self.last_us = now.us;
     }

@@ -85,6 +85,13 @@ impl Members {
         member.window.accept(sequence) || mutated!("accept_twice")
     }
 
+    /// Starts the silence of all anew: it was this process that did not listen.
+    pub(crate) fn excuse_silence(&mut self, now_us: u64) {
+        for member in self.nodes.values_mut() {
+            member.heard_us = now_us;
+        }
+    }
+
     /// Takes a heartbeat; the one before it.
     pub(crate) fn heard(
         &mut self,

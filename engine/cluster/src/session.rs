@@ -78,6 +78,9 @@ pub(crate) struct Session {
     /// Changes that no write in flight has, and those that one has.
     pub(crate) pending: Vec<Change>,
     pub(crate) flying: Vec<Change>,
+    /// Unwritten changes from before a doubt in which the session was served: another owner may
+    /// have newer ones.
+    pub(crate) stale: Vec<Change>,
     /// Changes made here since the session came from another owner.
     pub(crate) since_arrival: Vec<Change>,
     pub(crate) waiting: Vec<(Origin, Box<Request>)>,
@@ -112,6 +115,7 @@ impl Session {
             put_us: None,
             pending: Vec::new(),
             flying: Vec::new(),
+            stale: Vec::new(),
             since_arrival: Vec::new(),
             waiting: Vec::new(),
             open: 0,
@@ -170,9 +174,31 @@ impl Session {
         self.flying.clear();
     }
 
-    /// Continues from the record of another owner: own unwritten changes go on top.
-    pub(crate) fn continue_from(&mut self, record: Record) {
+    /// The session is about to be served in doubt: unwritten changes are older than the doubt.
+    pub(crate) fn make_stale(&mut self) {
+        for change in self.unwritten() {
+            push_change(&mut self.stale, change);
+        }
+        self.flying.clear();
+        self.pending.clear();
+    }
+
+    /// No other owner had the session: the changes from before the doubt count as any.
+    pub(crate) fn restore_stale(&mut self) {
+        let mut changes = std::mem::take(&mut self.stale);
+        for change in self.unwritten() {
+            push_change(&mut changes, change);
+        }
+        self.flying.clear();
+        self.pending = changes;
+    }
+
+    /// Continues from the record of another owner: changes made since the doubt go on top.
+    ///
+    /// Returns false if older ones are dropped: that owner may have changed the same subjects later.
+    pub(crate) fn continue_from(&mut self, record: Record) -> bool {
         self.land_nothing();
+        let has_stale = !std::mem::take(&mut self.stale).is_empty();
         self.state = record.state;
         self.formers = record.formers;
         self.formers.extend(record.owner);
@@ -180,6 +206,7 @@ impl Session {
         for change in &self.pending {
             self.state.apply(change);
         }
+        !has_stale
     }
 
     /// Forgets this process and repetitions among the former owners, and the oldest of too many.

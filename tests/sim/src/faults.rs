@@ -55,7 +55,7 @@ pub struct Fault {
 
 /// Makes the faults of a run of `nodes` nodes that lie before `end_us`.
 #[must_use]
-pub fn plan(rng: &mut Rng, nodes: usize, end_us: u64) -> Vec<Fault> {
+pub(crate) fn plan(rng: &mut Rng, nodes: usize, end_us: u64) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut at_us = 3_000_000 + rng.below(4_000_000);
     // Quiet runs find faults in the ordinary path, busy ones in the overlaps.

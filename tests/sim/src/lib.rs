@@ -14,6 +14,7 @@ mod node;
 mod operator;
 pub mod options;
 mod rng;
+pub mod seeds;
 mod settle;
 mod store;
 pub mod world;

@@ -33,7 +33,7 @@ impl Default for Options {
 /// Seconds after the faults in which everything must become whole again.
 pub const SETTLE_S: u64 = 12;
 /// Seconds without requests at the end of a run, before the last check.
-pub const QUIET_S: u64 = 2;
+pub const QUIET_S: u64 = 3;
 
 /// Breaks of the core, each in one line. The simulator must find every one of them.
 pub const MUTATIONS: &[&str] = &[
@@ -60,4 +60,5 @@ pub const MUTATIONS: &[&str] = &[
     "promote_early",
     "write_in_doubt",
     "refuse_unknown",
+    "blame_others",
 ];

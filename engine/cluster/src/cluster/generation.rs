@@ -71,7 +71,7 @@ impl Cluster {
         sim_point!("store_wiped");
         self.note(Note::StoreWiped);
         for session in self.sessions.values_mut() {
-            session.land_nothing();
+            session.restore_stale();
             session.base = Base::Absent;
             session.leaving = None;
             if matches!(session.work, Work::Reading(_) | Work::Putting(_)) {

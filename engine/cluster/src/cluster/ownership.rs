@@ -54,7 +54,7 @@ impl Cluster {
         let home = session.id.home;
         let is_denied = session.not_here.contains(&home);
         session.base = Base::Absent;
-        session.land_nothing();
+        session.restore_stale();
         if home == self.me && !session.is_recorded {
             return self.confirm(now, key);
         }
@@ -86,7 +86,7 @@ impl Cluster {
                 sim_point!("read_back_landed");
                 session.flying.clear();
             }
-            session.land_nothing();
+            session.restore_stale();
             if !is_last || record.owner != Some(me) {
                 // A write of unknown outcome may land yet: one more write makes it fail.
                 sim_point!("read_back_older");
@@ -101,11 +101,24 @@ impl Cluster {
             .filter(|owner| *owner != me && !is_denied(owner));
         let is_usable = |owner: &Process| self.members.is_usable(*owner, now.us, &self.settings);
         if let Some(owner) = owner.filter(is_usable) {
+            // Only the direct successor knows which of its own changes are newer than ours.
+            if record.take_overs == session.take_overs + 1 {
+                session.restore_stale();
+            } else if session.epoch != self.epoch {
+                session.make_stale();
+            }
             return self.depose(now, key, owner);
         }
         sim_point!("take_over_record");
-        session.continue_from(record);
+        if session.epoch != self.epoch {
+            session.make_stale();
+        }
+        let keeps_all = session.continue_from(record);
         session.trim_formers(me);
+        if !keeps_all {
+            sim_point!("stale_dropped");
+            self.note(Note::ChangesDropped(key));
+        }
         self.keep_provisional(now, key);
     }
 
@@ -213,8 +226,9 @@ impl Cluster {
     }
 
     pub(super) fn on_took_heard(&mut self, from: Process, id: SessionId, revision: u64) {
+        let is_sure = self.taken_with(id.random).is_some();
         let notice = self.notices.get(&(id.random, from));
-        if notice.is_some_and(|notice| revision >= notice.since) {
+        if is_sure && notice.is_some_and(|notice| revision >= notice.since) {
             self.forget_former(id.random, from);
         }
     }
@@ -291,6 +305,7 @@ impl Cluster {
         }
         if session.epoch != self.epoch {
             session.base = Base::Unknown;
+            session.make_stale();
         }
         self.keep_provisional(now, key);
     }

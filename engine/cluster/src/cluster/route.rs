@@ -315,7 +315,9 @@ impl Cluster {
         let key = session.id.random;
         session.take_overs = 1;
         match record {
-            Some(record) => session.continue_from(record),
+            Some(record) => {
+                session.continue_from(record);
+            }
             None => session.formers.push(session.id.home),
         }
         session.trim_formers(self.me);

@@ -72,6 +72,9 @@ impl Cluster {
             if self.is_isolated {
                 sim_point!("isolation_ends");
                 self.is_isolated = false;
+                if !mutated!("blame_others") {
+                    self.members.excuse_silence(now.us);
+                }
                 if !mutated!("no_doubt_after_isolation") {
                     self.epoch += 1;
                 }

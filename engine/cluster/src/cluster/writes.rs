@@ -95,8 +95,11 @@ impl Cluster {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        if !can_read || matches!(session.work, Work::Reading(_) | Work::Putting(_)) {
-            return;
+        match session.work {
+            Work::Reading(_) | Work::Putting(_) => return,
+            Work::Idle if !can_read => return self.pause(now, key),
+            _ if !can_read => return,
+            _ => {}
         }
         let op = self.read(now, Purpose::Session(key), name, ReadFrom::Leader);
         if let Some(session) = self.sessions.get_mut(&key) {
@@ -207,6 +210,7 @@ impl Cluster {
             return self.complete_leave(now, key, revision);
         }
         if epoch == self.epoch && session.epoch == epoch || mutated!("old_proof") {
+            session.restore_stale();
             self.confirm(now, key);
         } else {
             sim_point!("old_write_is_no_proof");
