@@ -104,6 +104,8 @@ pub struct Cluster {
     reseeding: VecDeque<SessionKey>,
     writes_in_flight: usize,
     tombstones: BTreeMap<SessionKey, Tombstone>,
+    /// Sessions that ended here, the oldest first: stale reads of the store must not revive them.
+    graves: (VecDeque<SessionKey>, BTreeSet<SessionKey>),
     lookups: BTreeMap<SessionKey, Lookup>,
     exchanges: BTreeMap<Xid, Exchange>,
     remotes: BTreeMap<(Process, Xid), Remote>,
@@ -164,6 +166,7 @@ impl Cluster {
             reseeding: VecDeque::new(),
             writes_in_flight: 0,
             tombstones: BTreeMap::new(),
+            graves: Default::default(),
             lookups: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             remotes: BTreeMap::new(),
@@ -240,7 +243,7 @@ impl Cluster {
 
     /// Each table with a bound: its name, entries and limit.
     #[must_use]
-    pub fn tables(&self) -> [(&'static str, usize, usize); 12] {
+    pub fn tables(&self) -> [(&'static str, usize, usize); 13] {
         let limits = &self.settings;
         [
             ("sessions", self.sessions.len(), limits.sessions_max),
@@ -248,6 +251,7 @@ impl Cluster {
             ("lane", self.lane.len(), limits.lane_max),
             ("writes", self.writes_in_flight, limits.writes_in_flight_max),
             ("tombstones", self.tombstones.len(), limits.tombstones_max),
+            ("graves", self.graves.0.len(), limits.graves_max),
             ("lookups", self.lookups.len(), limits.lookups_max),
             ("exchanges", self.exchanges.len(), limits.exchanges_max),
             ("remotes", self.remotes.len(), limits.exchanges_max),
@@ -304,6 +308,7 @@ impl Cluster {
             }
             // The heartbeats that were missed say nothing about the bus and the others.
             self.echo_us = now.us;
+            self.is_isolated = false;
             if !mutated!("blame_others") {
                 self.members.excuse_silence(now.us);
             }

@@ -61,6 +61,9 @@ pub(crate) struct Session {
     pub(crate) take_overs: u16,
     /// It has changes beyond `initialize`, or a record: the store must know it.
     pub(crate) is_recorded: bool,
+    /// This process has seen or written a record of it: a delete marker means that it expired while
+    /// it was in use.
+    pub(crate) has_history: bool,
     pub(crate) is_provisional: bool,
     /// The doubt of the process that this session is past.
     pub(crate) epoch: u64,
@@ -103,6 +106,7 @@ impl Session {
             state: State::default(),
             take_overs: 0,
             is_recorded: false,
+            has_history: false,
             is_provisional: false,
             epoch,
             base: Base::Absent,
@@ -198,6 +202,7 @@ impl Session {
     /// Returns false if older ones are dropped: that owner may have changed the same subjects later.
     pub(crate) fn continue_from(&mut self, record: Record) -> bool {
         self.land_nothing();
+        self.has_history = true;
         let has_stale = !std::mem::take(&mut self.stale).is_empty();
         self.state = record.state;
         self.formers = record.formers;

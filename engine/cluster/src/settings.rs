@@ -68,6 +68,8 @@ settings! {
     owner_us: u64 = 30_000_000;
     /// Tombstones that the store has not acknowledged.
     tombstones_max: usize = 4_096;
+    /// Ended sessions that their last node remembers beside the store.
+    graves_max: usize = 65_536;
     /// Microseconds that a client waits for its tombstone.
     tombstone_wait_us: u64 = 250_000;
     /// Former owners that have not yet acknowledged a take-over.
@@ -90,6 +92,8 @@ settings! {
     leeway_s: u64 = 60;
     /// Seconds without use after which a session ends.
     idle_s: u64 = 1_800;
+    /// Seconds for which a record outlives the idle time of its session, for clocks that differ.
+    record_margin_s: u64 = 60;
     /// Seconds of difference between clocks that are worth a warning.
     skew_warn_s: u64 = 1;
     /// Updates of resources that an origin can repeat.

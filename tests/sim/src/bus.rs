@@ -33,7 +33,7 @@ impl World {
             }
             Output::Send(to, envelope) => {
                 self.mix([2, u64::from(to.node), envelope.sequence]);
-                let index = usize::from(to.node) - 1;
+                let index = self.slot_of(to);
                 self.deliver(node, index, Some(to), &envelope);
             }
             Output::Put(op, key, expect, ttl_s, value) => {
@@ -46,6 +46,7 @@ impl World {
                 }
             }
             Output::Serve(origin, request) => {
+                self.check_doubt(node, request.session.random);
                 let wait_us = match self.people.below(100) {
                     0..=1 => self.people.below(2_000_000),
                     2..=5 => self.people.below(100_000),
@@ -54,7 +55,7 @@ impl World {
                 let run = AtNode::Run(origin, request);
                 self.after(wait_us, Event::Node(node, life, run));
             }
-            Output::Part(call, _, _) => self.answer_client(call, Response::Ok),
+            Output::Part(call, true, _) => self.answer_client(call, Response::Ok),
             Output::NotFound(call, _) => {
                 self.checks.on_missing(self.now_us, call);
                 self.answer_client(call, Response::Missing);
@@ -68,9 +69,28 @@ impl World {
             Output::Updated(uri) => self.on_updated(node, &uri),
             Output::AllUpdated(partition) => self.on_all_updated(node, partition),
             Output::Drained => self.on_drained(node),
-            Output::Note(Note::NodeTaken(_)) => self.crash(node, false),
-            Output::Note(_) | Output::Leave(_) | Output::Arrive(_) | Output::ListChanged(_) => {}
+            Output::Note(Note::NodeTaken(_)) => {
+                self.crash(node, false);
+                if node < self.options.nodes {
+                    self.after(1_000_000, Event::Start(node));
+                }
+            }
+            Output::Note(Note::TakenOver(key, former)) => self.check_taken(node, key, former),
+            Output::Part(_, false, _)
+            | Output::Note(_)
+            | Output::Leave(_)
+            | Output::Arrive(_)
+            | Output::ListChanged(_) => {}
         }
+    }
+
+    /// The slot of a process, or of the node that had it.
+    fn slot_of(&self, process: Process) -> usize {
+        let slot = self
+            .nodes
+            .iter()
+            .position(|own| own.process() == Some(process));
+        slot.unwrap_or(usize::from(process.node) - 1)
     }
 
     pub(crate) fn can_send(&self, node: usize) -> bool {

@@ -39,6 +39,8 @@ pub(crate) struct Known {
     pub principal: Box<str>,
     /// Its client sent a DELETE.
     pub is_delete_sent: bool,
+    /// The node and its process that answered the DELETE.
+    pub ended_at: Option<(usize, u32)>,
     /// The tombstone was seen in the store.
     pub is_buried: bool,
     /// When its client last used it.
@@ -246,6 +248,7 @@ impl Checks {
         for known in self.sessions.values_mut() {
             known.pinned.clear();
             known.is_buried = false;
+            known.ended_at = None;
         }
         self.seen.clear();
         self.writers.clear();

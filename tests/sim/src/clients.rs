@@ -159,6 +159,7 @@ impl World {
                 principal: principal.into(),
                 is_delete_sent: false,
                 is_buried: false,
+                ended_at: None,
                 used_us: now_us,
                 served_us: 0,
                 may_expire: false,
@@ -241,7 +242,7 @@ impl World {
         } else if own.ghost.is_some() {
             // Nothing answers: the client waits.
         } else if may_redispatch {
-            let other = (node + 1 + self.people.below(2) as usize) % self.nodes.len();
+            let other = (node + 1 + self.people.below(2) as usize) % self.options.nodes;
             if let Some(known) = self.checks.attempts.get_mut(&attempt) {
                 known.node = other;
             }
@@ -260,18 +261,18 @@ impl World {
         if is_in(home, self) {
             return home;
         }
-        let all = 0..self.nodes.len();
+        let all = 0..self.options.nodes;
         let healthy: Vec<usize> = all.filter(|node| is_in(*node, self)).collect();
         let place = (key % 1_009) as usize;
         match healthy.len() {
-            0 => self.people.below(self.nodes.len() as u64) as usize,
+            0 => self.people.below(self.options.nodes as u64) as usize,
             count => healthy[place % count],
         }
     }
 
     fn any_node(&mut self) -> usize {
         let key = u128::from(self.people.next());
-        self.balance((key % self.nodes.len() as u128) as usize, key, None)
+        self.balance((key % self.options.nodes as u128) as usize, key, None)
     }
 
     /// Sends the answer of a node to the client.
@@ -309,6 +310,11 @@ impl World {
         own.attempt = None;
         own.last = Some(response);
         let is_change = matches!(own.work, Some(Work::Change(_)));
+        let is_late = self.now_us > self.heal_us + 9_000_000 && !is_forged;
+        if is_late && matches!(response, Response::Failed | Response::Closed) {
+            let text = format!("attempt {attempt} ends with {response:?} long after the faults");
+            self.checks.fail("I6", self.now_us, text);
+        }
         match response {
             Response::Missing if !is_forged => {
                 own.session = None;
@@ -328,7 +334,12 @@ impl World {
             _ => {}
         }
         if own.work == Some(Work::Delete) && response == Response::Ok {
-            own.session = None;
+            own.session = own.session.filter(|key| key % 2 == 0);
+            // Some clients use an id that they have ended.
+            own.work = own.session.map(|_| Work::Show);
+            own.op = self.next_op;
+            self.next_op += 1;
+            return self.think(client, 400_000);
         }
         own.work = None;
         let mean_us = if self.people.chance(3) {
@@ -342,7 +353,9 @@ impl World {
     /// The balancer checks all nodes: two checks in a row decide.
     pub(crate) fn check_health(&mut self) {
         self.after(500_000, Event::Health);
-        for own in &mut self.nodes {
+        self.expire_idle();
+        let count = self.options.nodes;
+        for own in self.nodes.iter_mut().take(count) {
             let is_running = !own.is_stopped();
             let core = own.core.as_ref().filter(|_| is_running);
             let is_ready = core.is_some_and(|core| core.stage() == Stage::Alive);

@@ -64,6 +64,8 @@ pub(crate) enum Event {
     Fault(usize, bool),
     /// A node that is slow stops or goes on.
     Slow(usize),
+    /// A second process with the number of a node starts or ends.
+    Spare(usize, bool),
     /// A process starts.
     Start(usize),
     /// The balancer checks the nodes.

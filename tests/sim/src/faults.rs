@@ -12,6 +12,8 @@ pub enum Kind {
     HostLost(usize),
     /// The process of a node is stopped and goes on.
     Pause(usize),
+    /// The process of a node is stopped, and another host starts the node meanwhile.
+    Twin(usize),
     /// A node is stopped for half of the time.
     Slow(usize),
     /// The wall clock of a node differs by that many seconds.
@@ -113,7 +115,8 @@ fn kind(rng: &mut Rng, nodes: usize) -> Kind {
         81..=86 => Kind::Flaky,
         87..=88 => Kind::Wipe,
         89..=90 => Kind::Purge,
-        91..=95 => Kind::WrongBalancer(node),
+        91..=93 => Kind::WrongBalancer(node),
+        94..=95 => Kind::Twin(node),
         _ => Kind::Drain(node),
     }
 }

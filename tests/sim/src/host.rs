@@ -1,14 +1,15 @@
 //! The server around a core: it runs handlers, and it is observed when it does.
 
 use corelane_cluster::codec::{Kind, decode};
-use corelane_cluster::frame::Request;
+use corelane_cluster::frame::{Request, Stage};
+use corelane_cluster::id::Process;
 use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
 
 use crate::clients::{Work, parse};
 use crate::event::{Event, Response};
-use crate::world::World;
+use crate::world::{IDLE_S, World};
 
 /// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
 /// and writes, and room for the time between events.
@@ -36,7 +37,14 @@ impl World {
             return;
         };
         match work {
-            Work::Call => core.answer(now, origin, key, true, Box::default()),
+            Work::Call => {
+                // Some answers are streams, and a few of them flood their reader.
+                let parts = if attempt % 40 == 0 { attempt % 90 } else { 0 };
+                for _ in 0..parts {
+                    core.answer(now, origin, key, false, Box::default());
+                }
+                core.answer(now, origin, key, true, Box::default());
+            }
             Work::Show => {
                 core.answer(now, origin, key, true, Box::default());
                 self.check_shown(node, key);
@@ -66,6 +74,68 @@ impl World {
         }
     }
 
+    /// I2: a node that had a reason to doubt reads the store before it serves.
+    pub(crate) fn check_doubt(&mut self, node: usize, key: u128) {
+        let own = &self.nodes[node];
+        let doubt_us = own.doubt_us;
+        let Some(core) = own.core.as_ref().filter(|_| doubt_us > 0) else {
+            return;
+        };
+        let process = core.process();
+        if core.standing(key) != Some(Standing::Confirmed) {
+            return;
+        }
+        let Some((written_us, record)) = self.stored_since(key) else {
+            return;
+        };
+        let other = record.owner.filter(|owner| *owner != process);
+        if let (Some(other), true) = (other, written_us < doubt_us) {
+            let text =
+                format!("node {node} served {key:x}, which is of {other} since {written_us}");
+            self.checks.fail("I2", self.now_us, text);
+        }
+    }
+
+    /// I2: a node that has just begun to listen again takes nothing from an owner that lives well.
+    pub(crate) fn check_taken(&mut self, node: usize, key: u128, former: Process) {
+        let doubt_us = self.nodes[node].doubt_us;
+        let is_early = doubt_us > 0 && self.now_us < doubt_us + 1_400_000;
+        let slot = self
+            .nodes
+            .iter()
+            .position(|own| own.process() == Some(former));
+        let Some(slot) = slot.filter(|_| is_early) else {
+            return;
+        };
+        let core = self.nodes[slot].core.as_ref();
+        let is_alive = core.is_some_and(|core| core.stage() == Stage::Alive);
+        if is_alive && self.was_quiet(slot, self.now_us.saturating_sub(QUIET_US)) {
+            let text = format!("node {node} took {key:x} from {former}, which lives");
+            self.checks.fail("I2", self.now_us, text);
+        }
+    }
+
+    /// Sessions that were not used for their time expire at their nodes.
+    pub(crate) fn expire_idle(&mut self) {
+        let now_us = self.now_us;
+        for node in 0..self.nodes.len() {
+            let own = &mut self.nodes[node];
+            let now = own.now(now_us);
+            let is_running = !own.is_stopped();
+            let Some(core) = own.core.as_mut().filter(|_| is_running) else {
+                continue;
+            };
+            let idle = core.sessions().filter(|key| {
+                let known = self.checks.sessions.get(key);
+                known.is_some_and(|it| now_us - it.used_us > (IDLE_S + 9) * 1_000_000)
+            });
+            for key in idle.collect::<Vec<_>>() {
+                core.expire(now, key);
+            }
+            self.drain_outputs(node);
+        }
+    }
+
     fn answer_error(&mut self, node: usize, attempt: u64, origin: Origin, key: u128) {
         let now = self.nodes[node].now(self.now_us);
         if let Origin::Local(_) = origin {
@@ -78,8 +148,12 @@ impl World {
     /// The tombstone of a session is written, or its client waited long enough.
     pub(crate) fn on_ended(&mut self, node: usize, origin: Origin, key: u128) {
         let now = self.nodes[node].now(self.now_us);
+        let life = self.nodes[node].life;
         if let Some(core) = self.nodes[node].core.as_mut() {
             core.answer(now, origin, key, true, Box::default());
+            if let Some(known) = self.checks.sessions.get_mut(&key) {
+                known.ended_at = Some((node, life));
+            }
         }
     }
 
@@ -89,17 +163,21 @@ impl World {
         own.trouble == 0 && own.touched_us < since_us
     }
 
-    fn stored(&mut self, node: usize, key: u128) -> Option<Record> {
-        let generation = self.generation_of(node)?;
+    fn stored(&mut self, key: u128) -> Option<Record> {
+        self.stored_since(key).map(|found| found.1)
+    }
+
+    /// The record of a session, and when it was written.
+    fn stored_since(&mut self, key: u128) -> Option<(u64, Record)> {
+        let generation = self.generation()?;
         let name = Key::Session(generation, key);
         let version = self.store.last(&name, self.now_us)?;
         let value = version.value.as_deref()?;
-        decode::<Record>(Kind::Session, value)
-            .ok()
-            .map(|found| found.1)
+        let record = decode::<Record>(Kind::Session, value).ok()?.1;
+        Some((version.at_us, record))
     }
 
-    fn generation_of(&mut self, _: usize) -> Option<u64> {
+    fn generation(&mut self) -> Option<u64> {
         let version = self.store.last(&Key::Generation, self.now_us)?;
         let value = version.value.as_deref()?;
         decode::<u64>(Kind::Generation, value)
@@ -115,6 +193,12 @@ impl World {
             .get(&key)
             .is_some_and(|it| it.is_buried);
         let since_us = self.now_us.saturating_sub(QUIET_US);
+        let life = self.nodes[node].life;
+        let ended = self.checks.sessions.get(&key).and_then(|it| it.ended_at);
+        if ended == Some((node, life)) {
+            let text = format!("node {node} served {key:x} after it answered its DELETE");
+            self.checks.fail("I9", self.now_us, text);
+        }
         if is_buried && self.was_quiet(node, since_us) {
             let text = format!("node {node} served {key:x}, which was deleted");
             self.checks.fail("I9", self.now_us, text);
@@ -129,7 +213,7 @@ impl World {
         let process = core.process();
         let is_confirmed = core.standing(key) == Some(Standing::Confirmed);
         let state = core.state(key).cloned();
-        let stored = self.stored(node, key);
+        let stored = self.stored(key);
         let is_owner = stored.as_ref().is_some_and(|it| it.owner == Some(process));
         if let (true, true, Some(state), Some(mut record)) = (is_confirmed, is_owner, state, stored)
         {
@@ -155,7 +239,7 @@ impl World {
         if !is_same || !was_quiet || !is_current || !is_owner {
             return;
         }
-        let stored = self.stored(node, key);
+        let stored = self.stored(key);
         if stored
             .as_ref()
             .is_some_and(|record| crate::checks::has(record, &change))
@@ -171,9 +255,7 @@ impl World {
     pub(crate) fn on_buried(&mut self, (node, life): (usize, u32), key: u128, at_us: u64) {
         let is_same = self.nodes[node].life == life && self.nodes[node].core.is_some();
         let was_quiet = self.was_quiet(node, at_us.saturating_sub(QUIET_US));
-        let is_ended = self
-            .stored(node, key)
-            .is_some_and(|record| record.has_ended);
+        let is_ended = self.stored(key).is_some_and(|record| record.has_ended);
         if is_ended {
             if let Some(known) = self.checks.sessions.get_mut(&key) {
                 known.is_buried = true;

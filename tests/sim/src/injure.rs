@@ -13,6 +13,8 @@ const NOTICE_US: u64 = 1_800_000;
 const AFTERMATH_US: u64 = 4_500_000;
 /// Microseconds of each half of a slow node.
 const SLOW_US: u64 = 200_000;
+/// Microseconds of a stop that surely raise doubt.
+const DOUBT_US: u64 = 1_050_000;
 
 impl World {
     pub(crate) fn on_fault(&mut self, index: usize, begins: bool) {
@@ -24,6 +26,11 @@ impl World {
             Kind::HostLost(node) if begins => self.crash(node, true),
             Kind::Crash(node) | Kind::HostLost(node) => self.start_node(node),
             Kind::Pause(node) => self.stop(node, begins),
+            Kind::Twin(node) => {
+                self.stop(node, begins);
+                let wait_us = if begins { 1_700_000 } else { 1_500_000 };
+                self.after(wait_us, Event::Spare(node, begins));
+            }
             Kind::Slow(node) => {
                 count(&mut self.nodes[node].slowness, begins);
                 if begins {
@@ -78,6 +85,7 @@ impl World {
             Kind::Crash(node)
             | Kind::HostLost(node)
             | Kind::Pause(node)
+            | Kind::Twin(node)
             | Kind::Slow(node)
             | Kind::Clock(node, _)
             | Kind::Drain(node) => Some(node),
@@ -118,7 +126,15 @@ impl World {
     }
 
     fn stop(&mut self, node: usize, begins: bool) {
-        count(&mut self.nodes[node].stops, begins);
+        let now_us = self.now_us;
+        let own = &mut self.nodes[node];
+        if begins && !own.is_stopped() {
+            own.stopped_us = now_us;
+        }
+        count(&mut own.stops, begins);
+        if !own.is_stopped() && now_us - own.stopped_us > DOUBT_US {
+            own.doubt_us = now_us;
+        }
         self.empty_inbox(node);
     }
 
@@ -163,6 +179,22 @@ impl World {
         self.crash(node, false);
         let wait_us = 500_000 + self.people.below(1_000_000);
         self.after(wait_us, Event::Start(node));
+    }
+
+    /// Another host starts a node whose process is stopped, and gives it back later.
+    pub(crate) fn on_spare(&mut self, node: usize, begins: bool) {
+        let spare = self.options.nodes;
+        if begins && self.nodes[spare].core.is_none() && self.nodes[node].stops > 0 {
+            self.nodes[spare].number = self.nodes[node].number;
+            self.nodes[spare].keys = self.nodes[node].keys.clone();
+            self.nodes[spare].sealing = self.nodes[node].sealing;
+            self.nodes[spare].lists = self.nodes[node].lists;
+            self.start_node(spare);
+        } else if !begins && self.nodes[spare].number == self.nodes[node].number {
+            self.crash(spare, false);
+            self.nodes[spare].number = 0;
+            self.after(100_000, Event::Start(node));
+        }
     }
 
     /// All faults have ended: from now on the cluster must become whole.

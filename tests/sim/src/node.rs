@@ -58,6 +58,14 @@ pub(crate) struct Node {
     pub core: Option<Cluster>,
     /// Counts processes.
     pub life: u32,
+    /// Its node number.
+    pub number: u16,
+    /// When it began to be stopped.
+    pub stopped_us: u64,
+    /// When it last had a reason to doubt its sessions.
+    pub doubt_us: u64,
+    /// It was isolated after the last event.
+    pub was_isolated: bool,
     /// Reasons why it is stopped.
     pub stops: u32,
     /// The time of a slow node in which it is stopped.

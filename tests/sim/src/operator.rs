@@ -15,7 +15,7 @@ fn uri_of(resource: usize) -> String {
 
 impl World {
     fn numbers(&self) -> Vec<u16> {
-        let numbers = 1..=self.nodes.len();
+        let numbers = 1..=self.options.nodes;
         numbers
             .filter_map(|number| u16::try_from(number).ok())
             .collect()
@@ -25,7 +25,7 @@ impl World {
     pub(crate) fn on_operator(&mut self) {
         let wait_us = 200_000 + self.people.below(3_000_000);
         self.after(wait_us, Event::Operator);
-        let node = self.people.below(self.nodes.len() as u64) as usize;
+        let node = self.people.below(self.options.nodes as u64) as usize;
         let key = *self.new_key.get_or_insert_with(|| self.people.next());
         let numbers = self.numbers();
         let own = &mut self.nodes[node];
@@ -52,7 +52,8 @@ impl World {
             let _ = core.finalize(now, 2, &numbers);
         }
         self.drain_outputs(node);
-        let is_rotated = self.nodes.iter().all(|own| own.sealing == key);
+        let mut nodes = self.nodes.iter().take(self.options.nodes);
+        let is_rotated = nodes.all(|own| own.sealing == key);
         if is_rotated && self.people.chance(300) {
             self.new_key = None;
         }
@@ -76,12 +77,13 @@ impl World {
     pub(crate) fn update_something(&mut self) {
         let wait_us = 1_000 + self.people.below(400_000);
         self.after(wait_us, Event::Update);
-        let node = self.people.below(self.nodes.len() as u64) as usize;
+        let node = self.people.below(self.options.nodes as u64) as usize;
         let resource = self.people.below(RESOURCES as u64) as usize;
         let now_us = self.now_us;
         let dice = self.people.below(10);
         let next = self.people.next();
-        let is_quiet = self.is_quiet;
+        // The last changes are those that get lost: nothing hides that later.
+        let is_quiet = self.is_healed;
         let own = &mut self.nodes[node];
         let now = own.now(now_us);
         let is_running = !own.is_stopped();
@@ -132,7 +134,7 @@ impl World {
     /// I6, of updates: each change since the clients of a node subscribed was notified to them.
     pub(crate) fn check_notified(&mut self) {
         for (resource, (at_us, origin)) in self.updated_us.clone() {
-            for node in 0..self.nodes.len() {
+            for node in 0..self.options.nodes {
                 let own = &self.nodes[node];
                 let since_us = own.interest_us.get(&resource).copied();
                 let is_due = since_us.is_some_and(|since| since < at_us) && node != origin;

@@ -53,12 +53,10 @@ pub const MUTATIONS: &[&str] = &[
     "revive_ended",
     "old_proof",
     "no_notice",
-    "unknown_is_failed",
     "write_after_conflict",
     "release_in_use",
     "no_gap_repair",
     "promote_early",
-    "write_in_doubt",
     "refuse_unknown",
     "blame_others",
 ];

@@ -10,7 +10,7 @@ impl World {
     /// I6: one confirmed owner of each used session, nothing dirty, no exchange past its deadline,
     /// levels and lists equal.
     pub(crate) fn last_check(&mut self) {
-        for node in 0..self.nodes.len() {
+        for node in 0..self.options.nodes {
             let core = self.nodes[node].core.as_ref();
             if core.is_none_or(|core| core.stage() != Stage::Alive || core.is_isolated()) {
                 let text = format!("node {node} does not serve at the end");

@@ -14,7 +14,8 @@ const VERSIONS_MAX: usize = 4;
 /// One write of a key.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
-    at_us: u64,
+    /// When it was written.
+    pub at_us: u64,
     /// Its revision.
     pub revision: u64,
     /// Nothing for a delete marker.

@@ -21,6 +21,8 @@ use crate::store::Store;
 const TICK_US: u64 = 10_000;
 /// Seconds without use after which a session of these runs ends.
 pub(crate) const IDLE_S: u64 = 20;
+/// Seconds for which a record outlives that.
+pub(crate) const RECORD_MARGIN_S: u64 = 15;
 
 /// The result of a run.
 #[derive(Clone, Debug)]
@@ -121,7 +123,8 @@ impl World {
             net: rng.fork(),
             people: rng.fork(),
             random: rng.fork(),
-            nodes: (0..options.nodes).map(|_| Node::default()).collect(),
+            // One more slot, for a second process with the number of a node that is stopped.
+            nodes: (0..=options.nodes).map(|_| Node::default()).collect(),
             store: Store::default(),
             clients: (0..options.clients).map(|_| Client::default()).collect(),
             checks: Checks::default(),
@@ -143,7 +146,8 @@ impl World {
     }
 
     fn start(&mut self) {
-        for node in 0..self.nodes.len() {
+        for node in 0..self.options.nodes {
+            self.nodes[node].number = u16::try_from(node + 1).unwrap_or(u16::MAX);
             self.nodes[node].keys.0.borrow_mut().push(1);
             self.nodes[node].sealing = 1;
             self.nodes[node].is_old = node == 0 && self.random.chance(500);
@@ -205,6 +209,7 @@ impl World {
             Event::Fault(index, begins) => self.on_fault(index, begins),
             Event::Slow(node) => self.on_slow(node),
             Event::Start(node) => self.start_node(node),
+            Event::Spare(node, begins) => self.on_spare(node, begins),
             Event::Health => self.check_health(),
             Event::Operator => self.on_operator(),
             Event::Update => self.update_something(),
@@ -236,17 +241,21 @@ impl World {
         let settings = Settings {
             idle_s: IDLE_S,
             lane_max: 64,
+            record_margin_s: RECORD_MARGIN_S,
+            updates_kept: 8,
             ..Settings::default()
         };
         let own = &mut self.nodes[node];
         own.life += 1;
+        own.doubt_us = 0;
+        own.was_isolated = false;
         own.inbox.clear();
         own.ghost = None;
         own.is_subscribed = false;
         own.interest_us.clear();
         own.notified_us.clear();
         let now = own.now(self.now_us);
-        let number = u16::try_from(node + 1).unwrap_or(u16::MAX);
+        let number = own.number;
         let keys = Box::new(own.keys.clone());
         let next = Box::new(move || random.next());
         let mut core = Cluster::new(number, settings, keys, next, now);
@@ -338,6 +347,17 @@ impl World {
             AtNode::Run(origin, request) => self.execute(node, origin, &request),
         }
         self.drain_outputs(node);
+        self.watch_isolation(node);
+    }
+
+    /// Notes the time at which a node must doubt its sessions.
+    fn watch_isolation(&mut self, node: usize) {
+        let own = &mut self.nodes[node];
+        let is_isolated = own.core.as_ref().is_some_and(|core| core.is_isolated());
+        if own.was_isolated && !is_isolated {
+            own.doubt_us = self.now_us;
+        }
+        own.was_isolated = is_isolated;
     }
 
     /// I7: every table is within its limit.

@@ -79,6 +79,14 @@ impl Cluster {
             ttl_s: end_s.saturating_sub(now.unix_s).max(1),
         };
         self.tombstones.insert(key, tombstone);
+        if self.graves.1.insert(key) {
+            self.graves.0.push_back(key);
+        }
+        if self.graves.0.len() > self.settings.graves_max
+            && let Some(oldest) = self.graves.0.pop_front()
+        {
+            self.graves.1.remove(&oldest);
+        }
         if mutated!("no_tombstone") {
             self.end_wait(key);
             self.tombstones.remove(&key);
@@ -88,6 +96,12 @@ impl Cluster {
         self.arm(at_us, Timer::Tombstone(key));
         self.bury(now, key);
         true
+    }
+
+    /// Whether a session ended here.
+    pub(super) fn is_ended(&self, key: SessionKey) -> bool {
+        let is_ended = self.tombstones.contains_key(&key) || self.graves.1.contains(&key);
+        is_ended && !mutated!("forget_tombstone")
     }
 
     /// Writes a tombstone, or reads the revision that it replaces.

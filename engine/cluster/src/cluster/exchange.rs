@@ -246,7 +246,7 @@ impl Cluster {
     ) {
         let key = request.session.random;
         let origin = Origin::Remote(from, xid);
-        if self.tombstones.contains_key(&key) {
+        if self.is_ended(key) {
             return self.reject(origin, Missing::Ended);
         }
         if self.sessions.contains_key(&key) {

@@ -167,6 +167,12 @@ impl Cluster {
         }
     }
 
+    /// Processes may have come, published and gone while this one could not hear them.
+    pub(super) fn doubt_updates(&mut self) {
+        let interest = self.updates.interest.iter().copied();
+        self.outputs.extend(interest.map(Output::AllUpdated));
+    }
+
     /// Origins that are gone cannot repeat: what they published last may be lost.
     pub(super) fn follow_gone(&mut self, now: Now) {
         let origins: BTreeSet<Process> =

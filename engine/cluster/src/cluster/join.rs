@@ -17,6 +17,7 @@ impl Cluster {
         self.is_reading_generation = false;
         self.check_generation(now);
         self.claim_later(now);
+        self.doubt_updates();
     }
 
     /// The bus and the store are not reachable.

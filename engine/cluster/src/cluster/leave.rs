@@ -79,7 +79,7 @@ impl Cluster {
         record: Record,
     ) {
         let key = record.id.random;
-        let is_here = self.sessions.contains_key(&key) || self.tombstones.contains_key(&key);
+        let is_here = self.sessions.contains_key(&key) || self.is_ended(key);
         let has_room = self.sessions.len() < self.settings.sessions_max;
         let may = has_room && self.stage == Stage::Alive && generation == self.generation;
         if is_here || !may {

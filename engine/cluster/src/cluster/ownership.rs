@@ -35,7 +35,7 @@ impl Cluster {
             ReadResult::Failed => self.pause(now, key),
             ReadResult::Found(revision, value) => self.on_record(now, key, revision, &value),
             ReadResult::Absent => self.on_no_record(now, key),
-            ReadResult::Marker(_) if session.is_provisional || !session.is_recorded => {
+            ReadResult::Marker(_) if !session.has_history => {
                 sim_point!("expired_elsewhere");
                 self.drop_ended(key);
             }

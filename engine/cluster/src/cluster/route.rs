@@ -23,7 +23,7 @@ impl Cluster {
             sim_point!("too_many_hops");
             return self.refuse(&pending, Busy::Moving);
         }
-        if self.tombstones.contains_key(&key) && !mutated!("forget_tombstone") {
+        if self.is_ended(key) {
             return self.not_found(&pending, Missing::Ended);
         }
         if self.sessions.contains_key(&key) {

@@ -79,6 +79,7 @@ impl Cluster {
                     self.epoch += 1;
                 }
                 self.check_generation(now);
+                self.doubt_updates();
             }
         } else if from.node == self.me.node && from.incarnation > self.me.incarnation {
             if self.me.incarnation != 0 {

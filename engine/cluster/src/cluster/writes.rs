@@ -82,8 +82,13 @@ impl Cluster {
         };
         session.work = Work::Idle;
         let is_doubted = session.standing(self.epoch) == Standing::Doubted;
-        if session.base == Base::Unknown || (is_doubted && !mutated!("write_in_doubt")) {
+        if session.base == Base::Unknown || is_doubted {
             return self.read_session(now, key);
+        }
+        if self.is_isolated && session.is_provisional {
+            // Its owner may live well: only a process that hears the others takes sessions.
+            sim_point!("no_take_over_while_isolated");
+            return self.pause(now, key);
         }
         self.put_session(now, key);
     }
@@ -137,7 +142,7 @@ impl Cluster {
             session.work = Work::Putting(op);
         }
         let name = Key::Session(self.generation, key);
-        let ttl_s = self.settings.idle_s + 60;
+        let ttl_s = self.settings.idle_s + self.settings.record_margin_s;
         self.outputs
             .push_back(Output::Put(op, name, expect, ttl_s, value));
     }
@@ -187,9 +192,7 @@ impl Cluster {
             PutResult::Unknown => {
                 sim_point!("put_unknown");
                 session.land_nothing();
-                if !mutated!("unknown_is_failed") {
-                    session.base = Base::Unknown;
-                }
+                session.base = Base::Unknown;
                 if session.leaving.take().is_some() {
                     // The release may have landed, and its receiver may own the session.
                     session.epoch = 0;
@@ -205,6 +208,7 @@ impl Cluster {
             return;
         };
         session.base = Base::At(revision);
+        session.has_history = true;
         session.flying.clear();
         if session.leaving.is_some() {
             return self.complete_leave(now, key, revision);
@@ -227,8 +231,8 @@ impl Cluster {
         let arms = !session.is_refresh_armed;
         session.is_refresh_armed = true;
         if arms {
-            let ttl_us = (self.settings.idle_s + 60) * 1_000_000;
-            self.arm(now.us + ttl_us / 2, Timer::Refresh(key));
+            let ttl_s = self.settings.idle_s + self.settings.record_margin_s;
+            self.arm(now.us + ttl_s * 500_000, Timer::Refresh(key));
         }
         if must_write {
             self.mark(now, key);
