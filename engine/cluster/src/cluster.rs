@@ -92,6 +92,8 @@ pub struct Cluster {
     /// The life that this process gives to an empty store.
     proposed: Generation,
     is_reading_generation: bool,
+    /// The life of the store was read since the store was last out of reach.
+    is_generation_sure: bool,
     next: u64,
     next_write: u64,
     sequence: u64,
@@ -154,6 +156,7 @@ impl Cluster {
             generation: 0,
             proposed: 0,
             is_reading_generation: false,
+            is_generation_sure: false,
             next: 1,
             next_write: 1,
             sequence: 0,
@@ -298,6 +301,11 @@ impl Cluster {
         true
     }
 
+    /// Whether operations on sessions may go to the store: its life is known since it was reached.
+    fn can_use_store(&self) -> bool {
+        self.is_connected && self.generation != 0 && self.is_generation_sure
+    }
+
     /// Takes the time of an event. A gap means that the process was stopped: every session is in
     /// doubt before anything else happens.
     fn begin(&mut self, now: Now) {
@@ -309,6 +317,7 @@ impl Cluster {
             // The heartbeats that were missed say nothing about the bus and the others.
             self.echo_us = now.us;
             self.is_isolated = false;
+            self.claim_later(now);
             if !mutated!("blame_others") {
                 self.members.excuse_silence(now.us);
             }

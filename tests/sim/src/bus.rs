@@ -47,6 +47,7 @@ impl World {
             }
             Output::Serve(origin, request) => {
                 self.check_doubt(node, request.session.random);
+                self.check_served(node, request.session.random);
                 let wait_us = match self.people.below(100) {
                     0..=1 => self.people.below(2_000_000),
                     2..=5 => self.people.below(100_000),
@@ -57,7 +58,8 @@ impl World {
             }
             Output::Part(call, true, _) => self.answer_client(call, Response::Ok),
             Output::NotFound(call, _) => {
-                self.checks.on_missing(self.now_us, call);
+                let has_expired = self.has_expired_in_trouble(call);
+                self.checks.on_missing(self.now_us, call, has_expired);
                 self.answer_client(call, Response::Missing);
             }
             Output::Refuse(call, _) => {

@@ -142,13 +142,13 @@ impl Checks {
         }
     }
 
-    /// I5: the client of an attempt gets 404.
-    pub(crate) fn on_missing(&mut self, at_us: u64, attempt: u64) {
+    /// I5: the client of an attempt gets 404. The record may have expired while no write was possible.
+    pub(crate) fn on_missing(&mut self, at_us: u64, attempt: u64, has_expired: bool) {
         let Some(known) = self.attempts.get(&attempt) else {
             return;
         };
         let session = self.sessions.get(&known.key);
-        let may = session.is_some_and(|it| it.is_delete_sent || it.may_expire);
+        let may = session.is_some_and(|it| it.is_delete_sent || it.may_expire) || has_expired;
         if !may && !known.is_forged {
             let text = format!("404 for {:x}, attempt {attempt}", known.key);
             self.fail("I5", at_us, text);

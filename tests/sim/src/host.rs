@@ -9,7 +9,7 @@ use corelane_cluster::vocabulary::{Key, Origin};
 
 use crate::clients::{Work, parse};
 use crate::event::{Event, Response};
-use crate::world::{IDLE_S, World};
+use crate::world::{IDLE_S, RECORD_MARGIN_S, World};
 
 /// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
 /// and writes, and room for the time between events.
@@ -30,7 +30,6 @@ impl World {
         let is_repeatable = request.is_repeatable;
         self.checks
             .on_run(self.now_us, attempt, &request.principal, is_repeatable);
-        self.check_served(node, key);
         let now = self.nodes[node].now(self.now_us);
         let life = self.nodes[node].life;
         let Some(core) = self.nodes[node].core.as_mut() else {
@@ -177,6 +176,23 @@ impl World {
         Some((version.at_us, record))
     }
 
+    /// Whether the record of a session expired, and some node or the store had trouble before that.
+    pub(crate) fn has_expired_in_trouble(&mut self, attempt: u64) -> bool {
+        let Some(key) = self.checks.attempts.get(&attempt).map(|it| it.key) else {
+            return false;
+        };
+        let Some(generation) = self.generation() else {
+            return false;
+        };
+        let version = self.store.last(&Key::Session(generation, key), self.now_us);
+        let expired = version.filter(|version| version.value.is_none());
+        let Some(expired_us) = expired.map(|version| version.at_us) else {
+            return false;
+        };
+        let since_us = expired_us.saturating_sub((IDLE_S + RECORD_MARGIN_S) * 1_000_000);
+        (0..self.options.nodes).any(|node| !self.was_quiet(node, since_us))
+    }
+
     fn generation(&mut self) -> Option<u64> {
         let version = self.store.last(&Key::Generation, self.now_us)?;
         let value = version.value.as_deref()?;
@@ -186,7 +202,7 @@ impl World {
     }
 
     /// I9: a deleted session is not served, unless its node could not know.
-    fn check_served(&mut self, node: usize, key: u128) {
+    pub(crate) fn check_served(&mut self, node: usize, key: u128) {
         let is_buried = self
             .checks
             .sessions

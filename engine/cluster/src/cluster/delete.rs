@@ -106,7 +106,7 @@ impl Cluster {
 
     /// Writes a tombstone, or reads the revision that it replaces.
     pub(super) fn bury(&mut self, now: Now, key: SessionKey) {
-        let can_write = self.is_connected && self.generation != 0;
+        let can_write = self.can_use_store();
         let Some(stone) = self.tombstones.get_mut(&key) else {
             return;
         };

@@ -179,8 +179,12 @@ impl Cluster {
             self.updates.follows.keys().map(|(from, _)| *from).collect();
         for origin in origins {
             let is_gone = self.members.health(origin, now.us, &self.settings) == Health::Gone;
+            let is_dead = self.members.get(origin).is_none();
             if !is_gone {
                 self.updates.gone.remove(&origin);
+            } else if is_dead {
+                // Once more: it may have published between its silence and its end.
+                self.give_up_origin(origin);
             } else if self.updates.gone.insert(origin) {
                 sim_point!("origin_gone");
                 self.give_up_origin(origin);

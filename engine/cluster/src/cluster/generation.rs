@@ -58,6 +58,7 @@ impl Cluster {
     }
 
     fn set_generation(&mut self, now: Now, generation: u64) {
+        self.is_generation_sure = true;
         if self.generation == generation || (self.generation != 0 && mutated!("ignore_generation"))
         {
             return;

@@ -15,6 +15,7 @@ impl Cluster {
         self.begin(now);
         self.is_connected = true;
         self.is_reading_generation = false;
+        self.is_generation_sure = false;
         self.check_generation(now);
         self.claim_later(now);
         self.doubt_updates();
@@ -26,15 +27,14 @@ impl Cluster {
         self.is_connected = false;
     }
 
-    /// Listens for a live holder of the node number before it is claimed.
-    fn claim_later(&mut self, now: Now) {
-        if self.me.incarnation == 0 {
-            self.arm(now.us + self.settings.suspect_us, Timer::Claim);
-        }
+    /// Listens for a live holder of the node number before it is claimed, or before the claim is
+    /// read again: another process may have it since this one was out of reach or stopped.
+    pub(super) fn claim_later(&mut self, now: Now) {
+        self.arm(now.us + self.settings.suspect_us, Timer::Claim);
     }
 
     pub(super) fn on_claim(&mut self, now: Now) {
-        if self.me.incarnation == 0 && self.is_connected {
+        if self.is_connected {
             let key = Key::Node(self.me.node);
             self.read(now, Purpose::Claim, key, ReadFrom::Leader);
         }
@@ -42,7 +42,7 @@ impl Cluster {
 
     pub(super) fn on_claim_read(&mut self, now: Now, result: ReadResult) {
         if self.me.incarnation != 0 {
-            return;
+            return self.check_claim(now, &result);
         }
         let (expect, last) = match result {
             ReadResult::Failed => return self.claim_later(now),
@@ -87,7 +87,26 @@ impl Cluster {
     pub(super) fn on_claim_put(&mut self, now: Now, result: PutResult) {
         match result {
             PutResult::Written(_) if self.me.incarnation == 0 => self.join(now),
-            _ => self.claim_later(now),
+            _ if self.me.incarnation == 0 => self.claim_later(now),
+            _ => {}
+        }
+    }
+
+    fn check_claim(&mut self, now: Now, result: &ReadResult) {
+        match result {
+            ReadResult::Failed => self.claim_later(now),
+            ReadResult::Found(_, value) => {
+                let found = decode::<u16>(Kind::Node, value);
+                let later = found.map_or(0, |(_, incarnation)| incarnation);
+                if later > self.me.incarnation {
+                    let node = self.me.node;
+                    self.superseded(Process {
+                        node,
+                        incarnation: later,
+                    });
+                }
+            }
+            ReadResult::Absent | ReadResult::Marker(_) => {}
         }
     }
 

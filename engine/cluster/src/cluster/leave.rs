@@ -21,7 +21,7 @@ impl Cluster {
 
     /// Whether nothing uses the session and its ownership is sure.
     fn can_leave(&self, key: SessionKey) -> bool {
-        let is_writable = self.is_connected && self.generation != 0;
+        let is_writable = self.can_use_store();
         is_writable
             && self.sessions.get(&key).is_some_and(|session| {
                 let is_free = session.open == 0 || mutated!("release_in_use");

@@ -95,6 +95,10 @@ impl Cluster {
             self.confirm(now, key);
             return self.continue_work(now, key);
         }
+        if session.epoch != self.epoch {
+            // A process that once said "not here" may have taken the session during the doubt.
+            session.not_here.clear();
+        }
         let is_denied = |owner: &Process| session.not_here.contains(owner);
         let owner = record
             .owner

@@ -186,7 +186,7 @@ impl Cluster {
             birth,
             waiting: vec![pending],
         };
-        if !self.is_connected || self.generation == 0 {
+        if !self.can_use_store() {
             sim_point!("adopt_without_store");
             return self.adopt(now, key, lookup, None, Base::Unknown);
         }

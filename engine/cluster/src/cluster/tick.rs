@@ -78,8 +78,10 @@ impl Cluster {
                 if !mutated!("no_doubt_after_isolation") {
                     self.epoch += 1;
                 }
+                self.is_generation_sure = false;
                 self.check_generation(now);
                 self.doubt_updates();
+                self.claim_later(now);
             }
         } else if from.node == self.me.node && from.incarnation > self.me.incarnation {
             if self.me.incarnation != 0 {
@@ -99,6 +101,7 @@ impl Cluster {
         }
         if heartbeat.generation != 0 && heartbeat.generation != self.generation {
             sim_point!("other_generation");
+            self.is_generation_sure = false;
             self.check_generation(now);
         }
         if heartbeat.level != self.operators.own.level {

@@ -32,7 +32,7 @@ impl Cluster {
 
     /// Moves dirty sessions towards the store.
     pub(super) fn write_behind(&mut self, now: Now) {
-        if !self.is_connected || self.generation == 0 {
+        if !self.can_use_store() {
             return;
         }
         for _ in 0..self.dirty.len().min(self.settings.encode_max) {
@@ -95,7 +95,7 @@ impl Cluster {
 
     /// Reads the record of a session that is here, unless the store is at work on it.
     pub(super) fn read_session(&mut self, now: Now, key: SessionKey) {
-        let can_read = self.is_connected && self.generation != 0;
+        let can_read = self.can_use_store();
         let name = Key::Session(self.generation, key);
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
