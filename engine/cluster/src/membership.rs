@@ -1,0 +1,174 @@
+//! The processes of the cluster as this one hears them, and whether it hears itself.
+
+use std::collections::BTreeMap;
+
+use crate::frame::{Heartbeat, Stage};
+use crate::id::Process;
+use crate::settings::Settings;
+use crate::sim::mutated;
+use crate::window::Window;
+
+/// One process, by its heartbeats.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) process: Process,
+    pub(crate) heartbeat: Heartbeat,
+    /// When it was last heard; of the receiver's clock.
+    heard_us: u64,
+    no_responders_us: Option<u64>,
+    is_gone: bool,
+    unanswered: u8,
+    unreachable_until_us: u64,
+    window: Window,
+}
+
+/// How a process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Alive,
+    Suspect,
+    Gone,
+}
+
+/// All processes that were heard, one for each node number.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    nodes: BTreeMap<u16, Member>,
+}
+
+impl Members {
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Member> {
+        self.nodes.values()
+    }
+
+    pub(crate) fn get(&self, process: Process) -> Option<&Member> {
+        let member = self.nodes.get(&process.node)?;
+        (member.process == process).then_some(member)
+    }
+
+    pub(crate) fn of_node(&self, node: u16) -> Option<&Member> {
+        self.nodes.get(&node)
+    }
+
+    pub(crate) fn health(&self, process: Process, now_us: u64, settings: &Settings) -> Health {
+        let member = self.get(process);
+        member.map_or(Health::Gone, |member| member.health(now_us, settings))
+    }
+
+    /// Whether requests may be sent there: it lives, serves, and answered lately.
+    pub(crate) fn is_usable(&self, process: Process, now_us: u64, settings: &Settings) -> bool {
+        self.get(process).is_some_and(|member| {
+            member.health(now_us, settings) != Health::Gone
+                && now_us >= member.unreachable_until_us
+                && member.heartbeat.stage == Stage::Alive
+        })
+    }
+
+    /// Whether a frame of `from` is neither repeated nor from an earlier process of its node.
+    pub(crate) fn accept(&mut self, from: Process, sequence: u64, now_us: u64, max: usize) -> bool {
+        let is_known = self.nodes.contains_key(&from.node);
+        if !is_known && self.nodes.len() >= max {
+            return false;
+        }
+        let member = self.nodes.entry(from.node);
+        let member = member.or_insert_with(|| Member::new(from, now_us));
+        if from.incarnation < member.process.incarnation && !mutated!("old_incarnation") {
+            return false;
+        }
+        if from != member.process {
+            *member = Member::new(from, now_us);
+        }
+        member.window.accept(sequence) || mutated!("accept_twice")
+    }
+
+    /// Starts the silence of all anew: it was this process that did not listen.
+    pub(crate) fn excuse_silence(&mut self, now_us: u64) {
+        for member in self.nodes.values_mut() {
+            member.heard_us = now_us;
+        }
+    }
+
+    /// Takes a heartbeat; the one before it.
+    pub(crate) fn heard(
+        &mut self,
+        from: Process,
+        heartbeat: Heartbeat,
+        now_us: u64,
+    ) -> Option<Heartbeat> {
+        let member = self.nodes.get_mut(&from.node)?;
+        member.heard_us = now_us;
+        member.is_gone = false;
+        member.no_responders_us = None;
+        Some(std::mem::replace(&mut member.heartbeat, heartbeat))
+    }
+
+    /// A request found no process; true if that proves it gone.
+    pub(crate) fn no_responders(
+        &mut self,
+        process: Process,
+        now_us: u64,
+        settings: &Settings,
+    ) -> bool {
+        let Some(member) = self.nodes.get_mut(&process.node) else {
+            return true;
+        };
+        if member.process != process {
+            return true;
+        }
+        let first = *member.no_responders_us.get_or_insert(now_us);
+        member.is_gone |= now_us - first >= settings.no_responders_us;
+        member.is_gone
+    }
+
+    /// The process answered a forward, in any way.
+    pub(crate) fn answered(&mut self, process: Process) {
+        if let Some(member) = self.nodes.get_mut(&process.node)
+            && member.process == process
+        {
+            member.unanswered = 0;
+            member.unreachable_until_us = 0;
+            member.no_responders_us = None;
+        }
+    }
+
+    /// A forward was not accepted in time.
+    pub(crate) fn unanswered(&mut self, process: Process, now_us: u64, settings: &Settings) {
+        if let Some(member) = self.nodes.get_mut(&process.node)
+            && member.process == process
+        {
+            member.unanswered += 1;
+            if member.unanswered >= settings.unanswered_max {
+                member.unanswered = 0;
+                member.unreachable_until_us = now_us + settings.unreachable_us;
+            }
+        }
+    }
+}
+
+impl Member {
+    fn new(process: Process, now_us: u64) -> Member {
+        Member {
+            process,
+            heartbeat: Heartbeat::default(),
+            heard_us: now_us,
+            no_responders_us: None,
+            is_gone: false,
+            unanswered: 0,
+            unreachable_until_us: 0,
+            window: Window::default(),
+        }
+    }
+
+    pub(crate) fn health(&self, now_us: u64, settings: &Settings) -> Health {
+        match now_us - self.heard_us {
+            _ if self.is_gone => Health::Gone,
+            silence if silence >= settings.gone_us => Health::Gone,
+            silence if silence >= settings.suspect_us => Health::Suspect,
+            _ => Health::Alive,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The size of a run.
+
+/// What a run consists of. With the seed it decides everything.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// Clients, each with one session at a time.
+    pub clients: usize,
+    /// Seconds with faults.
+    pub faulty_s: u64,
+    /// The mutation of the core, if it is broken on purpose.
+    pub mutation: Option<&'static str>,
+    /// Indexes of faults that are left out.
+    pub without: Vec<usize>,
+    /// Print each event.
+    pub is_traced: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            nodes: 3,
+            clients: 100,
+            faulty_s: 45,
+            mutation: None,
+            without: Vec::new(),
+            is_traced: false,
+        }
+    }
+}
+
+/// Seconds after the faults in which everything must become whole again.
+pub const SETTLE_S: u64 = 12;
+/// Seconds without requests at the end of a run, before the last check.
+pub const QUIET_S: u64 = 3;
+
+/// Breaks of the core, each in one line. The simulator must find every one of them.
+pub const MUTATIONS: &[&str] = &[
+    "skip_revision",
+    "old_incarnation",
+    "forget_tombstone",
+    "no_tombstone",
+    "reuse_write_number",
+    "run_on_unknown",
+    "missing_when_gone",
+    "no_doubt_after_pause",
+    "no_doubt_after_isolation",
+    "drop_on_full_lane",
+    "ignore_generation",
+    "accept_twice",
+    "any_principal",
+    "revive_ended",
+    "old_proof",
+    "no_notice",
+    "write_after_conflict",
+    "release_in_use",
+    "no_gap_repair",
+    "promote_early",
+    "refuse_unknown",
+    "blame_others",
+];
