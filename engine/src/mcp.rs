@@ -52,6 +52,7 @@ mod outbox;
 mod permissions;
 mod questions;
 mod rate_limits;
+mod relayed_input;
 mod relaying;
 mod requester;
 mod server_parts;

@@ -48,6 +48,7 @@ impl CallEvents<'_> {
                     }
                 }
                 CallEvent::InputNeeded(key) => self.request_input(key),
+                CallEvent::Input(key, input) => self.relay_input(key, &input),
                 CallEvent::Done(key, outcome) => {
                     self.pump(key);
                     self.endings.finish(key, Ok(outcome));

@@ -117,9 +117,21 @@ impl Questions {
             );
             return encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text);
         }
+        self.write_sealed(out, (id, trailer), binding, (&questions, Some(&contents)));
+    }
+
+    /// Writes a result that requests input, with these contents of its state, if it has one. They
+    /// are not too long to be sealed.
+    pub(super) fn write_sealed(
+        &self,
+        out: &mut Vec<u8>,
+        (id, trailer): (Id<'_>, &ResultTrailer),
+        binding: &Binding<'_>,
+        (questions, contents): (&[(String, ClientRequest)], Option<&[u8]>),
+    ) {
         let expires_at_ms = unix_ms() + self.answer_timeout_ms;
-        let state = self.sealer.seal(&contents, binding, expires_at_ms);
-        write_input_required(out, id, &questions, &state, trailer);
+        let state = contents.map(|contents| self.sealer.seal(contents, binding, expires_at_ms));
+        write_input_required(out, id, questions, state.as_deref(), trailer);
     }
 }
 

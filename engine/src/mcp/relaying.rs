@@ -5,8 +5,12 @@
 
 use std::borrow::Cow;
 
+use corelane_gateway::relay::{Input, RelayedState};
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value};
+use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value, find_members};
+use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::request_state::RequestStateError;
 
 use super::calls::Rest;
 use super::context::invalid_params;
@@ -39,20 +43,40 @@ impl Starter<'_> {
             Ok(params) => params,
             Err(fault) => return invalid_params(id, &fault.to_string(), out),
         };
+        let session = request.session.map(|session| session.random);
+        let owner = port.owner(route.upstream, session, request.inbound.principal());
+        let is_modern = owner.is_none() && era == Era::Modern;
+        let capabilities = match request.kind {
+            HandlerKind::Tool | HandlerKind::Prompt | HandlerKind::Resource if is_modern => {
+                request.options.capabilities
+            }
+            // Only these methods have requests of the server (MCP 2026-07-28 basic/patterns/mrtr).
+            _ => ClientCapabilities::default(),
+        };
+        let contents = request.options.rounds.as_mut();
+        let contents = contents.and_then(|rounds| rounds.relayed.take());
+        let input = match capabilities.accepts_no_requests() {
+            true => Input::default(),
+            false => match input_of(&params, contents.as_deref(), &port.name_of(route.upstream)) {
+                Ok(input) => input,
+                Err(fault) => return invalid_params(id, &fault.to_string(), out),
+            },
+        };
         let Ok(facts) = self.begin_record(&request) else {
             return self.refuse_unrecordable(id, out);
         };
         let call = self.calls.begin(request.take_options(self.context));
         call.set_holder(holder);
-        let session = request.session.map(|session| session.random);
         let new = NewRelay {
             upstream: route.upstream,
             method: request.kind.method(),
-            owner: port.owner(route.upstream, session, request.inbound.principal()),
+            owner,
             replaced: Some(route.replaced),
             params: &params,
             fixed: route.tool.map(|it| &it.fixed),
             header_params: route.tool.map_or(&[], |it| &it.header_params),
+            input,
+            capabilities,
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
             is_repeatable: match route.tool {
@@ -71,6 +95,36 @@ impl Starter<'_> {
             }
         }
     }
+}
+
+/// Why the answers in a request cannot go to the upstream: its client's fault.
+#[derive(Debug, thiserror::Error)]
+enum InputFault {
+    #[error(transparent)]
+    Members(#[from] MembersFault),
+    #[error(transparent)]
+    State(#[from] RequestStateError),
+}
+
+/// The answers of a client in the params of its request, and the state of the upstream called
+/// `name` in the opened contents of the state that came with them.
+fn input_of<'a>(
+    params: &'a [u8],
+    contents: Option<&'a [u8]>,
+    name: &str,
+) -> Result<Input<'a>, InputFault> {
+    let found = find_members(params, 0..params.len(), ["inputResponses", "requestState"])?;
+    let [responses, sent] = found.map(|range| {
+        let text = range.map(|range| &params[range]);
+        text.filter(|text| *text != b"null")
+    });
+    let state = match contents.and_then(RelayedState::read) {
+        Some(RelayedState::Upstream { name: of, state }) if of == name => Some(state),
+        None if sent.is_none() => None,
+        // It is of a handler of this server, or of another upstream.
+        _ => return Err(RequestStateError::Forged.into()),
+    };
+    Ok(Input { responses, state })
 }
 
 /// The params of a request as JSON, with its own spelling where that is known.

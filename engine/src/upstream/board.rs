@@ -41,6 +41,8 @@ pub(crate) struct Endpoint {
     pub(crate) sessions: Sessions,
     /// Whether it reports updates of resources.
     pub(crate) has_updates: bool,
+    /// The start of the messages of its elicitations, which names it; may be empty.
+    pub(crate) question_prefix: Box<str>,
 }
 
 /// How an upstream is reached.

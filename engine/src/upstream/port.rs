@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
-use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, RequestFault, write_body};
+use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
 use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::binding::http_client::OutgoingMessage;
 use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
 use corelane_protocol::framing::line::write_line;
 use corelane_protocol::jsonrpc::find_members;
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
@@ -26,7 +27,7 @@ use slab::Slab;
 use super::board::{Carrier, UpstreamBoard, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
-use super::relay::{LegacyCall, Recipient, Relay, RelayKey};
+use super::relay::{LegacyCall, Recipient, Relay, RelayKey, Surroundings};
 use crate::handler::event_queue::EventQueue;
 
 /// Buffers of requests that are kept for the next ones.
@@ -78,6 +79,10 @@ pub(crate) struct NewRelay<'a> {
     pub(crate) fixed: Option<&'a Map<String, serde_json::Value>>,
     /// Arguments that are repeated in the head.
     pub(crate) header_params: &'a [HeaderParam],
+    /// The answers of the client to requests of the upstream.
+    pub(crate) input: Input<'a>,
+    /// The capabilities of the client that the upstream may use.
+    pub(crate) capabilities: ClientCapabilities,
     /// The least severe log messages for the client.
     pub(crate) log_level: Option<LogLevel>,
     /// Whether the client gets reports of progress.
@@ -168,6 +173,7 @@ impl UpstreamPort {
             }
         }
         (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
+        relay.set_capabilities(new.capabilities);
         Ok(self.insert(relay))
     }
 
@@ -255,12 +261,14 @@ impl UpstreamPort {
             params: new.params,
             replaced: new.replaced,
             fixed: new.fixed,
+            input: new.input,
             hop: Hop {
                 era: match &new.owner {
                     Some(_) => Era::Legacy,
                     None => Era::Modern,
                 },
                 client_info: &table.client_info,
+                capabilities: new.capabilities,
                 log_level: new.log_level,
                 has_progress: new.has_progress,
             },
@@ -383,6 +391,12 @@ impl UpstreamPort {
         }
     }
 
+    /// The name of an upstream.
+    pub(crate) fn name_of(&self, upstream: u16) -> Ref<'_, str> {
+        let table = self.table.borrow();
+        Ref::map(table, |table| &*table.endpoints[usize::from(upstream)].name)
+    }
+
     /// The present table.
     pub(crate) fn table(&self) -> Arc<UpstreamTable> {
         Arc::clone(&self.table.borrow())
@@ -396,6 +410,19 @@ impl UpstreamPort {
     /// Uses another table from now on.
     pub(crate) fn set_table(&self, table: Arc<UpstreamTable>) {
         self.table.replace(table);
+    }
+
+    /// The parts of the shard with which answers of an upstream are read.
+    pub(crate) fn surroundings<'a>(
+        &'a self,
+        table: &'a UpstreamTable,
+        upstream: u16,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            queue: &self.event_queue,
+            server_info: &table.client_info,
+            endpoint: &table.endpoints[usize::from(upstream)],
+        }
     }
 
     /// Where events of calls go.

@@ -1,6 +1,7 @@
 //! One call on its way to an upstream, and its answer.
 
 mod health;
+mod input;
 mod line;
 
 use std::sync::mpsc::Sender;
@@ -14,9 +15,10 @@ use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::framing::http1::HeadCache;
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
-use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
+use super::board::{ControlAnswer, ControlEvent, Endpoint, Subscription, SubscriptionEvent};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;
 use crate::handler::Call;
@@ -116,6 +118,8 @@ struct Reception {
     /// The way down of answers of this upstream.
     from: Era,
     is_cacheable: bool,
+    /// The capabilities of the client that were declared to the upstream.
+    capabilities: ClientCapabilities,
     status: u16,
     outcome: HeadOutcome,
     retry_after_s: Option<u16>,
@@ -125,6 +129,17 @@ struct Reception {
     is_open: bool,
     /// Of the last message that could not be used.
     fault: Option<String>,
+}
+
+/// The parts of a shard with which answers are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// Where events of calls go.
+    pub(crate) queue: &'a EventQueue,
+    /// The name and version of this server, as a JSON object.
+    pub(crate) server_info: &'a str,
+    /// The upstream.
+    pub(crate) endpoint: &'a Endpoint,
 }
 
 /// The effect of received bytes.
@@ -167,6 +182,7 @@ impl Relay {
                 recipient,
                 from: Era::Modern,
                 is_cacheable: false,
+                capabilities: ClientCapabilities::default(),
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
                 retry_after_s: None,
@@ -182,11 +198,11 @@ impl Relay {
         &mut self,
         heads: &mut HeadCache,
         bytes: &[u8],
-        (queue, server_info): (&EventQueue, &str),
+        to: Surroundings<'_>,
     ) -> Heard {
         let reception = &mut self.reception;
         let read = self.reader.read(heads, bytes, &mut |step| {
-            reception.take(step, (queue, server_info));
+            reception.take(step, to);
         });
         if self.reception.is_open {
             // It lasts until one of both sides ends it.
@@ -202,7 +218,7 @@ impl Relay {
     }
 
     /// Handles the end of the connection.
-    pub(crate) fn end_of_stream(&mut self, to: (&EventQueue, &str)) -> Heard {
+    pub(crate) fn end_of_stream(&mut self, to: Surroundings<'_>) -> Heard {
         let reception = &mut self.reception;
         let finished = self.reader.finish(&mut |step| reception.take(step, to));
         match finished {
@@ -312,7 +328,7 @@ impl Relay {
 }
 
 impl Reception {
-    fn take(&mut self, step: AnswerStep<'_>, to: (&EventQueue, &str)) {
+    fn take(&mut self, step: AnswerStep<'_>, to: Surroundings<'_>) {
         match step {
             AnswerStep::Head {
                 status,
@@ -335,12 +351,12 @@ impl Reception {
         }
     }
 
-    fn take_message(&mut self, text: &[u8], (queue, server_info): (&EventQueue, &str)) {
+    fn take_message(&mut self, text: &[u8], to: Surroundings<'_>) {
         let way = match &self.recipient {
             Recipient::Call(_, _, era) => Some(Downward {
                 from: self.from,
                 to: *era,
-                server_info,
+                server_info: to.server_info,
                 is_cacheable: self.is_cacheable,
             }),
             Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Handshake(_) => None,
@@ -363,10 +379,16 @@ impl Reception {
         // A refusal is an error, whatever its body says.
         let is_success = matches!(self.outcome, HeadOutcome::Message | HeadOutcome::Events);
         match &incoming {
-            Incoming::Result { .. } if !is_success => {}
+            Incoming::Result { .. } | Incoming::InputRequired { .. } if !is_success => {}
+            Incoming::InputRequired { requests, state } => {
+                let parts = (requests.clone(), state.clone());
+                if let Err(fault) = self.take_input(text, parts, to) {
+                    self.fault = Some(fault.to_string());
+                }
+            }
             Incoming::Result { .. } | Incoming::Error { .. } => {
                 if let Some(part) = RelayedPart::of(text, &incoming, way.as_ref()) {
-                    self.answer(part, queue);
+                    self.answer(part, to.queue);
                 }
             }
             Incoming::Progress { progress, .. } => {

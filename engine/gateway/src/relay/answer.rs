@@ -8,9 +8,12 @@ use std::ops::Range;
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter, write_json_line};
 use corelane_protocol::jsonrpc::{Id, MembersFault, MessageMembers};
 use corelane_protocol::jsonrpc::{find_members, is_name, visit_members};
+use corelane_protocol::mcp::input_required::{INPUT_KEY_BYTES_MAX, INPUT_RESPONSES_MAX};
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::subscription::{self, ListKind};
 use serde::de::IgnoredAny;
+
+use super::state::STATE_BYTES_MAX;
 
 /// Codes with which servers say that they do not know a session.
 const LOST_SESSION_CODES: [i64; 3] = [-32600, -32001, -32015];
@@ -33,6 +36,13 @@ pub enum Incoming {
         range: Range<usize>,
         /// Its code.
         code: i64,
+    },
+    /// The upstream needs answers of the client, and ends this round of the call.
+    InputRequired {
+        /// The requests, an object.
+        requests: Option<Range<usize>>,
+        /// The state that goes back to it.
+        state: Option<Range<usize>>,
     },
     /// A report of progress.
     Progress {
@@ -76,10 +86,22 @@ pub enum AnswerFault {
     /// It answers another request.
     #[error("the answer has another id than the request")]
     Id,
-    /// It is a question to the client, which is not relayed.
+    /// It has a request that the client must not be sent.
+    #[error("the answer requests input that the client has not declared")]
+    Undeclared,
+    /// It requests input, though the client has declared nothing.
     #[error("the answer requests input, though the capabilities allow none")]
     Input,
+    /// It has too many requests, or too long a key of one.
+    #[error("the answer has more than 64 requests, or a key of more than 128 bytes")]
+    Questions,
+    /// Its state is too long.
+    #[error("the answer has a state of {0} bytes, more than {STATE_BYTES_MAX}")]
+    StateBytes(usize),
 }
+
+// The text of the error names them.
+const _: () = assert!(INPUT_RESPONSES_MAX == 64 && INPUT_KEY_BYTES_MAX == 128);
 
 /// Reads a message that came for the request `id`.
 ///
@@ -175,7 +197,11 @@ fn read_result(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault
         let kind: String = serde_json::from_slice(&text[kind]).map_err(|_| AnswerFault::Shape)?;
         match kind.as_str() {
             "complete" => {}
-            "input_required" => return Err(AnswerFault::Input),
+            "input_required" => {
+                let names = ["inputRequests", "requestState"];
+                let [requests, state] = find_members(text, range, names)?;
+                return Ok(Incoming::InputRequired { requests, state });
+            }
             // A task, or a kind of later revisions: no capability for it was declared.
             _ => return Err(AnswerFault::Shape),
         }

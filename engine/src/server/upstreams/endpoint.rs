@@ -105,6 +105,10 @@ pub(in crate::server) fn check(
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
+        question_prefix: match upstream.questions.name_upstream {
+            true => format!("[{}] ", upstream.name).into(),
+            false => Box::default(),
+        },
     };
     Ok((place, endpoint))
 }

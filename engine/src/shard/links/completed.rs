@@ -138,7 +138,7 @@ impl Links {
         };
         let heads = &mut self.endpoints[usize::from(link.upstream)].heads;
         let table = self.port.borrow_table();
-        let to = (self.port.event_queue(), &*table.client_info);
+        let to = self.port.surroundings(&table, link.upstream);
         let mut relay = self.port.find(call)?;
         Some(relay.read(heads, bytes, to))
     }
@@ -156,7 +156,7 @@ impl Links {
         // The end of an answer may have been cut off (RFC 8446 6.1).
         let is_cut = link.secured.as_ref().is_some_and(|it| !it.is_closed());
         let table = self.port.table();
-        let to = (self.port.event_queue(), &*table.client_info);
+        let to = self.port.surroundings(&table, link.upstream);
         let heard = self.port.find(call).map(|mut relay| {
             // Bytes of an answer are no answer, and bytes of none are none.
             match relay.has_begun() && !is_cut {

@@ -180,8 +180,8 @@ impl Links {
 
     fn give_line(&mut self, call: RelayKey, text: &[u8]) {
         let table = self.port.borrow_table();
-        let to = (self.port.event_queue(), &*table.client_info);
         if let Some(mut relay) = self.port.find(call) {
+            let to = self.port.surroundings(&table, relay.upstream);
             relay.take_line(text, to);
         }
     }

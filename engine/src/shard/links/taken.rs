@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use corelane_gateway::relay::{Failure, Reason};
+use corelane_gateway::relay::{Failure, Input, Reason};
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
 use super::signs::sign_of;
@@ -79,6 +80,8 @@ impl Links {
             params: request.params.as_bytes(),
             fixed: None,
             header_params: &[],
+            input: Input::default(),
+            capabilities: ClientCapabilities::default(),
             log_level: None,
             has_progress: false,
             is_repeatable: true,
