@@ -14,7 +14,7 @@ mod state;
 
 pub use answer::{AnswerFault, Incoming, is_session_lost, read_message, write_notification};
 pub use failure::{Executed, Failure, Reason};
-pub use line::{LineMessage, read_line, write_refusal};
+pub use line::{LineMessage, PONG, REFUSAL, read_line, write_response};
 pub use part::{Downward, RelayedPart};
 pub use question::{InputRequired, QuestionWay, read_question};
 pub use request::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};

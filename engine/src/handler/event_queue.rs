@@ -35,6 +35,10 @@ pub(crate) enum CallEvent {
     InputNeeded(CallKey),
     /// The upstream that executes the call needs answers of its client, and has ended this round.
     Input(CallKey, Box<UpstreamInput>),
+    /// The upstream that executes the call has requests to its client.
+    Questions(CallKey),
+    /// The client has answered a request of an upstream.
+    Answered(CallKey),
     /// The call is over.
     Done(CallKey, Outcome),
 }
@@ -49,8 +53,8 @@ pub(crate) struct UpstreamInput {
 }
 
 /// The events of one shard's calls. Bounded by the calls in flight: a call queues at most one
-/// `Events` and one `Status` between two looks, one `InputNeeded` for each request, one `Input`
-/// for each round, and one `Done` in its life.
+/// `Events` and one `Status` between two looks, one `InputNeeded`, `Questions` and `Answered` for
+/// each request, one `Input` for each round, and one `Done` in its life.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
     news: RefCell<Vec<CallEvent>>,

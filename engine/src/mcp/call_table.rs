@@ -21,6 +21,7 @@ use crate::handler::Call;
 use crate::handler::event_queue::CallKey;
 use crate::meter::timing::Operation;
 use crate::upstream::port::RelayTicket;
+use crate::upstream::repeatable::RepeatableRequest;
 use corelane_io::executor::Task;
 
 /// A call that was started and not answered.
@@ -33,6 +34,8 @@ pub(crate) struct InFlight {
     pub(crate) task: Option<Task>,
     /// Its way at an upstream that executes it; dropping it cancels it there.
     pub(crate) relayed: Option<RelayTicket>,
+    /// Its request, if that may have to be made again with answers of a legacy client.
+    pub(crate) repeatable: Option<Box<RepeatableRequest>>,
     /// The task that the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
     /// Whether its session has not got the last status of the task yet.
@@ -182,6 +185,7 @@ impl CallTable {
             call: new.call,
             task: None,
             relayed: None,
+            repeatable: None,
             made_task: None,
             has_unsent_status: false,
             id: OwnedId::from(new.id),

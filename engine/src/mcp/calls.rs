@@ -3,6 +3,7 @@
 //! A call that is answered at its first poll never enters the table: it takes a spare [`Call`] and
 //! gives it back. Only a call that waits is kept, with its place for the answer and its deadline.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use corelane_protocol::jsonrpc::Value;
@@ -54,6 +55,8 @@ pub(super) struct Calls {
     relayed: usize,
     /// The way to upstreams, if there are any.
     port: Option<Rc<UpstreamPort>>,
+    /// Requests of upstreams to clients, with the ends of the times for their answers.
+    expected: VecDeque<(u64, CallKey, usize)>,
     spare: Vec<Call>,
     parts: HandlerParts,
     limits: CallLimits,
@@ -70,6 +73,7 @@ impl Calls {
             table: CallTable::new(&limits),
             relayed: 0,
             port: None,
+            expected: VecDeque::new(),
             spare: Vec::new(),
             parts,
             limits,
@@ -108,6 +112,38 @@ impl Calls {
             Ok(()) => Ok(inbound.copy(answer)),
             Err(full) => Err(format!("the answer cannot be kept: {full}")),
         });
+    }
+
+    /// Gives the upstream that executes a call the response of its client to the request at
+    /// `place`: the text of its member. The same limit holds.
+    pub(super) fn answer_upstream(&mut self, (key, place): (CallKey, usize), member: String) {
+        let Some(call) = self.table.find(key).map(|entry| entry.call.clone()) else {
+            return;
+        };
+        call.answer(place, || match self.table.hold(key, member.len()) {
+            Ok(()) => Ok(member.into()),
+            Err(full) => Err(format!("the answer cannot be kept: {full}")),
+        });
+    }
+
+    /// Expects the answer of a client to the request of an upstream at `place` until `due_ms`.
+    pub(super) fn expect_answer(&mut self, key: CallKey, place: usize, due_ms: u64) {
+        let table = &mut self.table;
+        while let Some((_, oldest, _)) = self.expected.front()
+            && table
+                .find(*oldest)
+                .is_none_or(|it| !it.call.awaits_answers())
+        {
+            self.expected.pop_front();
+        }
+        self.expected.push_back((due_ms, key, place));
+    }
+
+    /// The next request of an upstream whose time for an answer is over.
+    pub(super) fn next_unanswered(&mut self, now_ms: u64) -> Option<(CallKey, usize)> {
+        let is_due = |(due_ms, ..): &mut (u64, CallKey, usize)| *due_ms <= now_ms;
+        let (_, key, place) = self.expected.pop_front_if(is_due)?;
+        Some((key, place))
     }
 
     /// Whether offloaded work waits for a thread.
@@ -257,9 +293,11 @@ impl Calls {
         Some(key)
     }
 
-    /// No call runs out of time before this, in milliseconds since the shard started.
+    /// No call and no answer runs out of time before this, in milliseconds since the shard started.
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
-        self.table.next_deadline_ms()
+        let answer_ms = self.expected.front().map(|(due_ms, ..)| *due_ms);
+        let deadlines_ms = [self.table.next_deadline_ms(), answer_ms];
+        deadlines_ms.into_iter().flatten().min()
     }
 
     /// Whether handlers have events since the last turn.

@@ -20,6 +20,7 @@ use super::start::{HandlerRequest, Starter};
 use crate::upstream::entry::Route;
 use crate::upstream::port::NewRelay;
 use crate::upstream::relay::Recipient;
+use crate::upstream::repeatable::RepeatableRequest;
 
 impl Starter<'_> {
     /// Begins a call at an upstream. Everything about the client was checked but its limits.
@@ -44,18 +45,18 @@ impl Starter<'_> {
             Err(fault) => return invalid_params(id, &fault.to_string(), out),
         };
         let session = request.session.map(|session| session.random);
-        let owner = port.owner(route.upstream, session, request.inbound.principal());
-        let is_modern = owner.is_none() && era == Era::Modern;
-        let capabilities = match request.kind {
-            HandlerKind::Tool | HandlerKind::Prompt | HandlerKind::Resource if is_modern => {
-                request.options.capabilities
-            }
-            // Only these methods have requests of the server (MCP 2026-07-28 basic/patterns/mrtr).
-            _ => ClientCapabilities::default(),
+        let declared = request.options.capabilities.to_requests();
+        let client = (session, request.inbound.principal());
+        let owner = port.owner(route.upstream, client, declared);
+        let capabilities = match (request.kind, &owner) {
+            // Only the others have requests of the server (MCP 2026-07-28 basic/patterns/mrtr).
+            (HandlerKind::Completion, _) => ClientCapabilities::default(),
+            (_, Some(owner)) => owner.capabilities(),
+            (_, None) => declared,
         };
         let contents = request.options.rounds.as_mut();
         let contents = contents.and_then(|rounds| rounds.relayed.take());
-        let input = match capabilities.accepts_no_requests() {
+        let input = match capabilities.accepts_no_requests() || era == Era::Legacy {
             true => Input::default(),
             false => match input_of(&params, contents.as_deref(), &port.name_of(route.upstream)) {
                 Ok(input) => input,
@@ -84,10 +85,23 @@ impl Starter<'_> {
                 None => request.kind != HandlerKind::Tool,
             },
         };
+        let is_asked_again =
+            era == Era::Legacy && new.owner.is_none() && !capabilities.accepts_no_requests();
+        let repeatable = match is_asked_again {
+            true => RepeatableRequest::of(&new, route).map(Box::new),
+            false => None,
+        };
         // The entry gets this very key: nothing is kept in between.
         let recipient = Recipient::Call(call.clone(), call.key(), era);
         match port.begin(&new, recipient) {
-            Ok(ticket) => self.keep_waiting(request, (call, facts), Rest::Relayed(ticket)),
+            Ok(ticket) => {
+                let key = call.key();
+                let kept = self.keep_waiting(request, (call, facts), Rest::Relayed(ticket));
+                if let Some(entry) = self.calls.find(key) {
+                    entry.repeatable = repeatable;
+                }
+                kept
+            }
             Err(error) => {
                 self.record(facts.as_ref(), &request, "bad_arguments", 0);
                 self.calls.recycle(call);

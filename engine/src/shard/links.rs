@@ -14,6 +14,7 @@ mod line_link;
 mod lines;
 mod peer;
 mod peers;
+mod responses;
 mod secured;
 mod secured_link;
 mod sessions;
@@ -231,7 +232,10 @@ impl Links {
             match command {
                 Command::Begin(key) => self.begin(rings, key),
                 Command::Cancel(key) => self.cancel(rings, key),
-                Command::EndSession(random) => self.end_sessions(random),
+                Command::Respond(key) => self.respond(rings, key),
+                Command::EndSession(random, capabilities) => {
+                    self.end_sessions(&SessionOwner::Session(random, capabilities));
+                }
             }
         }
         if !self.paused.is_empty() {

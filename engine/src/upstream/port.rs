@@ -1,8 +1,10 @@
 //! The port of a shard to its upstreams: services leave calls here, and the shard takes them.
 //!
 //! Invariant: a call that was begun is answered with one event, unless its ticket is dropped
-//! before. Commands are bounded by the calls: each leaves one that begins it and one that cancels
-//! it.
+//! before. Commands are bounded by the calls and the requests of upstreams: each call leaves one
+//! that begins it and one that cancels it.
+
+mod ticket;
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -58,8 +60,10 @@ pub(crate) enum Command {
     Begin(RelayKey),
     /// It ends a call without an answer.
     Cancel(RelayKey),
-    /// It ends the sessions of a client session with these random bits.
-    EndSession(u128),
+    /// It sends the responses to requests of the upstream of a call.
+    Respond(RelayKey),
+    /// It ends the sessions of a client session with these random bits and capabilities.
+    EndSession(u128, ClientCapabilities),
 }
 
 /// A call for an upstream.
@@ -209,35 +213,47 @@ impl UpstreamPort {
         self.commands.borrow_mut().push_back(Command::Begin(key));
     }
 
+    /// Has the shard send the responses to requests of the upstream of a call.
+    pub(crate) fn respond(&self, key: RelayKey) {
+        self.commands.borrow_mut().push_back(Command::Respond(key));
+    }
+
     /// Ends the sessions of a client session that has ended, which has these random bits.
-    pub(crate) fn end_session(&self, random: u128) {
+    pub(crate) fn end_session(&self, random: u128, capabilities: ClientCapabilities) {
         let table = self.table.borrow();
         if table.endpoints.iter().any(|it| it.era == Era::Legacy) {
             let mut commands = self.commands.borrow_mut();
-            commands.push_back(Command::EndSession(random));
+            let capabilities = capabilities.to_requests();
+            commands.push_back(Command::EndSession(random, capabilities));
         }
     }
 
     /// The owner of the session for a call of a client: with the random bits of its session, if it
-    /// has one, and its principal. None if the upstream has no sessions.
+    /// has one, and its principal and capabilities. None if the upstream has no sessions.
     pub(crate) fn owner(
         &self,
         upstream: u16,
-        session: Option<u128>,
-        principal: Option<&str>,
+        (session, principal): (Option<u128>, Option<&str>),
+        declared: ClientCapabilities,
     ) -> Option<SessionOwner> {
         let table = self.table.borrow();
         let endpoint = &table.endpoints[usize::from(upstream)];
         if endpoint.era == Era::Modern {
             return None;
         }
-        let of_principal = || SessionOwner::Principal(principal.map(Box::from));
+        // A modern client cannot be sent a request while its call is open.
+        let declared = match session {
+            Some(_) => declared,
+            None => ClientCapabilities::default(),
+        };
+        let of_principal = || SessionOwner::Principal(principal.map(Box::from), declared);
+        let of_session = |random| SessionOwner::Session(random, declared);
         Some(match endpoint.sessions {
-            Sessions::Client => session.map_or_else(of_principal, SessionOwner::Session),
+            Sessions::Client => session.map_or_else(of_principal, of_session),
             Sessions::Principal => of_principal(),
             Sessions::Shared if endpoint.carrier != Carrier::Http => self.shared_owner(upstream),
             Sessions::Shared => SessionOwner::Everyone,
-            Sessions::Call => SessionOwner::Call(self.next_id()),
+            Sessions::Call => SessionOwner::Call(self.next_id(), declared),
         })
     }
 
@@ -441,17 +457,4 @@ fn mirrored(new: &NewRelay<'_>) -> Vec<(String, String)> {
         members.extend(fixed.clone());
     }
     header_param::mirror(new.header_params, &arguments)
-}
-
-impl Drop for RelayTicket {
-    fn drop(&mut self) {
-        let is_open = self
-            .port
-            .find(self.key)
-            .is_some_and(|relay| !relay.is_answered());
-        if is_open {
-            let mut commands = self.port.commands.borrow_mut();
-            commands.push_back(Command::Cancel(self.key));
-        }
-    }
 }

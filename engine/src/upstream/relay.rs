@@ -18,6 +18,7 @@ use corelane_protocol::framing::http1::HeadCache;
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
+use self::input::Questions;
 use super::board::{ControlAnswer, ControlEvent, Endpoint, Subscription, SubscriptionEvent};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;
@@ -120,6 +121,8 @@ struct Reception {
     is_cacheable: bool,
     /// The capabilities of the client that were declared to the upstream.
     capabilities: ClientCapabilities,
+    /// The requests of the upstream, once it has sent any.
+    questions: Option<Box<Questions>>,
     status: u16,
     outcome: HeadOutcome,
     retry_after_s: Option<u16>,
@@ -183,6 +186,7 @@ impl Relay {
                 from: Era::Modern,
                 is_cacheable: false,
                 capabilities: ClientCapabilities::default(),
+                questions: None,
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
                 retry_after_s: None,
@@ -418,6 +422,9 @@ impl Reception {
                 if let Recipient::Subscription(subscription) = &self.recipient {
                     subscription.handle_update(uri);
                 }
+            }
+            Incoming::Request { id, method, params } => {
+                self.take_request(text, id, (method, params.clone()), to);
             }
             Incoming::Other => {}
         }

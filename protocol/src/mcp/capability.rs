@@ -104,6 +104,13 @@ impl ClientCapabilities {
         self
     }
 
+    /// The capabilities to answer requests of a server: all but that for tasks.
+    #[must_use]
+    pub fn to_requests(mut self) -> ClientCapabilities {
+        self.remove(ClientCapability::Tasks);
+        self
+    }
+
     fn remove(&mut self, capability: ClientCapability) {
         self.0 &= !capability.bit();
     }

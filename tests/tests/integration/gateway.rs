@@ -14,6 +14,8 @@ mod legacy;
 mod links;
 #[path = "gateway/programs.rs"]
 mod programs;
+#[path = "gateway/question_lines.rs"]
+mod question_lines;
 #[path = "gateway/questions.rs"]
 mod questions;
 #[path = "gateway/real.rs"]

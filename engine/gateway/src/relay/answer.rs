@@ -67,7 +67,16 @@ pub enum Incoming {
     },
     /// A list has changed.
     ListChanged(ListKind),
-    /// Something else, which is dropped: another notification, or a request.
+    /// A request of the upstream.
+    Request {
+        /// Its id, a number or a string.
+        id: Range<usize>,
+        /// The method.
+        method: String,
+        /// The params.
+        params: Option<Range<usize>>,
+    },
+    /// Something else, which is dropped: another notification.
     Other,
 }
 
@@ -127,8 +136,17 @@ pub fn read_message(text: &[u8], id: u64) -> Result<Incoming, AnswerFault> {
             ..
         } => notification(text, method, params, id),
         MessageMembers {
-            method: Some(_), ..
-        } => Ok(Incoming::Other),
+            method: Some(method),
+            params,
+            id: Some(id),
+            ..
+        } => {
+            let method = serde_json::from_slice(&text[method]).map_err(|_| AnswerFault::Shape)?;
+            match text[id.start] {
+                b'"' | b'-' | b'0'..=b'9' => Ok(Incoming::Request { id, method, params }),
+                _ => Err(AnswerFault::Shape),
+            }
+        }
         MessageMembers {
             id: its_id,
             result: Some(result),

@@ -140,7 +140,11 @@ impl Links {
         let table = self.port.borrow_table();
         let to = self.port.surroundings(&table, link.upstream);
         let mut relay = self.port.find(call)?;
-        Some(relay.read(heads, bytes, to))
+        let heard = relay.read(heads, bytes, to);
+        if relay.has_responses() {
+            self.port.respond(call);
+        }
+        Some(heard)
     }
 
     pub(super) fn end_of_stream(&mut self, rings: &mut Rings, key: SlotKey) {

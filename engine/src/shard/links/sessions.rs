@@ -87,7 +87,7 @@ impl Links {
         let (method, body) = match step {
             SessionRequest::Initialize(revision) => (
                 "initialize",
-                initialize(id, revision, &self.port.table().client_info),
+                initialize(id, revision, owner, &self.port.table().client_info),
             ),
             SessionRequest::Initialized => {
                 let body = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -172,7 +172,7 @@ impl Links {
     }
 
     /// Sends a message in a session that is no call.
-    fn send_legacy(
+    pub(super) fn send_legacy(
         &mut self,
         upstream: u16,
         id: u64,
@@ -290,7 +290,7 @@ impl Links {
         let (upstream, now_ms) = (relay.upstream, self.now_ms);
         let sessions = &mut self.endpoint(upstream).sessions;
         sessions.release(&legacy.owner, relay.knows_session(), now_ms);
-        if matches!(legacy.owner, SessionOwner::Call(_)) {
+        if matches!(legacy.owner, SessionOwner::Call(..)) {
             self.end_session_of(upstream, &legacy.owner);
         }
     }
@@ -312,9 +312,9 @@ impl Links {
     }
 
     /// Ends the sessions of a client session.
-    pub(super) fn end_sessions(&mut self, random: u128) {
+    pub(super) fn end_sessions(&mut self, owner: &SessionOwner) {
         for upstream in 0..self.endpoints.len() {
-            self.end_session_of(upstream as u16, &SessionOwner::Session(random));
+            self.end_session_of(upstream as u16, owner);
         }
     }
 
@@ -347,13 +347,14 @@ pub(super) fn cancelled(id: u64) -> Vec<u8> {
     body
 }
 
-/// The body of `initialize`. No question is relayed, so there are no capabilities.
-fn initialize(id: u64, revision: Revision, client_info: &str) -> Vec<u8> {
+/// The body of `initialize`, with the capabilities of the owner of the session.
+fn initialize(id: u64, revision: Revision, owner: &SessionOwner, client_info: &str) -> Vec<u8> {
     let mut body = Vec::new();
     encode::begin_request(&mut body, Id::Unsigned(id), "initialize");
     let mut params = ObjectWriter::begin(&mut body);
     encode::write_string(params.name("protocolVersion"), revision.as_str());
-    ObjectWriter::begin(params.name("capabilities")).end();
+    let capabilities = owner.capabilities();
+    capabilities.write_requests(params.name("capabilities"));
     let info = params.name("clientInfo");
     info.extend_from_slice(client_info.as_bytes());
     params.end();

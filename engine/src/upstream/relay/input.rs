@@ -1,17 +1,102 @@
-//! Requests of upstreams to the clients of calls.
+//! Requests of upstreams to the clients of calls, and the responses.
 
 use std::ops::Range;
 
-use corelane_gateway::relay::{AnswerFault, InputRequired, QuestionWay};
-use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_gateway::relay::{AnswerFault, InputRequired, PONG, QuestionWay, REFUSAL};
+use corelane_gateway::relay::{read_question, write_response};
+use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
+use corelane_protocol::mcp::client_request::ClientRequest;
+use corelane_protocol::mcp::era::Era;
 
 use super::{Reception, Recipient, Relay, Surroundings};
-use crate::handler::event_queue::{CallEvent, UpstreamInput};
+use crate::handler::event_queue::{CallEvent, CallKey, UpstreamInput};
+
+/// Most requests of an upstream in one call that wait for answers.
+const OPEN_MAX: usize = 64;
+/// The longest params of them together, in bytes.
+const OPEN_BYTES_MAX: usize = 64 << 10;
+
+/// The responses to an elicitation, and to another request, past these limits.
+const DECLINED: &str = r#""result":{"action":"decline"}"#;
+const TOO_MANY: &str = r#""error":{"code":-32603,"message":"too many requests wait for answers"}"#;
+
+/// The requests of a legacy upstream in one call.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    open: Vec<OpenQuestion>,
+    count: u32,
+    /// Whole messages for the upstream.
+    responses: Vec<Vec<u8>>,
+}
+
+/// A request that was not answered.
+#[derive(Debug)]
+struct OpenQuestion {
+    /// The id that the upstream gave it, as JSON.
+    id: Box<[u8]>,
+    /// Its key here.
+    key: String,
+    request: ClientRequest,
+    is_sent: bool,
+}
 
 impl Relay {
     /// The upstream was declared these capabilities of the client.
     pub(crate) fn set_capabilities(&mut self, capabilities: ClientCapabilities) {
         self.reception.capabilities = capabilities;
+    }
+
+    /// Takes the requests that were not sent to the client yet, with their keys.
+    pub(crate) fn unsent_questions(&mut self) -> Vec<(String, ClientRequest)> {
+        let questions = self.reception.questions.as_mut();
+        let open = questions.into_iter().flat_map(|it| it.open.iter_mut());
+        let unsent = open.filter_map(|it| {
+            let was_sent = std::mem::replace(&mut it.is_sent, true);
+            (!was_sent).then(|| (it.key.clone(), it.request.clone()))
+        });
+        unsent.collect()
+    }
+
+    /// Answers a request. Returns whether it waited for that.
+    pub(crate) fn answer_question(&mut self, key: &str, member: &str) -> bool {
+        let Some(questions) = &mut self.reception.questions else {
+            return false;
+        };
+        let Some(place) = questions.open.iter().position(|it| it.key == key) else {
+            return false;
+        };
+        let question = questions.open.remove(place);
+        questions.respond(&question.id, member);
+        true
+    }
+
+    /// Whether there are responses for the upstream.
+    pub(crate) fn has_responses(&self) -> bool {
+        let questions = self.reception.questions.as_ref();
+        questions.is_some_and(|it| !it.responses.is_empty())
+    }
+
+    /// Takes the responses for the upstream.
+    pub(crate) fn take_responses(&mut self) -> Vec<Vec<u8>> {
+        let questions = self.reception.questions.as_mut();
+        questions.map_or_else(Vec::new, |it| std::mem::take(&mut it.responses))
+    }
+}
+
+impl Questions {
+    fn respond(&mut self, id: &[u8], member: &str) {
+        let mut response = Vec::new();
+        write_response(&mut response, id, member);
+        self.responses.push(response);
+    }
+
+    /// Whether another request with so many bytes may wait.
+    fn has_room(&self, bytes: usize) -> bool {
+        let all = self.open.iter().map(|it| match &it.request {
+            ClientRequest::Relayed { params, .. } => params.get().len(),
+            _ => 0,
+        });
+        self.open.len() < OPEN_MAX && all.sum::<usize>() + bytes <= OPEN_BYTES_MAX
     }
 }
 
@@ -32,18 +117,93 @@ impl Reception {
         if self.capabilities.accepts_no_requests() {
             return Err(AnswerFault::Input);
         }
-        let way = QuestionWay {
-            to: era,
-            capabilities: self.capabilities,
-            prefix: &to.endpoint.question_prefix,
-            elicitation_id: &format!("{}-{}", to.endpoint.name, self.id),
-        };
+        let id = self.elicitation_id(to);
         let input = UpstreamInput {
             upstream: to.endpoint.name.clone(),
-            required: InputRequired::read(text, parts, &way)?,
+            required: InputRequired::read(text, parts, &self.way(era, &id, to))?,
         };
         self.recipient = Recipient::Nobody;
         to.queue.leave(CallEvent::Input(key, Box::new(input)));
         Ok(())
+    }
+
+    /// Takes a request of the upstream, whose id is at `id`. One that the client cannot answer is
+    /// refused at once. An upstream of the modern era may send none.
+    pub(super) fn take_request(
+        &mut self,
+        text: &[u8],
+        id: &Range<usize>,
+        (method, params): (&str, Option<Range<usize>>),
+        to: Surroundings<'_>,
+    ) {
+        if self.from == Era::Modern {
+            return;
+        }
+        let id = &text[id.clone()];
+        let member = match method {
+            "ping" => PONG,
+            _ => match self.open_question(text, id, (method, params), to) {
+                Ok(key) => return to.queue.leave(CallEvent::Questions(key)),
+                Err(member) => member,
+            },
+        };
+        let questions = self.questions.get_or_insert_default();
+        // An upstream that reads no responses gets no more of them.
+        if questions.responses.len() < OPEN_MAX {
+            questions.respond(id, member);
+        }
+    }
+
+    /// Opens a request to the client; gives the key of its call.
+    ///
+    /// # Errors
+    /// The member of the response that refuses it.
+    fn open_question(
+        &mut self,
+        text: &[u8],
+        id: &[u8],
+        (method, params): (&str, Option<Range<usize>>),
+        to: Surroundings<'_>,
+    ) -> Result<CallKey, &'static str> {
+        let Recipient::Call(_, key, era) = self.recipient else {
+            return Err(REFUSAL);
+        };
+        let elicitation_id = self.elicitation_id(to);
+        let way = self.way(era, &elicitation_id, to);
+        let read = read_question(text, (method, params), &way);
+        let request = read.ok().flatten().ok_or(REFUSAL)?;
+        let bytes = match &request {
+            ClientRequest::Relayed { params, .. } => params.get().len(),
+            _ => 0,
+        };
+        let questions = self.questions.get_or_insert_default();
+        if !questions.has_room(bytes) {
+            return Err(match request.needs() {
+                ClientCapability::ElicitationForm | ClientCapability::ElicitationUrl => DECLINED,
+                _ => TOO_MANY,
+            });
+        }
+        questions.count += 1;
+        questions.open.push(OpenQuestion {
+            id: id.into(),
+            key: questions.count.to_string(),
+            request,
+            is_sent: false,
+        });
+        Ok(key)
+    }
+
+    /// The name of an elicitation with a page, if the upstream gives it none.
+    fn elicitation_id(&self, to: Surroundings<'_>) -> String {
+        format!("{}-{}", to.endpoint.name, self.id)
+    }
+
+    fn way<'a>(&self, to: Era, id: &'a str, around: Surroundings<'a>) -> QuestionWay<'a> {
+        QuestionWay {
+            to,
+            capabilities: self.capabilities,
+            prefix: &around.endpoint.question_prefix,
+            elicitation_id: id,
+        }
     }
 }

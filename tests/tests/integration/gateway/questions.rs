@@ -1,9 +1,11 @@
-//! Requests of modern upstreams to modern clients: they end a round of the call, and the client
-//! repeats its request with the answers.
+//! Requests of upstreams to clients.
+//!
+//! Those of a modern upstream to a modern client end a round of the call, and the client repeats its
+//! request with the answers. A legacy client gets them on the stream of its call.
 
 use corelane_tests::mock_upstream::{Act, MockUpstream, Received, result_of};
 use corelane_tests::request::CAPABILITIES_KEY;
-use corelane_tests::{Connection, Request, Setup};
+use corelane_tests::{Connection, EventStream, Request, Session, Setup};
 use serde_json::{Value, json};
 
 use super::Gateway;
@@ -228,4 +230,113 @@ fn prompts_and_resources_have_requests_too_and_completion_has_none() {
         let kind = &answer["result"]["resultType"];
         assert_eq!(kind == "input_required", is_relayed, "{method}: {answer}");
     }
+}
+
+/// A call of a legacy client with these capabilities, and its session.
+fn legacy_call(gateway: &Gateway, capabilities: &Value) -> (Session, EventStream) {
+    let mut connection = gateway.connect();
+    let session = Session::open_as(&mut connection, capabilities);
+    connection.send(&session.call("up_call", json!({ "n": 1 })));
+    (session, EventStream::begin(connection))
+}
+
+/// Answers a request to a legacy client.
+fn answer(gateway: &Gateway, session: &Session, question: &Value, result: &str) {
+    let id = &question["id"];
+    let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\n\"result\":{result}}}");
+    let request = session.message(&json!({})).body(body);
+    assert_eq!(gateway.connect().exchange(&request).status(), 202);
+}
+
+#[test]
+fn a_legacy_client_answers_on_the_stream_of_its_call() {
+    let mock = elicits(Some(STATE));
+    let gateway = Gateway::before(&mock);
+    let (session, mut stream) = legacy_call(&gateway, &form());
+    let question = stream.next_message();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    let params = &question["params"];
+    assert_eq!(params["message"], "[up] Name?");
+    assert_eq!(params["mode"], Value::Null, "older clients know none");
+    let result = r#"{"action":"accept","content":{"n":1.50}}"#;
+    answer(&gateway, &session, &question, result);
+    let done = stream.next_message();
+    let content = &done["result"]["structuredContent"];
+    assert_eq!(content["content"]["n"], 1.5, "{done}");
+    assert_eq!(done["result"]["resultType"], Value::Null, "{done}");
+    let retried = last(&mock);
+    for expected in [
+        format!(r#""inputResponses":{{"name":{result}}}"#),
+        format!(r#""requestState":{STATE}"#),
+    ] {
+        assert!(retried.body.contains(&expected), "{}", retried.body);
+    }
+    let calls = mock.received_of("tools/call");
+    assert_eq!(calls.len(), 2);
+    assert_ne!(calls[0].message()["id"], retried.message()["id"]);
+}
+
+#[test]
+fn an_upstream_that_only_has_a_state_is_called_again_with_it() {
+    let mock = MockUpstream::with_tools(&["call"], |received| {
+        let is_first = received.message()["params"]["requestState"].is_null();
+        Act::Send(match is_first {
+            true => {
+                let input = json!({ "resultType": "input_required", "requestState": "later" });
+                result_of(received, &input.to_string())
+            }
+            false => result_of(received, super::EMPTY),
+        })
+    });
+    let gateway = Gateway::before(&mock);
+    let (_, mut stream) = legacy_call(&gateway, &form());
+    assert!(stream.next_message()["result"].is_object());
+    assert_eq!(last(&mock).message()["params"]["requestState"], "later");
+}
+
+#[test]
+fn a_call_has_ten_rounds_at_most() {
+    let mock = MockUpstream::with_tools(&["call"], |received| {
+        Act::Send(result_of(received, &input(Some(STATE))))
+    });
+    let gateway = Gateway::before(&mock);
+    let (session, mut stream) = legacy_call(&gateway, &form());
+    for _ in 0..10 {
+        let question = stream.next_message();
+        answer(&gateway, &session, &question, r#"{"action":"decline"}"#);
+    }
+    let ended = stream.next_message();
+    assert_eq!(ended["error"]["data"]["reason"], "protocol", "{ended}");
+    assert_eq!(ended["error"]["data"]["executed"], "unknown");
+    assert_eq!(mock.received_of("tools/call").len(), 11);
+}
+
+#[test]
+fn all_requests_of_a_round_are_sent_at_once() {
+    let mock = MockUpstream::with_tools(&["call"], |received| {
+        let responses = received.message()["params"]["inputResponses"].clone();
+        let all = json!({ "a": { "method": "roots/list" }, "b": { "method": "roots/list" } });
+        let result = match responses.is_null() {
+            true => json!({ "resultType": "input_required", "inputRequests": all }),
+            false => json!({ "content": [], "structuredContent": responses }),
+        };
+        Act::Send(result_of(received, &result.to_string()))
+    });
+    let gateway = Gateway::before(&mock);
+    let (session, mut stream) = legacy_call(&gateway, &json!({ "roots": {} }));
+    let questions = [stream.next_message(), stream.next_message()];
+    for question in questions.iter().rev() {
+        answer(&gateway, &session, question, r#"{"roots":[]}"#);
+        // A second answer to the same request is ignored.
+        answer(
+            &gateway,
+            &session,
+            question,
+            r#"{"roots":[{"uri":"file:///x"}]}"#,
+        );
+    }
+    let done = stream.next_message();
+    let expected = json!({ "a": { "roots": [] }, "b": { "roots": [] } });
+    assert_eq!(done["result"]["structuredContent"], expected, "{done}");
+    assert_eq!(mock.received_of("tools/call").len(), 2);
 }
