@@ -49,6 +49,7 @@ mod listening;
 mod notifier;
 mod operation;
 mod outbox;
+mod parked;
 mod permissions;
 mod questions;
 mod rate_limits;

@@ -71,12 +71,16 @@ pub struct Upstream {
 pub struct Questions {
     /// Whether the message of an elicitation names the upstream: the user sees only this server.
     pub name_upstream: bool,
+    /// Whether a call of a modern client stays open at an upstream with sessions while the client
+    /// answers.
+    pub park: bool,
 }
 
 impl Default for Questions {
     fn default() -> Questions {
         Questions {
             name_upstream: true,
+            park: true,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::event_store::StreamId;
 use super::exchange::Exchange;
 use super::handler_kind::HandlerKind;
 use super::holder_lists::HolderLists;
+use super::parked::ParkedLimits;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::TaskOwner;
@@ -106,6 +107,8 @@ pub(crate) struct CallLimits {
     pub(crate) timeout_ms: u64,
     /// Notifications of one call that may wait for the shard.
     pub(crate) events_max: usize,
+    /// Calls that stay open while their clients answer.
+    pub(crate) parked: ParkedLimits,
 }
 
 /// The waiting calls of a shard.

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use corelane_gateway::relay::ParkedCall;
 use corelane_protocol::jsonrpc::Value;
 
 use super::call_shares::CallShares;
@@ -13,6 +14,7 @@ use super::call_shedding::CallShedding;
 use super::call_table::{CallLimits, CallTable, InFlight, NewCall};
 use super::exchange::Exchange;
 use super::inbound::Inbound;
+use super::parked::Parked;
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
@@ -23,7 +25,7 @@ use crate::handler::state::States;
 use crate::meter::operations::Failure;
 use crate::meter::timing::Operation;
 use crate::meter::{Counter, ShardMeter};
-use crate::upstream::port::{RelayTicket, UpstreamPort};
+use crate::upstream::port::{ParkedTicket, RelayTicket, UpstreamPort};
 use corelane_io::executor;
 
 /// Calls kept for the next requests.
@@ -57,6 +59,8 @@ pub(super) struct Calls {
     port: Option<Rc<UpstreamPort>>,
     /// Requests of upstreams to clients, with the ends of the times for their answers.
     expected: VecDeque<(u64, CallKey, usize)>,
+    /// Calls that stay open at upstreams while their clients answer.
+    pub(super) parked: Parked<ParkedTicket>,
     spare: Vec<Call>,
     parts: HandlerParts,
     limits: CallLimits,
@@ -67,8 +71,14 @@ pub(super) struct Calls {
 
 impl Calls {
     /// No calls.
-    pub(super) fn new(limits: CallLimits, parts: HandlerParts, meter: Rc<ShardMeter>) -> Calls {
+    pub(super) fn new(
+        (shard, limits): (u16, CallLimits),
+        parts: HandlerParts,
+        meter: Rc<ShardMeter>,
+    ) -> Calls {
+        let life = getrandom::u64().expect("getrandom(2) fails only where it is absent");
         Calls {
+            parked: Parked::new(shard, life),
             shedding: CallShedding::default(),
             table: CallTable::new(&limits),
             relayed: 0,
@@ -272,6 +282,19 @@ impl Calls {
         Some(entry)
     }
 
+    /// Parks a call of this shard until `due_ms`, because its upstream has requests to its client.
+    /// None if there are too many, or the call is at no upstream.
+    pub(super) fn park(&mut self, key: CallKey, due_ms: u64) -> Option<ParkedCall> {
+        let entry = self.table.find(key)?;
+        let holder = entry.call.holder();
+        if !self.parked.has_room(holder, self.limits.parked) {
+            return None;
+        }
+        let ticket = entry.relayed.take()?.park();
+        self.relayed -= 1;
+        Some(self.parked.insert(holder, ticket, due_ms))
+    }
+
     /// Stops the handler of a call that was taken out, if it still runs, and takes back its parts.
     pub(super) fn stop(&mut self, mut entry: InFlight) {
         // Dropping the task stops the handler; the executor drops its future.
@@ -296,7 +319,8 @@ impl Calls {
     /// No call and no answer runs out of time before this, in milliseconds since the shard started.
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
         let answer_ms = self.expected.front().map(|(due_ms, ..)| *due_ms);
-        let deadlines_ms = [self.table.next_deadline_ms(), answer_ms];
+        let parked_ms = self.parked.next_deadline_ms();
+        let deadlines_ms = [self.table.next_deadline_ms(), answer_ms, parked_ms];
         deadlines_ms.into_iter().flatten().min()
     }
 

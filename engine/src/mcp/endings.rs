@@ -215,6 +215,9 @@ impl Endings<'_> {
                 entry.call.answer(place, || Err(text));
             }
         }
+        while let Some(parked) = self.calls.parked.next_expired(now_ms) {
+            parked.expire();
+        }
         self.expire_tasks();
         for _ in 0..SESSIONS_EXPIRED_PER_TURN {
             let Some(session) = self.updates.notifier.sessions.expire(now_ms) else {

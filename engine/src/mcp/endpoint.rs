@@ -105,7 +105,7 @@ impl Endpoint {
                     (parts.quotas.clone(), settings.quota_interval_ms),
                 ),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
-                calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
+                calls: Calls::new((shard, settings.calls), handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(shard, settings.session_limits()),
                 streams: Streams::new(shard, settings.events, Rc::clone(&meter)),
                 subscriptions: Subscriptions::new(settings.connections_max),
@@ -247,9 +247,9 @@ impl Endpoint {
                 services.session_streams().client_hung_up(session, exchange);
                 Disposition::Done
             }
-            ForwardedKind::Task(body) => self.with_document(body, |services, document, rest| {
+            ForwardedKind::Modern(body) => self.with_document(body, |services, document, rest| {
                 let message = document.and_then(|it| it.message().ok());
-                services.forwarded_task(inbound.with(rest), message, out)
+                services.forwarded_modern(inbound.with(rest), message, out)
             }),
             ForwardedKind::Post(body) => self.with_document(body, |services, document, rest| {
                 let to = (session, revision);

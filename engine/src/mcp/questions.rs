@@ -16,7 +16,7 @@ use corelane_protocol::mcp::input_required::{
 };
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::result::ResultTrailer;
-use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer};
+use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, RequestStateError, Sealer};
 
 use super::handler_kind::HandlerKind;
 use super::inbound::Inbound;
@@ -84,11 +84,8 @@ impl Questions {
         let mut rounds = match brought.request_state {
             None => Rounds::default(),
             Some(state) => {
-                let digest = inbound.params_digest(request.params);
-                let binding = kind.binding(inbound.principal(), digest);
-                let opened = self.sealer.open(state, &binding, unix_ms());
-                let contents = opened.map_err(|error| error.to_string())?;
-                open_rounds(&contents)
+                let opened = self.open_state((kind, state), request, inbound);
+                open_rounds(&opened.map_err(|error| error.to_string())?)
             }
         };
         for (key, response) in brought.responses.into_iter().flatten() {
@@ -98,6 +95,21 @@ impl Questions {
             }
         }
         Ok(rounds)
+    }
+
+    /// Opens the state that came with a request.
+    ///
+    /// # Errors
+    /// As for [`Sealer::open`].
+    pub(super) fn open_state(
+        &self,
+        (kind, state): (HandlerKind, &str),
+        request: &ModernRequest<'_>,
+        inbound: Inbound<'_>,
+    ) -> Result<Vec<u8>, RequestStateError> {
+        let digest = inbound.params_digest(request.params);
+        let binding = kind.binding(inbound.principal(), digest);
+        self.sealer.open(state, &binding, unix_ms())
     }
 
     /// Writes a result that requests input.

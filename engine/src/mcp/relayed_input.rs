@@ -17,7 +17,9 @@ use crate::handler::call::relayed::UpstreamAnswer;
 use crate::handler::error::CallError;
 use crate::handler::event_queue::{CallKey, UpstreamInput};
 use crate::handler::outcome::Answer;
+use crate::meter::Counter;
 use crate::upstream::relay::Recipient;
+use crate::upstream::relay::input::declined;
 
 /// The prefix of the member of a response that has a result.
 const RESULT: &str = "\"result\":";
@@ -30,10 +32,16 @@ impl CallEvents<'_> {
         let Some(entry) = self.endings.calls.find(key) else {
             return;
         };
-        if entry.era == Era::Modern {
-            return self.end_round(key, &input);
-        }
         let required = input.required;
+        if entry.era == Era::Modern {
+            // With a credential of this server all clients look alike to the upstream, so that it
+            // could not refuse the state of another client.
+            let contents = required.state.as_deref().map(|state| {
+                let name = &input.upstream;
+                RelayedState::Upstream { name, state }.to_contents()
+            });
+            return self.end_round(key, &required.questions, contents.as_deref());
+        }
         let begins = entry
             .repeatable
             .as_mut()
@@ -54,26 +62,24 @@ impl CallEvents<'_> {
         }
     }
 
-    /// Ends this round of a modern call with the requests of a modern upstream. Its state is
-    /// sealed: with a credential of this server all clients look alike to the upstream, so that it
-    /// could not refuse the state of another client.
-    fn end_round(&mut self, key: CallKey, input: &UpstreamInput) {
+    /// Ends this round of a modern call with requests of its upstream, and these contents of the
+    /// sealed state.
+    fn end_round(
+        &mut self,
+        key: CallKey,
+        questions: &[(String, ClientRequest)],
+        contents: Option<&[u8]>,
+    ) {
         let Some(entry) = self.endings.calls.find(key) else {
             return;
         };
         let digest = entry.params_digest.take().map_or([0; 32], |digest| *digest);
         let (id, principal) = (entry.id.clone(), entry.call.principal_key());
         let binding = entry.kind.binding(principal.as_deref(), digest);
-        let required = &input.required;
-        let contents = required.state.as_deref().map(|state| {
-            let name = &input.upstream;
-            RelayedState::Upstream { name, state }.to_contents()
-        });
         let mut body = Vec::new();
         let answer = (id.as_id(), &self.endings.updates.context.trailer);
-        let sealed = (&*required.questions, contents.as_deref());
         self.questions
-            .write_sealed(&mut body, answer, &binding, sealed);
+            .write_sealed(&mut body, answer, &binding, (questions, contents));
         self.pump(key);
         let refused = None;
         self.endings.finish(key, Err(Part::Final { refused, body }));
@@ -85,7 +91,11 @@ impl CallEvents<'_> {
             return;
         };
         let questions = entry.relayed.as_ref().map(|it| it.unsent_questions());
-        for (name, request) in questions.into_iter().flatten() {
+        let questions = questions.unwrap_or_default();
+        if entry.era == Era::Modern {
+            return self.park(key, &questions);
+        }
+        for (name, request) in questions {
             let needs = request.needs();
             let was_sent = self.send_to_legacy(key, &name, request);
             if let Some(entry) = self.endings.calls.find(key)
@@ -93,6 +103,27 @@ impl CallEvents<'_> {
             {
                 let text = "the call has had too many requests".to_owned();
                 ticket.answer(&name, &member_of(needs, Err(text)));
+            }
+        }
+    }
+
+    /// Ends this round of a modern call with requests of a legacy upstream, where the call stays
+    /// open. Without a place for it they are declined: no other call loses its place.
+    fn park(&mut self, key: CallKey, questions: &[(String, ClientRequest)]) {
+        if questions.is_empty() {
+            return;
+        }
+        let context = self.endings.updates.context;
+        let due_ms = context.now_ms() + context.settings.answer_timeout_ms;
+        if let Some(parked) = self.endings.calls.park(key, due_ms) {
+            let contents = RelayedState::Parked(parked).to_contents();
+            return self.end_round(key, questions, Some(&contents));
+        }
+        context.meter.count(Counter::UpstreamQuestionsDeclined);
+        let entry = self.endings.calls.find(key);
+        if let Some(ticket) = entry.and_then(|entry| entry.relayed.as_ref()) {
+            for (name, request) in questions {
+                ticket.answer(name, declined(request));
             }
         }
     }

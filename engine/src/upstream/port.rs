@@ -26,6 +26,8 @@ use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
+pub(crate) use ticket::ParkedTicket;
+
 use super::board::{Carrier, UpstreamBoard, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
@@ -241,10 +243,10 @@ impl UpstreamPort {
         if endpoint.era == Era::Modern {
             return None;
         }
-        // A modern client cannot be sent a request while its call is open.
-        let declared = match session {
-            Some(_) => declared,
-            None => ClientCapabilities::default(),
+        // A modern client answers in another request, for which its call stays open.
+        let declared = match session.is_some() || endpoint.parks_calls {
+            true => declared,
+            false => ClientCapabilities::default(),
         };
         let of_principal = || SessionOwner::Principal(principal.map(Box::from), declared);
         let of_session = |random| SessionOwner::Session(random, declared);

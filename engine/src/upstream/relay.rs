@@ -1,9 +1,12 @@
 //! One call on its way to an upstream, and its answer.
 
 mod health;
-mod input;
+pub(crate) mod input;
 mod line;
+mod session;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
@@ -19,15 +22,13 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
 use self::input::Questions;
+pub(crate) use self::session::{Handshake, LegacyCall};
 use super::board::{ControlAnswer, ControlEvent, Endpoint, Subscription, SubscriptionEvent};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
-
-/// The status of a request whose session does not exist.
-const STATUS_LOST: u16 = 404;
 
 /// The name of a call on its way. Names of two calls differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub(crate) struct RelayKey {
     /// Its id on the link, which is never used again.
     pub(crate) id: u64,
 }
+
+/// The place of the answer of a call whose client is not there.
+pub(crate) type ParkedAnswer = Rc<RefCell<Option<RelayedPart>>>;
 
 /// The recipient of an answer.
 #[derive(Debug)]
@@ -49,38 +53,10 @@ pub(crate) enum Recipient {
     Subscription(Subscription),
     /// The session that the request opens.
     Handshake(Box<Handshake>),
+    /// A call whose modern client answers a request of the upstream.
+    Parked(ParkedAnswer),
     /// It has its answer; the rest of the answer of HTTP is passed over.
     Nobody,
-}
-
-/// A step of the handshake of a session.
-#[derive(Debug)]
-pub(crate) struct Handshake {
-    /// The owner of the session.
-    pub(crate) owner: SessionOwner,
-    /// The result of `initialize`, or the error; none yet, or for a notification.
-    pub(crate) answer: Option<RelayedPart>,
-    /// The id of the session, if the answer has one.
-    pub(crate) session: Option<Box<str>>,
-    /// Whether the step is `initialize`.
-    pub(crate) is_initialize: bool,
-    /// Whether the upstream has accepted the notification.
-    pub(crate) is_accepted: bool,
-}
-
-/// A call for an upstream of the legacy era.
-#[derive(Debug)]
-pub(crate) struct LegacyCall {
-    /// The owner of its session.
-    pub(crate) owner: SessionOwner,
-    /// The body of the request; empty for the stream of the session.
-    pub(crate) body: Box<[u8]>,
-    /// Whether it counts among the calls of its session.
-    pub(crate) is_admitted: bool,
-    /// The id of the session that the request names.
-    pub(crate) session: Option<Box<str>>,
-    /// Whether the upstream has forgotten its session once.
-    pub(crate) was_lost: bool,
 }
 
 /// One call on its way.
@@ -231,12 +207,6 @@ impl Relay {
         }
     }
 
-    /// Makes it a call for an upstream of the legacy era.
-    pub(crate) fn set_legacy(&mut self, legacy: LegacyCall, is_cacheable: bool) {
-        self.legacy = Some(Box::new(legacy));
-        (self.reception.from, self.reception.is_cacheable) = (Era::Legacy, is_cacheable);
-    }
-
     /// It is sent with this request, which names the session, if there is one.
     pub(crate) fn set_request(&mut self, request: Chunk, session: Option<&str>) {
         self.request = Some(request);
@@ -256,42 +226,6 @@ impl Relay {
             None => reader,
         };
         (self.reception.status, self.reception.outcome) = (0, HeadOutcome::Unreadable);
-    }
-
-    /// Whether the call can be made again whose session the upstream has forgotten: it changes
-    /// nothing, or the status says that it was not executed.
-    pub(crate) fn is_repeatable_in_session(&self) -> bool {
-        self.is_repeatable || self.reception.status == STATUS_LOST
-    }
-
-    /// The session that the upstream has forgotten.
-    pub(crate) fn lost_session(&self) -> Option<&str> {
-        let is_lost = self.reception.outcome == HeadOutcome::SessionLost;
-        let session = self.legacy.as_ref()?.session.as_deref();
-        session.filter(|_| is_lost && !self.is_answered())
-    }
-
-    /// Whether the answer shows that the upstream knows the session of the call.
-    pub(crate) fn knows_session(&self) -> bool {
-        self.has_begun() && self.reception.outcome != HeadOutcome::SessionLost
-    }
-
-    /// Takes the step of a handshake that it is.
-    pub(crate) fn take_handshake(&mut self) -> Option<Box<Handshake>> {
-        match &self.reception.recipient {
-            Recipient::Handshake(_) => {}
-            _ => return None,
-        }
-        match std::mem::replace(&mut self.reception.recipient, Recipient::Nobody) {
-            Recipient::Handshake(mut handshake) => {
-                handshake.is_accepted = matches!(
-                    self.reception.outcome,
-                    HeadOutcome::Accepted | HeadOutcome::Message | HeadOutcome::Events
-                );
-                Some(handshake)
-            }
-            _ => None,
-        }
     }
 
     /// Whether a head of an answer has come.
@@ -356,16 +290,18 @@ impl Reception {
     }
 
     fn take_message(&mut self, text: &[u8], to: Surroundings<'_>) {
-        let way = match &self.recipient {
-            Recipient::Call(_, _, era) => Some(Downward {
-                from: self.from,
-                to: *era,
-                server_info: to.server_info,
-                is_cacheable: self.is_cacheable,
-            }),
+        let era = match &self.recipient {
+            Recipient::Call(_, _, era) => Some(*era),
+            Recipient::Parked(_) => Some(Era::Modern),
             Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Handshake(_) => None,
             Recipient::Nobody => return,
         };
+        let way = era.map(|era| Downward {
+            from: self.from,
+            to: era,
+            server_info: to.server_info,
+            is_cacheable: self.is_cacheable,
+        });
         if self.outcome == HeadOutcome::SessionLost {
             return;
         }
@@ -441,6 +377,7 @@ impl Reception {
             Recipient::Call(_, key, _) => {
                 queue.leave(CallEvent::Done(key, Ok(Answer::Relayed(part))));
             }
+            Recipient::Parked(answer) => *answer.borrow_mut() = Some(part),
             Recipient::Control(upstream, reply) => {
                 let answer = ControlAnswer::Message(part);
                 // The control side may have ended.

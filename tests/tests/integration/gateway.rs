@@ -12,6 +12,8 @@ mod health;
 mod legacy;
 #[path = "gateway/links.rs"]
 mod links;
+#[path = "gateway/parked.rs"]
+mod parked;
 #[path = "gateway/programs.rs"]
 mod programs;
 #[path = "gateway/question_lines.rs"]

@@ -109,6 +109,7 @@ pub(in crate::server) fn check(
             true => format!("[{}] ", upstream.name).into(),
             false => Box::default(),
         },
+        parks_calls: upstream.questions.park,
     };
     Ok((place, endpoint))
 }

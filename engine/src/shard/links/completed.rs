@@ -191,6 +191,7 @@ impl Links {
                     self.paused.push(key);
                 }
                 self.time_rest(call);
+                self.lend(rings, key, call);
             }
             (Some(Heard::Ended(end)), Some(call)) => {
                 self.end(call);
@@ -205,6 +206,30 @@ impl Links {
                 self.drop_link(rings, key);
             }
             _ => self.drop_link(rings, key),
+        }
+    }
+
+    /// The upstream waits for the client of a call: its link leaves room for another one.
+    fn lend(&mut self, rings: &mut Rings, key: SlotKey, call: RelayKey) {
+        let waits = self.port.find(call).is_some_and(|it| it.awaits_client());
+        let local = self.local(key);
+        let link = self.slots.get_mut(local).filter(|it| waits && !it.is_lent);
+        if let Some(link) = link {
+            let upstream = link.upstream;
+            link.is_lent = true;
+            self.endpoint(upstream).pool.lend();
+            self.open_more(rings, upstream);
+        }
+    }
+
+    /// The call of a link is over, or the link: it counts again.
+    pub(super) fn take_back(&mut self, key: SlotKey) {
+        let local = self.local(key);
+        let link = self.slots.get_mut(local).filter(|it| it.is_lent);
+        if let Some(link) = link {
+            link.is_lent = false;
+            let upstream = link.upstream;
+            self.endpoint(upstream).pool.take_back();
         }
     }
 

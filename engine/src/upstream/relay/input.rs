@@ -16,7 +16,10 @@ const OPEN_MAX: usize = 64;
 /// The longest params of them together, in bytes.
 const OPEN_BYTES_MAX: usize = 64 << 10;
 
-/// The responses to an elicitation, and to another request, past these limits.
+/// The responses to an elicitation, and to another request, without an answer of the client.
+const CANCELLED: &str = r#""result":{"action":"cancel"}"#;
+const UNANSWERED: &str = r#""error":{"code":-32603,"message":"the client did not answer in time"}"#;
+/// The responses past these limits.
 const DECLINED: &str = r#""result":{"action":"decline"}"#;
 const TOO_MANY: &str = r#""error":{"code":-32603,"message":"too many requests wait for answers"}"#;
 
@@ -70,6 +73,41 @@ impl Relay {
         true
     }
 
+    /// Its answer goes to another recipient from now on.
+    pub(crate) fn set_recipient(&mut self, recipient: Recipient) {
+        self.reception.recipient = recipient;
+    }
+
+    /// The client has not got the requests that wait for answers. Returns whether there are any.
+    pub(crate) fn forget_sent(&mut self) -> bool {
+        let questions = self.reception.questions.as_mut();
+        let open = questions.into_iter().flat_map(|it| it.open.iter_mut());
+        open.map(|it| it.is_sent = false).count() > 0
+    }
+
+    /// Answers all requests as the client would that has cancelled them. Returns whether there were
+    /// any.
+    pub(crate) fn cancel_questions(&mut self) -> bool {
+        let Some(questions) = &mut self.reception.questions else {
+            return false;
+        };
+        let open = std::mem::take(&mut questions.open);
+        for question in &open {
+            let member = match is_elicitation(&question.request) {
+                true => CANCELLED,
+                false => UNANSWERED,
+            };
+            questions.respond(&question.id, member);
+        }
+        !open.is_empty()
+    }
+
+    /// Whether requests wait for answers of the client.
+    pub(crate) fn awaits_client(&self) -> bool {
+        let questions = self.reception.questions.as_ref();
+        questions.is_some_and(|it| !it.open.is_empty())
+    }
+
     /// Whether there are responses for the upstream.
     pub(crate) fn has_responses(&self) -> bool {
         let questions = self.reception.questions.as_ref();
@@ -98,6 +136,21 @@ impl Questions {
         });
         self.open.len() < OPEN_MAX && all.sum::<usize>() + bytes <= OPEN_BYTES_MAX
     }
+}
+
+/// The member of the response to a request that cannot go to the client now.
+pub(crate) fn declined(request: &ClientRequest) -> &'static str {
+    match is_elicitation(request) {
+        true => DECLINED,
+        false => TOO_MANY,
+    }
+}
+
+fn is_elicitation(request: &ClientRequest) -> bool {
+    matches!(
+        request.needs(),
+        ClientCapability::ElicitationForm | ClientCapability::ElicitationUrl
+    )
 }
 
 impl Reception {
@@ -143,7 +196,9 @@ impl Reception {
         let member = match method {
             "ping" => PONG,
             _ => match self.open_question(text, id, (method, params), to) {
-                Ok(key) => return to.queue.leave(CallEvent::Questions(key)),
+                Ok(Some(key)) => return to.queue.leave(CallEvent::Questions(key)),
+                // It waits for the client.
+                Ok(None) => return,
                 Err(member) => member,
             },
         };
@@ -154,7 +209,7 @@ impl Reception {
         }
     }
 
-    /// Opens a request to the client; gives the key of its call.
+    /// Opens a request to the client; gives the key of its call, if the client is there.
     ///
     /// # Errors
     /// The member of the response that refuses it.
@@ -164,9 +219,11 @@ impl Reception {
         id: &[u8],
         (method, params): (&str, Option<Range<usize>>),
         to: Surroundings<'_>,
-    ) -> Result<CallKey, &'static str> {
-        let Recipient::Call(_, key, era) = self.recipient else {
-            return Err(REFUSAL);
+    ) -> Result<Option<CallKey>, &'static str> {
+        let (key, era) = match self.recipient {
+            Recipient::Call(_, key, era) => (Some(key), era),
+            Recipient::Parked(_) => (None, Era::Modern),
+            _ => return Err(REFUSAL),
         };
         let elicitation_id = self.elicitation_id(to);
         let way = self.way(era, &elicitation_id, to);
@@ -178,10 +235,7 @@ impl Reception {
         };
         let questions = self.questions.get_or_insert_default();
         if !questions.has_room(bytes) {
-            return Err(match request.needs() {
-                ClientCapability::ElicitationForm | ClientCapability::ElicitationUrl => DECLINED,
-                _ => TOO_MANY,
-            });
+            return Err(declined(&request));
         }
         questions.count += 1;
         questions.open.push(OpenQuestion {
