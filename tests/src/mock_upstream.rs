@@ -265,16 +265,18 @@ pub fn event_answer(messages: &[String]) -> Vec<u8> {
 pub fn first_events(messages: &[String]) -> Vec<u8> {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
                 Transfer-Encoding: chunked\r\n\r\n";
-    [head.as_bytes(), &events(messages)].concat()
+    [head.as_bytes(), &more_events(messages)].concat()
 }
 
 /// The end of such an answer, from these messages on.
 #[must_use]
 pub fn last_events(messages: &[String]) -> Vec<u8> {
-    [&events(messages), b"0\r\n\r\n".as_slice()].concat()
+    [&more_events(messages), b"0\r\n\r\n".as_slice()].concat()
 }
 
-fn events(messages: &[String]) -> Vec<u8> {
+/// The part of such an answer with these messages.
+#[must_use]
+pub fn more_events(messages: &[String]) -> Vec<u8> {
     let chunks = messages.iter().map(|message| {
         let event = format!("data: {message}\n\n");
         format!("{:x}\r\n{event}\r\n", event.len())

@@ -17,6 +17,7 @@ mod peers;
 mod responses;
 mod secured;
 mod secured_link;
+mod session_streams;
 mod sessions;
 mod signs;
 mod taken;
@@ -235,9 +236,7 @@ impl Links {
                 Command::Begin(key) => self.begin(rings, key),
                 Command::Cancel(key) => self.cancel(rings, key),
                 Command::Respond(key) => self.respond(rings, key),
-                Command::EndSession(random, capabilities) => {
-                    self.end_sessions(&SessionOwner::Session(random, capabilities));
-                }
+                Command::EndSession(random, declared) => self.end_sessions(random, declared),
             }
         }
         if !self.paused.is_empty() {

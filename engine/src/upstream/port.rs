@@ -394,6 +394,21 @@ impl UpstreamPort {
         .ok()
     }
 
+    /// The call of a client in the session of `owner`, if there is just one on its way.
+    pub(crate) fn only_call(&self, upstream: u16, owner: &SessionOwner) -> Option<RelayKey> {
+        let relays = self.relays.borrow();
+        let mut calls = relays.iter().filter(|(_, relay)| {
+            relay.upstream == upstream && relay.link.is_some() && relay.is_call_of(owner)
+        });
+        match (calls.next(), calls.next()) {
+            (Some((index, relay)), None) => Some(RelayKey {
+                index: index as u32,
+                id: relay.id,
+            }),
+            _ => None,
+        }
+    }
+
     /// Takes a call out.
     pub(crate) fn remove(&self, key: RelayKey) -> Option<Relay> {
         let is_it = self.find(key).is_some();

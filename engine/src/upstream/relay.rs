@@ -53,6 +53,8 @@ pub(crate) enum Recipient {
     Subscription(Subscription),
     /// The session that the request opens.
     Handshake(Box<Handshake>),
+    /// The requests to the clients of a session, on its own stream.
+    SessionStream,
     /// A call whose modern client answers a request of the upstream.
     Parked(ParkedAnswer),
     /// It has its answer; the rest of the answer of HTTP is passed over.
@@ -236,7 +238,7 @@ impl Relay {
     /// Whether the recipient has its answer.
     pub(crate) fn is_answered(&self) -> bool {
         match &self.reception.recipient {
-            Recipient::Nobody => true,
+            Recipient::Nobody | Recipient::SessionStream => true,
             Recipient::Handshake(handshake) => handshake.answer.is_some(),
             _ => false,
         }
@@ -281,7 +283,10 @@ impl Reception {
                 }
                 // The stream of a session is open with its head.
                 if self.from == Era::Legacy && outcome == HeadOutcome::Events {
-                    self.is_open = matches!(self.recipient, Recipient::Subscription(_));
+                    self.is_open = matches!(
+                        self.recipient,
+                        Recipient::Subscription(_) | Recipient::SessionStream
+                    );
                     self.pass_on(SubscriptionEvent::Acknowledged);
                 }
             }
@@ -293,6 +298,7 @@ impl Reception {
         let era = match &self.recipient {
             Recipient::Call(_, _, era) => Some(*era),
             Recipient::Parked(_) => Some(Era::Modern),
+            Recipient::SessionStream => return self.take_apart(text),
             Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Handshake(_) => None,
             Recipient::Nobody => return,
         };
@@ -393,7 +399,7 @@ impl Reception {
                     subscription.fault = Some(error);
                 }
             }
-            Recipient::Nobody => {}
+            Recipient::SessionStream | Recipient::Nobody => {}
         }
     }
 

@@ -61,6 +61,11 @@ async fn a_server_of_typescript_1_with_sessions_elicits_input() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_typescript_1_elicits_input_on_the_stream_of_its_session() {
+    check("TypeScript 1", &before(&typescript_1()), "up_ask_apart").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_of_typescript_1_elicits_input() {
     check("TypeScript 1", &before_program(&typescript_1()), "up_ask").await;
 }

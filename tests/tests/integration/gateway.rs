@@ -28,6 +28,8 @@ mod real;
 mod relayed;
 #[path = "gateway/secured.rs"]
 mod secured;
+#[path = "gateway/session_streams.rs"]
+mod session_streams;
 #[path = "gateway/updates.rs"]
 mod updates;
 

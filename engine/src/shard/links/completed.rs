@@ -141,8 +141,14 @@ impl Links {
         let to = self.port.surroundings(&table, link.upstream);
         let mut relay = self.port.find(call)?;
         let heard = relay.read(heads, bytes, to);
+        let is_session_stream = relay.is_session_questions();
         if relay.has_responses() {
             self.port.respond(call);
+        }
+        drop(relay);
+        drop(table);
+        if is_session_stream {
+            self.read_session_stream(call);
         }
         Some(heard)
     }
@@ -209,9 +215,10 @@ impl Links {
         }
     }
 
-    /// The upstream waits for the client of a call: its link leaves room for another one.
+    /// The upstream waits for the client of a call, or may: its link leaves room for another one.
     fn lend(&mut self, rings: &mut Rings, key: SlotKey, call: RelayKey) {
-        let waits = self.port.find(call).is_some_and(|it| it.awaits_client());
+        let relay = self.port.find(call);
+        let waits = relay.is_some_and(|it| it.awaits_client() || it.is_session_questions());
         let local = self.local(key);
         let link = self.slots.get_mut(local).filter(|it| waits && !it.is_lent);
         if let Some(link) = link {

@@ -6,6 +6,7 @@ use corelane_gateway::session::{Admitted, EndedSession};
 use corelane_io::chunk::Chunk;
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
 use corelane_protocol::jsonrpc::{Id, find_members};
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::legacy_session::SessionRequest;
 use corelane_protocol::mcp::revision::Revision;
 
@@ -203,11 +204,7 @@ impl Links {
         let sessions = &mut self.endpoint(upstream).sessions;
         if !handshake.is_initialize {
             match handshake.is_accepted {
-                true => {
-                    for call in sessions.handle_accepted(&owner) {
-                        self.port.begin_again(call);
-                    }
-                }
+                true => self.session_opened(upstream, &owner),
                 false => self.session_failed(upstream, &owner, failure),
             }
             return;
@@ -284,6 +281,9 @@ impl Links {
 
     /// A call that was taken out has no part in its session any more.
     pub(super) fn leave_session(&mut self, relay: &Relay) {
+        if relay.is_session_questions() {
+            return self.session_stream_ended(relay);
+        }
         let Some(legacy) = relay.legacy.as_deref().filter(|it| it.is_admitted) else {
             return;
         };
@@ -312,9 +312,10 @@ impl Links {
     }
 
     /// Ends the sessions of a client session.
-    pub(super) fn end_sessions(&mut self, owner: &SessionOwner) {
+    pub(super) fn end_sessions(&mut self, random: u128, declared: ClientCapabilities) {
+        let owner = SessionOwner::Session(random, declared);
         for upstream in 0..self.endpoints.len() {
-            self.end_session_of(upstream as u16, owner);
+            self.end_session_of(upstream as u16, &owner);
         }
     }
 

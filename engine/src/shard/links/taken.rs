@@ -172,6 +172,7 @@ impl Links {
             let due_ms = self.port.find(key).map(|relay| relay.due_ms);
             match due_ms {
                 None => {}
+                Some(_) if self.is_without_session(key) => self.cancel(rings, key),
                 Some(due_ms) if due_ms.is_some_and(|due_ms| due_ms > self.now_ms) => {
                     self.timed.push(key);
                 }
@@ -183,6 +184,7 @@ impl Links {
         }
         self.end_unused_lines(rings);
         for upstream in 0..self.endpoints.len() {
+            self.let_held_go(upstream as u16);
             while let Some(ended) = self.endpoints[upstream].sessions.next_expired(self.now_ms) {
                 self.send_delete(upstream as u16, &ended);
             }

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use corelane_gateway::relay::{AnswerFault, InputRequired, PONG, QuestionWay, REFUSAL};
-use corelane_gateway::relay::{read_question, write_response};
+use corelane_gateway::relay::{Incoming, read_message, read_question, write_response};
 use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
 use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
 
 use super::{Reception, Recipient, Relay, Surroundings};
 use crate::handler::event_queue::{CallEvent, CallKey, UpstreamInput};
+use crate::upstream::owner::SessionOwner;
 
 /// Most requests of an upstream in one call that wait for answers.
 const OPEN_MAX: usize = 64;
@@ -30,6 +31,8 @@ pub(super) struct Questions {
     count: u32,
     /// Whole messages for the upstream.
     responses: Vec<Vec<u8>>,
+    /// Requests on the stream of a session, which belong to one of its calls.
+    apart: Vec<Vec<u8>>,
 }
 
 /// A request that was not answered.
@@ -71,6 +74,34 @@ impl Relay {
         let question = questions.open.remove(place);
         questions.respond(&question.id, member);
         true
+    }
+
+    /// Whether it is the stream of a session for requests to its clients.
+    pub(crate) fn is_session_questions(&self) -> bool {
+        matches!(self.reception.recipient, Recipient::SessionStream)
+    }
+
+    /// Whether it is a call of a client in the session of `owner`.
+    pub(crate) fn is_call_of(&self, owner: &SessionOwner) -> bool {
+        let recipient = &self.reception.recipient;
+        let is_call = matches!(recipient, Recipient::Call(..) | Recipient::Parked(_));
+        is_call && self.legacy.as_ref().is_some_and(|it| it.owner == *owner)
+    }
+
+    /// Takes the requests that came on the stream of a session, and whether that is open.
+    pub(crate) fn take_apart(&mut self) -> (bool, Vec<Vec<u8>>) {
+        let questions = self.reception.questions.as_mut();
+        let apart = questions.map_or_else(Vec::new, |it| std::mem::take(&mut it.apart));
+        (self.reception.is_open, apart)
+    }
+
+    /// Takes a request that came on the stream of its session.
+    pub(crate) fn take_question(&mut self, text: &[u8], to: Surroundings<'_>) {
+        let read = read_message(text, self.id);
+        if let Ok(Incoming::Request { id, method, params }) = read {
+            self.reception
+                .take_request(text, &id, (&method, params), to);
+        }
     }
 
     /// Its answer goes to another recipient from now on.
@@ -154,6 +185,16 @@ fn is_elicitation(request: &ClientRequest) -> bool {
 }
 
 impl Reception {
+    /// Keeps a request that came on the stream of a session until its call is found. Other messages
+    /// of such a stream are for the control side, which has one of its own.
+    pub(super) fn take_apart(&mut self, text: &[u8]) {
+        let is_request = matches!(read_message(text, self.id), Ok(Incoming::Request { .. }));
+        let questions = self.questions.get_or_insert_default();
+        if is_request && questions.apart.len() < OPEN_MAX {
+            questions.apart.push(text.to_vec());
+        }
+    }
+
     /// Takes the requests and the state that end this round of a call.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Calls of modern clients that stay open at legacy upstreams while the clients answer.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use corelane_tests::mock_upstream::{
@@ -17,6 +18,8 @@ use super::Gateway;
 struct Responses {
     received: Mutex<HashMap<String, Value>>,
     changed: Condvar,
+    /// Calls so far. Their own ids are those of one shard.
+    calls: AtomicUsize,
 }
 
 impl Responses {
@@ -84,8 +87,9 @@ fn serve(received: &Received, responses: &Arc<Responses>) -> Act {
 
 fn call(message: &Value, responses: &Arc<Responses>) -> Act {
     let (id, arguments) = (message["id"].clone(), &message["params"]["arguments"]);
+    let number = responses.calls.fetch_add(1, Ordering::Relaxed);
     let ids: Vec<String> = (0..arguments["count"].as_u64().unwrap_or(1))
-        .map(|count| format!("{id}-{count}"))
+        .map(|count| format!("{number}-{count}"))
         .collect();
     let questions = ids.iter().map(|id| {
         let schema = json!({ "type": "object", "properties": {} });
