@@ -8,6 +8,7 @@
 //! | `interests` | the resources of upstreams to which clients have subscribed |
 //! | `owner` | the owners of sessions with upstreams |
 //! | `port` | where services leave calls for upstreams |
+//! | `repeatable` | a request that is made again with answers of its client |
 //! | `relay` | one call on its way, and its answer |
 //!
 //! The shard owns the links and takes the calls from the port. Nothing here performs I/O.
@@ -19,3 +20,4 @@ pub(crate) mod interests;
 pub(crate) mod owner;
 pub(crate) mod port;
 pub(crate) mod relay;
+pub(crate) mod repeatable;

@@ -7,12 +7,15 @@ import socket
 import sys
 
 import anyio
+from typing import Annotated
+
+from pydantic import BaseModel
 
 library, transport = sys.argv[1:]
 if library == "mcp-1":
     from mcp.server.fastmcp import Context, FastMCP as Server
 elif library == "mcp-2":
-    from mcp.server.mcpserver import Context, MCPServer as Server
+    from mcp.server.mcpserver import Context, Elicit, MCPServer as Server, Resolve
 else:
     from fastmcp import Context, FastMCP as Server
 
@@ -39,6 +42,27 @@ async def steps(context: Context) -> str:
 @server.tool()
 async def fail() -> str:
     raise ValueError("no")
+
+
+class Name(BaseModel):
+    name: str
+
+
+if library == "mcp-2":
+    # In either era: it is elicited before the tool runs.
+    def who() -> Elicit[Name]:
+        return Elicit("Who are you?", Name)
+
+    @server.tool()
+    async def ask(given: Annotated[Name, Resolve(who)]) -> str:
+        return f"hello {given.name}"
+
+else:
+
+    @server.tool()
+    async def ask(context: Context) -> str:
+        answer = await context.elicit("Who are you?", Name)
+        return f"hello {answer.data.name}" if answer.action == "accept" else answer.action
 
 
 waits_ended = 0

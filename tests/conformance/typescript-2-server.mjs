@@ -5,8 +5,10 @@ import { Readable } from "node:stream";
 import {
   McpServer,
   ResourceTemplate,
+  acceptedContent,
   completable,
   createMcpHandler,
+  inputRequired,
 } from "@modelcontextprotocol/server";
 import { z } from "zod";
 
@@ -36,6 +38,14 @@ function catalog() {
         resolve(text("aborted"));
       });
     });
+  });
+  const name = z.object({ name: z.string() });
+  server.registerTool("ask", {}, ({ mcpReq }) => {
+    const answer = mcpReq.inputResponses?.who;
+    const given = acceptedContent(mcpReq.inputResponses, "who", name);
+    if (answer) return text(given ? `hello ${given.name}` : answer.action);
+    const who = inputRequired.elicit({ message: "Who are you?", requestedSchema: name });
+    return inputRequired({ inputRequests: { who } });
   });
   server.registerTool("aborted", {}, () => text(`${aborted}`));
   server.registerTool("grow", {}, () => {

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { McpServer, ResourceTemplate } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+import { ElicitResultSchema } from "@modelcontextprotocol/sdk/types.js";
 import { z } from "zod";
 
 const text = (text) => ({ content: [{ type: "text", text }] });
@@ -24,6 +25,19 @@ function catalog() {
     }
     return text("done");
   });
+  const question = {
+    message: "Who are you?",
+    requestedSchema: { type: "object", properties: { name: { type: "string" } }, required: ["name"] },
+  };
+  const greet = ({ action, content }) => text(action === "accept" ? `hello ${content.name}` : action);
+  // On the stream of the call, and on that of the session.
+  server.registerTool("ask", { inputSchema: {} }, async (_, { sendRequest }) => {
+    const request = { method: "elicitation/create", params: question };
+    return greet(await sendRequest(request, ElicitResultSchema));
+  });
+  server.registerTool("ask_apart", { inputSchema: {} }, async () =>
+    greet(await server.server.elicitInput(question)),
+  );
   server.registerTool("fail", { inputSchema: {} }, () => {
     throw new Error("no");
   });

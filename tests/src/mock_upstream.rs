@@ -37,6 +37,26 @@ pub enum Act {
     Reset,
     /// Sends bytes, and nothing more until the other side ends the connection.
     SendAndWait(Vec<u8>),
+    /// Sends bytes, and then does what this says, which may wait.
+    SendThen(Vec<u8>, Next),
+}
+
+/// The next act, once it is known.
+#[derive(Clone)]
+pub struct Next(Arc<dyn Fn() -> Act + Send + Sync>);
+
+impl Next {
+    /// What this function says.
+    #[must_use]
+    pub fn new(next: impl Fn() -> Act + Send + Sync + 'static) -> Next {
+        Next(Arc::new(next))
+    }
+}
+
+impl std::fmt::Debug for Next {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Next").finish_non_exhaustive()
+    }
 }
 
 type Script = Box<dyn Fn(&Received) -> Act + Send + Sync>;
@@ -237,15 +257,31 @@ pub fn json_answer(body: &str) -> Vec<u8> {
 /// The bytes of an answer with events, in one chunk each.
 #[must_use]
 pub fn event_answer(messages: &[String]) -> Vec<u8> {
-    let mut answer = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-                      Transfer-Encoding: chunked\r\n\r\n"
-        .to_owned();
-    for message in messages {
+    [first_events(messages), last_events(&[])].concat()
+}
+
+/// The start of such an answer, up to these messages.
+#[must_use]
+pub fn first_events(messages: &[String]) -> Vec<u8> {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    [head.as_bytes(), &more_events(messages)].concat()
+}
+
+/// The end of such an answer, from these messages on.
+#[must_use]
+pub fn last_events(messages: &[String]) -> Vec<u8> {
+    [&more_events(messages), b"0\r\n\r\n".as_slice()].concat()
+}
+
+/// The part of such an answer with these messages.
+#[must_use]
+pub fn more_events(messages: &[String]) -> Vec<u8> {
+    let chunks = messages.iter().map(|message| {
         let event = format!("data: {message}\n\n");
-        answer.push_str(&format!("{:x}\r\n{event}\r\n", event.len()));
-    }
-    answer.push_str("0\r\n\r\n");
-    answer.into_bytes()
+        format!("{:x}\r\n{event}\r\n", event.len())
+    });
+    chunks.collect::<String>().into_bytes()
 }
 
 /// The answer to a request with a result.
@@ -284,9 +320,18 @@ fn serve(
 ) {
     let mut reader = BufReader::new(stream);
     while let Some(received) = read_request(&mut reader, connection) {
-        let act = script(&received);
+        let mut act = script(&received);
         lock(&shared.received).push(received);
+        while let Act::SendThen(bytes, next) = act {
+            let stream = reader.get_mut();
+            let sent = stream.write_all(&bytes).and_then(|()| stream.flush());
+            if sent.is_err() {
+                return;
+            }
+            act = (next.0)();
+        }
         let (bytes, goes_on, waits) = match act {
+            Act::SendThen(..) => unreachable!("each was done before"),
             Act::Send(bytes) => (bytes, true, false),
             Act::SendAndClose(bytes) => (bytes, false, false),
             Act::SendAndWait(bytes) => (bytes, false, true),

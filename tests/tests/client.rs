@@ -10,6 +10,8 @@ mod endings;
 mod examples;
 #[path = "client/gateway.rs"]
 mod gateway;
+#[path = "client/gateway_questions.rs"]
+mod gateway_questions;
 #[path = "client/interop.rs"]
 mod interop;
 #[path = "client/vectors.rs"]

@@ -61,6 +61,28 @@ pub struct Upstream {
     pub forwarded_headers: Vec<Box<str>>,
     /// Whether its annotations decide which calls are repeated.
     pub trusts_annotations: bool,
+    /// How its requests go to clients.
+    pub questions: Questions,
+}
+
+/// How the requests of an upstream go to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Questions {
+    /// Whether the message of an elicitation names the upstream: the user sees only this server.
+    pub name_upstream: bool,
+    /// Whether a call of a modern client stays open at an upstream with sessions while the client
+    /// answers.
+    pub park: bool,
+}
+
+impl Default for Questions {
+    fn default() -> Questions {
+        Questions {
+            name_upstream: true,
+            park: true,
+        }
+    }
 }
 
 /// The files of a certificate.

@@ -134,6 +134,7 @@ fn upstream(name: String, target: Target, headers: BTreeMap<Box<str>, Value>) ->
         headers,
         forwarded_headers: Vec::new(),
         trusts_annotations: false,
+        questions: Default::default(),
     }
 }
 

@@ -8,10 +8,14 @@ mod downgrade;
 mod failure;
 mod line;
 mod part;
+mod question;
 mod request;
+mod state;
 
 pub use answer::{AnswerFault, Incoming, is_session_lost, read_message, write_notification};
 pub use failure::{Executed, Failure, Reason};
-pub use line::{LineMessage, read_line, write_refusal};
+pub use line::{LineMessage, PONG, REFUSAL, read_line, write_response};
 pub use part::{Downward, RelayedPart};
-pub use request::{Hop, RelayedRequest, Replaced, RequestFault, write_body};
+pub use question::{InputRequired, QuestionWay, read_question};
+pub use request::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
+pub use state::{ParkedCall, RelayedState, STATE_BYTES_MAX};

@@ -54,6 +54,8 @@ pub struct UpstreamSessions<K, C> {
     entries: HashMap<K, Entry<C>, foldhash::fast::RandomState>,
     /// Sessions that ended for others, since the last look.
     evicted: VecDeque<EndedSession>,
+    /// Owners whose calls are held, with the ends of their waits.
+    held: VecDeque<(u64, K)>,
     next_check_ms: u64,
 }
 
@@ -61,6 +63,8 @@ pub struct UpstreamSessions<K, C> {
 struct Entry<C> {
     session: LegacySession,
     waiting: VecDeque<C>,
+    /// Whether calls wait though the session is open.
+    is_held: bool,
     /// Calls that are on their way.
     calls: usize,
     used_ms: u64,
@@ -73,6 +77,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
             limits,
             entries: HashMap::default(),
             evicted: VecDeque::new(),
+            held: VecDeque::new(),
             next_check_ms: 0,
         }
     }
@@ -96,7 +101,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         let waiting_max = self.limits.waiting_max;
         if let Some(entry) = self.entries.get_mut(owner) {
             entry.used_ms = now_ms;
-            if entry.session.may_send(ORDINARY) {
+            if entry.session.may_send(ORDINARY) && !entry.is_held {
                 entry.calls += 1;
                 return Admitted::Ready;
             }
@@ -112,6 +117,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         let entry = Entry {
             session: LegacySession::new(),
             waiting: VecDeque::from([call]),
+            is_held: false,
             calls: 0,
             used_ms: now_ms,
         };
@@ -125,6 +131,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         let entry = Entry {
             session: LegacySession::new(),
             waiting: VecDeque::new(),
+            is_held: false,
             calls: 0,
             used_ms: now_ms,
         };
@@ -168,6 +175,34 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         };
         entry.session.handle_accepted();
         std::mem::take(&mut entry.waiting)
+    }
+
+    /// Holds the calls of a session that is open until `until_ms`, or until
+    /// [`UpstreamSessions::let_go`]: its stream opens first.
+    pub fn hold(&mut self, owner: &K, calls: VecDeque<C>, until_ms: u64) {
+        if let Some(entry) = self.entries.get_mut(owner) {
+            (entry.waiting, entry.is_held) = (calls, true);
+            self.held.push_back((until_ms, owner.clone()));
+        }
+    }
+
+    /// Holds the calls of an owner no longer: returns those that waited, which are admitted again.
+    pub fn let_go(&mut self, owner: &K) -> VecDeque<C> {
+        match self.entries.get_mut(owner).filter(|entry| entry.is_held) {
+            Some(entry) => {
+                entry.is_held = false;
+                std::mem::take(&mut entry.waiting)
+            }
+            None => VecDeque::new(),
+        }
+    }
+
+    /// The calls of the next owner that were held long enough.
+    pub fn next_held(&mut self, now_ms: u64) -> Option<VecDeque<C>> {
+        let (_, owner) = self
+            .held
+            .pop_front_if(|(until_ms, _)| *until_ms <= now_ms)?;
+        Some(self.let_go(&owner))
     }
 
     /// The handshake has failed: returns the calls that fail with it.
@@ -215,7 +250,8 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
     /// there is one without calls.
     fn evict(&mut self) -> bool {
         let entries = self.entries.iter();
-        let unused = entries.filter(|(_, it)| it.calls == 0 && it.session.may_send(ORDINARY));
+        let unused =
+            entries.filter(|(_, it)| it.calls == 0 && it.session.may_send(ORDINARY) && !it.is_held);
         let oldest = unused.min_by_key(|(_, it)| it.used_ms);
         let Some(owner) = oldest.map(|(owner, _)| owner.clone()) else {
             return false;
@@ -233,7 +269,8 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         while now_ms >= self.next_check_ms {
             let idle_ms = self.limits.idle_ms;
             let is_expired = |entry: &Entry<C>| {
-                let is_used = entry.calls > 0 || !entry.session.may_send(ORDINARY);
+                let is_open = entry.session.may_send(ORDINARY) && !entry.is_held;
+                let is_used = entry.calls > 0 || !is_open;
                 !is_used && now_ms >= entry.used_ms + idle_ms
             };
             let mut entries = self.entries.iter();
@@ -326,6 +363,26 @@ mod tests {
             sessions.handle_lost(&"a", "s-2"),
             Err(SessionFault::LostAgain)
         );
+    }
+
+    #[test]
+    fn calls_are_held_until_the_stream_is_open_or_for_their_time() {
+        let mut sessions = Sessions::new(LIMITS);
+        for (owner, id) in [("a", "s-a"), ("b", "s-b")] {
+            assert_eq!(sessions.admit(&owner, 1, 0), Admitted::Opens);
+            let calls = open(&mut sessions, owner, id);
+            sessions.hold(&owner, calls.into(), 250);
+            assert_eq!(sessions.admit(&owner, 2, 0), Admitted::Waits);
+        }
+        assert_eq!(sessions.admit(&"c", 1, 0), Admitted::Full, "none is unused");
+        assert_eq!(sessions.let_go(&"a"), [1, 2]);
+        assert_eq!(sessions.let_go(&"a"), [], "once");
+        assert_eq!(sessions.admit(&"a", 1, 10), Admitted::Ready);
+        assert_eq!(sessions.next_held(249), None);
+        assert_eq!(sessions.next_held(250), Some([].into()), "a was let go");
+        assert_eq!(sessions.next_held(250), Some([1, 2].into()));
+        assert_eq!(sessions.next_held(250), None);
+        assert_eq!(sessions.admit(&"b", 1, 250), Admitted::Ready);
     }
 
     #[test]

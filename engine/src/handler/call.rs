@@ -4,7 +4,7 @@ mod caller;
 mod elicit;
 mod once;
 pub(crate) mod questions;
-mod relayed;
+pub(crate) mod relayed;
 mod state;
 
 use std::cell::{Cell, RefCell};

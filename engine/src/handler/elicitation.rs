@@ -186,9 +186,17 @@ pub struct Root {
 pub(super) struct Question {
     pub(super) key: String,
     pub(super) request: ClientRequest,
-    /// The response, or the words of an error.
+    /// The response, or the words of an error. The response to a request of an upstream is the
+    /// text of its member `result` or `error`.
     pub(super) answer: Option<Result<Value, String>>,
-    /// Whether the shard has sent it; of a task only.
+    /// Whether the shard has passed it on: the request of a task, or the answer for an upstream.
     pub(super) is_passed_on: bool,
     pub(super) waiter: Option<Waker>,
+}
+
+impl Question {
+    /// Whether an upstream waits for the answer, and no handler.
+    pub(super) fn is_of_upstream(&self) -> bool {
+        matches!(self.request, ClientRequest::Relayed { .. })
+    }
 }

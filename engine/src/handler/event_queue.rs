@@ -8,6 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use corelane_gateway::relay::InputRequired;
+
 use super::activity::Activity;
 use super::outcome::Outcome;
 use super::wakers::{HandlerWakers, WakeShard};
@@ -31,13 +33,28 @@ pub(crate) enum CallEvent {
     Status(CallKey),
     /// The call has requests to its modern client, and cannot continue in this round.
     InputNeeded(CallKey),
+    /// The upstream that executes the call needs answers of its client, and has ended this round.
+    Input(CallKey, Box<UpstreamInput>),
+    /// The upstream that executes the call has requests to its client.
+    Questions(CallKey),
+    /// The client has answered a request of an upstream.
+    Answered(CallKey),
     /// The call is over.
     Done(CallKey, Outcome),
 }
 
+/// The requests of an upstream that end a round of a call.
+#[derive(Debug)]
+pub(crate) struct UpstreamInput {
+    /// The name of the upstream.
+    pub(crate) upstream: Box<str>,
+    /// The requests and the state.
+    pub(crate) required: InputRequired,
+}
+
 /// The events of one shard's calls. Bounded by the calls in flight: a call queues at most one
-/// `Events` and one `Status` between two looks, one `InputNeeded` for each request and one `Done`
-/// in its life.
+/// `Events` and one `Status` between two looks, one `InputNeeded`, `Questions` and `Answered` for
+/// each request, one `Input` for each round, and one `Done` in its life.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
     news: RefCell<Vec<CallEvent>>,

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 
+use corelane_gateway::relay::RelayedState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -23,10 +24,20 @@ pub(crate) struct EarlierRounds {
     pub(crate) answers: Map<String, Value>,
     /// Values of side effects by their keys. Apart from answers: those the client may choose.
     pub(super) kept: Map<String, Value>,
+    /// The contents of the state of a relayed call, which has none of the others.
+    #[serde(skip)]
+    pub(crate) relayed: Option<Box<[u8]>>,
 }
 
 /// Reads the state of earlier rounds.
 pub(crate) fn open_rounds(contents: &[u8]) -> Rounds {
+    if RelayedState::read(contents).is_some() {
+        let rounds = EarlierRounds {
+            relayed: Some(contents.into()),
+            ..EarlierRounds::default()
+        };
+        return Some(Box::new(rounds));
+    }
     serde_json::from_slice(contents).ok()
 }
 

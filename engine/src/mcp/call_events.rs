@@ -48,6 +48,9 @@ impl CallEvents<'_> {
                     }
                 }
                 CallEvent::InputNeeded(key) => self.request_input(key),
+                CallEvent::Input(key, input) => self.relay_input(key, *input),
+                CallEvent::Questions(key) => self.relay_questions(key),
+                CallEvent::Answered(key) => self.relay_answers(key),
                 CallEvent::Done(key, outcome) => {
                     self.pump(key);
                     self.endings.finish(key, Ok(outcome));

@@ -14,6 +14,7 @@ use super::exchange::Exchange;
 use super::handler_kind::HandlerKind;
 use super::holder_lists::HolderLists;
 use super::home_id::RandomBits;
+use super::parked::ParkedLimits;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::TaskOwner;
@@ -22,6 +23,7 @@ use crate::handler::Call;
 use crate::handler::event_queue::CallKey;
 use crate::meter::timing::Operation;
 use crate::upstream::port::RelayTicket;
+use crate::upstream::repeatable::RepeatableRequest;
 use corelane_io::executor::Task;
 
 /// A call that was started and not answered.
@@ -34,6 +36,8 @@ pub(crate) struct InFlight {
     pub(crate) task: Option<Task>,
     /// Its way at an upstream that executes it; dropping it cancels it there.
     pub(crate) relayed: Option<RelayTicket>,
+    /// Its request, if that may have to be made again with answers of a legacy client.
+    pub(crate) repeatable: Option<Box<RepeatableRequest>>,
     /// The task that the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
     /// Whether its session has not got the last status of the task yet.
@@ -104,6 +108,8 @@ pub(crate) struct CallLimits {
     pub(crate) timeout_ms: u64,
     /// Notifications of one call that may wait for the shard.
     pub(crate) events_max: usize,
+    /// Calls that stay open while their clients answer.
+    pub(crate) parked: ParkedLimits,
 }
 
 /// The waiting calls of a shard.
@@ -184,6 +190,7 @@ impl CallTable {
             call: new.call,
             task: None,
             relayed: None,
+            repeatable: None,
             made_task: None,
             has_unsent_status: false,
             id: OwnedId::from(new.id),

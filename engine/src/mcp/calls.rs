@@ -3,8 +3,10 @@
 //! A call that is answered at its first poll never enters the table: it takes a spare [`Call`] and
 //! gives it back. Only a call that waits is kept, with its place for the answer and its deadline.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
+use corelane_gateway::relay::ParkedCall;
 use corelane_protocol::jsonrpc::Value;
 
 use super::call_shares::CallShares;
@@ -12,6 +14,7 @@ use super::call_shedding::CallShedding;
 use super::call_table::{CallLimits, CallTable, InFlight, NewCall};
 use super::exchange::Exchange;
 use super::inbound::Inbound;
+use super::parked::Parked;
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
@@ -22,7 +25,7 @@ use crate::handler::state::States;
 use crate::meter::operations::Failure;
 use crate::meter::timing::Operation;
 use crate::meter::{Counter, ShardMeter};
-use crate::upstream::port::{RelayTicket, UpstreamPort};
+use crate::upstream::port::{ParkedTicket, RelayTicket, UpstreamPort};
 use corelane_io::executor;
 
 /// Calls kept for the next requests.
@@ -54,6 +57,10 @@ pub(super) struct Calls {
     relayed: usize,
     /// The way to upstreams, if there are any.
     port: Option<Rc<UpstreamPort>>,
+    /// Requests of upstreams to clients, with the ends of the times for their answers.
+    expected: VecDeque<(u64, CallKey, usize)>,
+    /// Calls that stay open at upstreams while their clients answer.
+    pub(super) parked: Parked<ParkedTicket>,
     spare: Vec<Call>,
     parts: HandlerParts,
     limits: CallLimits,
@@ -64,12 +71,19 @@ pub(super) struct Calls {
 
 impl Calls {
     /// No calls.
-    pub(super) fn new(limits: CallLimits, parts: HandlerParts, meter: Rc<ShardMeter>) -> Calls {
+    pub(super) fn new(
+        (shard, limits): (u16, CallLimits),
+        parts: HandlerParts,
+        meter: Rc<ShardMeter>,
+    ) -> Calls {
+        let life = getrandom::u64().expect("getrandom(2) fails only where it is absent");
         Calls {
+            parked: Parked::new(shard, life),
             shedding: CallShedding::default(),
             table: CallTable::new(&limits),
             relayed: 0,
             port: None,
+            expected: VecDeque::new(),
             spare: Vec::new(),
             parts,
             limits,
@@ -108,6 +122,38 @@ impl Calls {
             Ok(()) => Ok(inbound.copy(answer)),
             Err(full) => Err(format!("the answer cannot be kept: {full}")),
         });
+    }
+
+    /// Gives the upstream that executes a call the response of its client to the request at
+    /// `place`: the text of its member. The same limit holds.
+    pub(super) fn answer_upstream(&mut self, (key, place): (CallKey, usize), member: String) {
+        let Some(call) = self.table.find(key).map(|entry| entry.call.clone()) else {
+            return;
+        };
+        call.answer(place, || match self.table.hold(key, member.len()) {
+            Ok(()) => Ok(member.into()),
+            Err(full) => Err(format!("the answer cannot be kept: {full}")),
+        });
+    }
+
+    /// Expects the answer of a client to the request of an upstream at `place` until `due_ms`.
+    pub(super) fn expect_answer(&mut self, key: CallKey, place: usize, due_ms: u64) {
+        let table = &mut self.table;
+        while let Some((_, oldest, _)) = self.expected.front()
+            && table
+                .find(*oldest)
+                .is_none_or(|it| !it.call.awaits_answers())
+        {
+            self.expected.pop_front();
+        }
+        self.expected.push_back((due_ms, key, place));
+    }
+
+    /// The next request of an upstream whose time for an answer is over.
+    pub(super) fn next_unanswered(&mut self, now_ms: u64) -> Option<(CallKey, usize)> {
+        let is_due = |(due_ms, ..): &mut (u64, CallKey, usize)| *due_ms <= now_ms;
+        let (_, key, place) = self.expected.pop_front_if(is_due)?;
+        Some((key, place))
     }
 
     /// Whether offloaded work waits for a thread.
@@ -236,6 +282,19 @@ impl Calls {
         Some(entry)
     }
 
+    /// Parks a call of this shard until `due_ms`, because its upstream has requests to its client.
+    /// None if there are too many, or the call is at no upstream.
+    pub(super) fn park(&mut self, key: CallKey, due_ms: u64) -> Option<ParkedCall> {
+        let entry = self.table.find(key)?;
+        let holder = entry.call.holder();
+        if !self.parked.has_room(holder, self.limits.parked) {
+            return None;
+        }
+        let ticket = entry.relayed.take()?.park();
+        self.relayed -= 1;
+        Some(self.parked.insert(holder, ticket, due_ms))
+    }
+
     /// Stops the handler of a call that was taken out, if it still runs, and takes back its parts.
     pub(super) fn stop(&mut self, mut entry: InFlight) {
         // Dropping the task stops the handler; the executor drops its future.
@@ -257,9 +316,12 @@ impl Calls {
         Some(key)
     }
 
-    /// No call runs out of time before this, in milliseconds since the shard started.
+    /// No call and no answer runs out of time before this, in milliseconds since the shard started.
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
-        self.table.next_deadline_ms()
+        let answer_ms = self.expected.front().map(|(due_ms, ..)| *due_ms);
+        let parked_ms = self.parked.next_deadline_ms();
+        let deadlines_ms = [self.table.next_deadline_ms(), answer_ms, parked_ms];
+        deadlines_ms.into_iter().flatten().min()
     }
 
     /// Whether handlers have events since the last turn.

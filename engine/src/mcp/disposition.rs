@@ -37,7 +37,7 @@ pub(crate) enum Disposition {
     PeerNeeded,
     /// A stream is open until one side ends it.
     Stream(StreamOwner),
-    /// The message belongs to a session or a task of another shard.
+    /// The message belongs to a session, a task or a call of another shard.
     Forward {
         /// The home shard of its session or task.
         home: u16,
@@ -126,20 +126,20 @@ pub(crate) enum ForwardedKind {
     StreamGone,
     /// The client of this exchange, which waits for calls, sends no more and may be gone.
     ClientHungUp,
-    /// A modern request about a task: the body as it arrived.
-    Task(ForwardedBody),
+    /// A modern request about a task, or one that continues a call: the body as it arrived.
+    Modern(ForwardedBody),
 }
 
 impl ForwardedKind {
     /// Puts the large message in that this is of.
     pub(super) fn put(&mut self, message: Box<LargeMessage>) {
-        if let ForwardedKind::Post(body) | ForwardedKind::Task(body) = self {
+        if let ForwardedKind::Post(body) | ForwardedKind::Modern(body) = self {
             body.put(message);
         }
     }
 
     /// Whether this is of a POST, which brings a message.
     pub(crate) fn is_post(&self) -> bool {
-        matches!(self, ForwardedKind::Post(_) | ForwardedKind::Task(_))
+        matches!(self, ForwardedKind::Post(_) | ForwardedKind::Modern(_))
     }
 }

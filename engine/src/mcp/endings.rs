@@ -194,7 +194,7 @@ impl Endings<'_> {
             self.cancel(*key);
         }
         if let Some(port) = self.calls.port() {
-            port.end_session(session.id.random);
+            port.end_session(session.id.random, session.capabilities);
         }
         let owner = TaskOwner::Session(session.id);
         for removed in self.updates.tasks.table.forget_owner(&owner) {
@@ -211,6 +211,18 @@ impl Endings<'_> {
             let limit_ms = self.updates.context.settings.calls.timeout_ms;
             let text = format!("the tool took longer than {limit_ms} ms (calls.timeout_ms)");
             self.finish(key, Ok(Err(CallError::internal(text))));
+        }
+        while let Some((key, place)) = self.calls.next_unanswered(now_ms) {
+            let limit_ms = self.updates.context.settings.answer_timeout_ms;
+            if let Some(entry) = self.calls.find(key) {
+                let text = format!(
+                    "the client did not answer within {limit_ms} ms (calls.answer_timeout_ms)"
+                );
+                entry.call.answer(place, || Err(text));
+            }
+        }
+        while let Some(parked) = self.calls.parked.next_expired(now_ms) {
+            parked.expire();
         }
         self.expire_tasks();
         for _ in 0..SESSIONS_EXPIRED_PER_TURN {

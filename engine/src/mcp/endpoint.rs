@@ -105,7 +105,7 @@ impl Endpoint {
                     (parts.quotas.clone(), settings.quota_interval_ms),
                 ),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
-                calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
+                calls: Calls::new((shard, settings.calls), handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(
                     shard,
                     settings.session_limits(),

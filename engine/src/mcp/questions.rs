@@ -16,7 +16,7 @@ use corelane_protocol::mcp::input_required::{
 };
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::result::ResultTrailer;
-use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer};
+use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, RequestStateError, Sealer};
 
 use super::handler_kind::HandlerKind;
 use super::inbound::Inbound;
@@ -84,11 +84,8 @@ impl Questions {
         let mut rounds = match brought.request_state {
             None => Rounds::default(),
             Some(state) => {
-                let digest = inbound.params_digest(request.params);
-                let binding = kind.binding(inbound.principal(), digest);
-                let opened = self.sealer.open(state, &binding, unix_ms());
-                let contents = opened.map_err(|error| error.to_string())?;
-                open_rounds(&contents)
+                let opened = self.open_state((kind, state), request, inbound);
+                open_rounds(&opened.map_err(|error| error.to_string())?)
             }
         };
         for (key, response) in brought.responses.into_iter().flatten() {
@@ -98,6 +95,21 @@ impl Questions {
             }
         }
         Ok(rounds)
+    }
+
+    /// Opens the state that came with a request.
+    ///
+    /// # Errors
+    /// As for [`Sealer::open`].
+    pub(super) fn open_state(
+        &self,
+        (kind, state): (HandlerKind, &str),
+        request: &ModernRequest<'_>,
+        inbound: Inbound<'_>,
+    ) -> Result<Vec<u8>, RequestStateError> {
+        let digest = inbound.params_digest(request.params);
+        let binding = kind.binding(inbound.principal(), digest);
+        self.sealer.open(state, &binding, unix_ms())
     }
 
     /// Writes a result that requests input.
@@ -117,9 +129,21 @@ impl Questions {
             );
             return encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text);
         }
+        self.write_sealed(out, (id, trailer), binding, (&questions, Some(&contents)));
+    }
+
+    /// Writes a result that requests input, with these contents of its state, if it has one. They
+    /// are not too long to be sealed.
+    pub(super) fn write_sealed(
+        &self,
+        out: &mut Vec<u8>,
+        (id, trailer): (Id<'_>, &ResultTrailer),
+        binding: &Binding<'_>,
+        (questions, contents): (&[(String, ClientRequest)], Option<&[u8]>),
+    ) {
         let expires_at_ms = unix_ms() + self.answer_timeout_ms;
-        let state = self.sealer.seal(&contents, binding, expires_at_ms);
-        write_input_required(out, id, &questions, &state, trailer);
+        let state = contents.map(|contents| self.sealer.seal(contents, binding, expires_at_ms));
+        write_input_required(out, id, questions, state.as_deref(), trailer);
     }
 }
 

@@ -4,18 +4,29 @@
 //! a batch, whose messages have no text of their own, it is written anew.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
-use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value};
+use corelane_gateway::relay::{Executed, Failure, Input, ParkedCall, Reason, RelayedState};
+use corelane_protocol::binding::refusal;
+use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value, encode};
+use corelane_protocol::jsonrpc::{find_members, visit_members};
+use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::request_state::RequestStateError;
 
+use super::audit::CallFacts;
 use super::calls::Rest;
 use super::context::invalid_params;
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
+use super::parked::ParkedFault;
 use super::start::{HandlerRequest, Starter};
+use crate::guard::holder::HolderKey;
 use crate::upstream::entry::Route;
-use crate::upstream::port::NewRelay;
+use crate::upstream::owner::SessionOwner;
+use crate::upstream::port::{NewRelay, UpstreamPort};
 use crate::upstream::relay::Recipient;
+use crate::upstream::repeatable::RepeatableRequest;
 
 impl Starter<'_> {
     /// Begins a call at an upstream. Everything about the client was checked but its limits.
@@ -27,9 +38,8 @@ impl Starter<'_> {
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
         let Some(port) = self.calls.port().cloned() else {
-            return self
-                .context
-                .refuse(Some(id), Reason::Overloaded("no upstream runs"), out);
+            let reason = refusal::Reason::Overloaded("no upstream runs");
+            return self.context.refuse(Some(id), reason, out);
         };
         let holder = match self.admit_call(&request, out) {
             Ok(holder) => holder,
@@ -39,20 +49,54 @@ impl Starter<'_> {
             Ok(params) => params,
             Err(fault) => return invalid_params(id, &fault.to_string(), out),
         };
+        let hop = Hop::of(&request, &port, route);
+        let contents = request.options.rounds.as_mut();
+        let contents = contents.and_then(|rounds| rounds.relayed.take());
+        let answers = match (era, request.kind) {
+            (Era::Legacy, _) | (_, HandlerKind::Completion) => Ok(Answers::default()),
+            _ => {
+                let upstream = (&*port.name_of(route.upstream), hop.owner.is_some());
+                answers_in(&params, contents.as_deref(), upstream)
+            }
+        };
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(fault) => return invalid_params(id, &fault.to_string(), out),
+        };
         let Ok(facts) = self.begin_record(&request) else {
             return self.refuse_unrecordable(id, out);
         };
+        let admitted = (request, facts, holder);
+        match answers.parked {
+            Some(parked) => {
+                let resumed = (parked, answers.input.responses, route.upstream);
+                self.resume(admitted, resumed, out)
+            }
+            None => self.begin_relay(admitted, route, (&params, answers.input, hop), out),
+        }
+    }
+
+    /// Begins a call that was admitted.
+    fn begin_relay<'r>(
+        &mut self,
+        (mut request, facts, holder): Admitted<'r>,
+        route: &Route<'_>,
+        (params, input, hop): (&[u8], Input<'_>, Hop),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (era, id) = (request.era, request.id);
         let call = self.calls.begin(request.take_options(self.context));
         call.set_holder(holder);
-        let session = request.session.map(|session| session.random);
         let new = NewRelay {
             upstream: route.upstream,
             method: request.kind.method(),
-            owner: port.owner(route.upstream, session, request.inbound.principal()),
+            owner: hop.owner,
             replaced: Some(route.replaced),
-            params: &params,
+            params,
             fixed: route.tool.map(|it| &it.fixed),
             header_params: route.tool.map_or(&[], |it| &it.header_params),
+            input,
+            capabilities: hop.capabilities,
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
             is_repeatable: match route.tool {
@@ -60,10 +104,26 @@ impl Starter<'_> {
                 None => request.kind != HandlerKind::Tool,
             },
         };
+        // A modern client makes its request again by itself.
+        let is_made_again =
+            era == Era::Legacy && new.owner.is_none() && !new.capabilities.accepts_no_requests();
+        let repeatable = match is_made_again {
+            true => RepeatableRequest::of(&new, route).map(Box::new),
+            false => None,
+        };
         // The entry gets this very key: nothing is kept in between.
-        let recipient = Recipient::Call(call.clone(), call.key(), era);
-        match port.begin(&new, recipient) {
-            Ok(ticket) => self.keep_waiting(request, (call, facts), Rest::Relayed(ticket)),
+        let key = call.key();
+        match hop
+            .port
+            .begin(&new, Recipient::Call(call.clone(), key, era))
+        {
+            Ok(ticket) => {
+                let kept = self.keep_waiting(request, (call, facts), Rest::Relayed(ticket));
+                if let Some(entry) = self.calls.find(key) {
+                    entry.repeatable = repeatable;
+                }
+                kept
+            }
             Err(error) => {
                 self.record(facts.as_ref(), &request, "bad_arguments", 0);
                 self.calls.recycle(call);
@@ -71,6 +131,125 @@ impl Starter<'_> {
             }
         }
     }
+
+    /// Goes on with a call that is open at a legacy upstream, with the answers of its client. It is
+    /// never made again: the upstream may have executed a part of it.
+    fn resume<'r>(
+        &mut self,
+        (mut request, facts, holder): Admitted<'r>,
+        (parked, responses, upstream): (ParkedCall, Option<&[u8]>, u16),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let id = request.id;
+        let taken = self.calls.parked.take(parked);
+        let ticket = match taken {
+            Ok(ticket) if ticket.upstream() == upstream => ticket,
+            Err(ParkedFault::Lost) => {
+                let failure = Failure::new(Reason::Lost, Executed::Unknown);
+                let failure = failure.with_detail("its shard was started again");
+                let name = self.calls.port().map(|port| port.name_of(upstream));
+                let error = failure.to_json(name.as_deref().unwrap_or_default());
+                encode::write_error_object(out, id, error.as_bytes());
+                self.record(facts.as_ref(), &request, "lost", 0);
+                return Disposition::ok();
+            }
+            Ok(_) | Err(ParkedFault::Used) => {
+                self.record(facts.as_ref(), &request, "bad_arguments", 0);
+                return invalid_params(id, "the request state was used before", out);
+            }
+        };
+        let call = self.calls.begin(request.take_options(self.context));
+        call.set_holder(holder);
+        if let Some(responses) = responses {
+            // It was read before, so it is an object.
+            let _ = visit_members(responses, 0..responses.len(), |name, value| {
+                let quoted = [b"\"", name, b"\""].concat();
+                if let Ok(key) = serde_json::from_slice::<String>(&quoted) {
+                    let mut member = b"\"result\":".to_vec();
+                    encode::write_json_line(&mut member, &responses[value]);
+                    ticket.answer(&key, &String::from_utf8_lossy(&member));
+                }
+            });
+        }
+        let ticket = ticket.resume(&call);
+        self.keep_waiting(request, (call, facts), Rest::Relayed(ticket))
+    }
+}
+
+/// A request whose client may make it, its facts for the audit log, and its holder.
+type Admitted<'r> = (HandlerRequest<'r>, Option<CallFacts<'r>>, HolderKey);
+
+/// What an upstream sees of the client of a call.
+struct Hop {
+    port: Rc<UpstreamPort>,
+    /// The owner of the session, if the upstream has any.
+    owner: Option<SessionOwner>,
+    capabilities: ClientCapabilities,
+}
+
+impl Hop {
+    fn of(request: &HandlerRequest<'_>, port: &Rc<UpstreamPort>, route: &Route<'_>) -> Hop {
+        let session = request.session.map(|session| session.random);
+        let declared = request.options.capabilities.to_requests();
+        let client = (session, request.inbound.principal());
+        let owner = port.owner(route.upstream, client, declared);
+        let capabilities = match (request.kind, &owner) {
+            // Only the others have requests of the server (MCP 2026-07-28 basic/patterns/mrtr).
+            (HandlerKind::Completion, _) => ClientCapabilities::default(),
+            (_, Some(owner)) => owner.capabilities(),
+            (_, None) => declared,
+        };
+        Hop {
+            port: Rc::clone(port),
+            owner,
+            capabilities,
+        }
+    }
+}
+
+/// The answers of a client in its request.
+#[derive(Default)]
+struct Answers<'a> {
+    /// For a new request to the upstream.
+    input: Input<'a>,
+    /// The call that is open at the upstream and goes on with them.
+    parked: Option<ParkedCall>,
+}
+
+/// Why the answers in a request cannot go to the upstream: its client's fault.
+#[derive(Debug, thiserror::Error)]
+enum InputFault {
+    #[error(transparent)]
+    Members(#[from] MembersFault),
+    #[error(transparent)]
+    State(#[from] RequestStateError),
+}
+
+/// The answers of a client in the params of its request, with the opened contents of the state that
+/// came with them. The upstream has this name, and sessions or none.
+fn answers_in<'a>(
+    params: &'a [u8],
+    contents: Option<&'a [u8]>,
+    (name, has_sessions): (&str, bool),
+) -> Result<Answers<'a>, InputFault> {
+    let found = find_members(params, 0..params.len(), ["inputResponses", "requestState"])?;
+    let [responses, sent] = found.map(|range| {
+        let text = range.map(|range| &params[range]);
+        text.filter(|text| *text != b"null")
+    });
+    let (state, parked) = match contents.and_then(RelayedState::read) {
+        Some(RelayedState::Upstream { name: of, state }) if of == name && !has_sessions => {
+            (Some(state), None)
+        }
+        Some(RelayedState::Parked(parked)) if has_sessions => (None, Some(parked)),
+        None if sent.is_none() => (None, None),
+        // It is of a handler of this server, of another upstream or of another era of this one, or
+        // its client does not declare any more what it has answered.
+        _ => return Err(RequestStateError::Forged.into()),
+    };
+    let responses = responses.filter(|_| parked.is_some() || !has_sessions);
+    let input = Input { responses, state };
+    Ok(Answers { input, parked })
 }
 
 /// The params of a request as JSON, with its own spelling where that is known.

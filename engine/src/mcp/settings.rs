@@ -4,6 +4,7 @@ use corelane_protocol::jsonrpc::JsonLimits;
 
 use super::call_table::CallLimits;
 use super::event_store::EventLimits;
+use super::parked::ParkedLimits;
 use super::server_parts::ServerParts;
 use super::sessions::SessionLimits;
 use super::task_table::TaskLimits;
@@ -92,6 +93,10 @@ impl EndpointSettings {
                 bytes_max: profile.calls.bytes_max,
                 timeout_ms: profile.calls.timeout_ms,
                 events_max: profile.calls.events_queued_max,
+                parked: ParkedLimits {
+                    calls_max: profile.gateway.parked_max,
+                    per_holder_max: profile.gateway.parked_per_principal_max,
+                },
             },
             tools: ToolLimits {
                 in_flight_max: profile.tools.in_flight_max(&profile.calls),

@@ -104,6 +104,8 @@ pub enum Counter {
     UpstreamBreakersOpened,
     /// Requests to upstreams that were sent again.
     UpstreamRepeats,
+    /// Requests of upstreams that were declined because too many calls wait for their clients.
+    UpstreamQuestionsDeclined,
     /// Sessions created.
     SessionsCreated,
     /// Sessions made again from their ids.
@@ -243,7 +245,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 106] = [
+pub static ROWS: [Row; 107] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     level(Counter::ConnectionsCapacity, "connections_capacity"),
@@ -317,6 +319,11 @@ pub static ROWS: [Row; 106] = [
         "",
     ),
     total(Counter::UpstreamRepeats, "upstream_repeats", ""),
+    total(
+        Counter::UpstreamQuestionsDeclined,
+        "upstream_questions_declined",
+        "",
+    ),
     total(Counter::SessionsCreated, "sessions_created", ""),
     total(Counter::SessionsRestored, "sessions_restored", ""),
     level(Counter::SessionsOpen, "sessions_open"),

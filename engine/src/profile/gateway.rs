@@ -56,6 +56,12 @@ knobs! {
         /// Milliseconds that a program gets to end after its input has ended, and again after
         /// SIGTERM. Then it is killed, with its process group.
         stop_ms: u64 = 5000, within(10..=600_000), restart;
+        /// Calls of a shard that stay open at upstreams of the legacy era while their modern
+        /// clients answer a request, for `calls.answer_timeout_ms` at most. Past it a request is
+        /// declined.
+        parked_max: usize = 1024, within(0..=1_000_000), restart;
+        /// Of them those of one principal, or of the anonymous clients of one network.
+        parked_per_principal_max: usize = 64, within(0..=1_000_000), restart;
         /// Characters of an exposed name: some clients take 64.
         name_chars_max: usize = 64, within(16..=128), restart;
     }

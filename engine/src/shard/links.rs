@@ -14,8 +14,10 @@ mod line_link;
 mod lines;
 mod peer;
 mod peers;
+mod responses;
 mod secured;
 mod secured_link;
+mod session_streams;
 mod sessions;
 mod signs;
 mod taken;
@@ -113,6 +115,8 @@ struct Link {
     is_armed: bool,
     /// Whether the client of its call takes no more at present.
     is_paused: bool,
+    /// Whether its call waits for its client, so that the pool does not count it.
+    is_lent: bool,
     secured: Option<Box<SecuredLink>>,
     /// Of a link with lines.
     line: Option<Box<LineLink>>,
@@ -231,7 +235,8 @@ impl Links {
             match command {
                 Command::Begin(key) => self.begin(rings, key),
                 Command::Cancel(key) => self.cancel(rings, key),
-                Command::EndSession(random) => self.end_sessions(random),
+                Command::Respond(key) => self.respond(rings, key),
+                Command::EndSession(random, declared) => self.end_sessions(random, declared),
             }
         }
         if !self.paused.is_empty() {
@@ -339,6 +344,7 @@ impl Links {
                 is_sending: false,
                 is_armed: false,
                 is_paused: false,
+                is_lent: false,
                 secured: None,
                 line: None,
             },
@@ -387,17 +393,15 @@ impl Links {
 
     /// A link can carry another call.
     fn release(&mut self, rings: &mut Rings, key: SlotKey, keep_alive_s: Option<u16>) {
+        self.take_back(key);
         let Some(link) = self.slots.get_mut(self.local(key)) else {
             return;
         };
         let upstream = link.upstream;
         link.state = LinkState::Idle;
         let now_ms = self.now_ms;
-        match self
-            .endpoint(upstream)
-            .pool
-            .release(key, keep_alive_s, now_ms)
-        {
+        let pool = &mut self.endpoint(upstream).pool;
+        match pool.release(key, keep_alive_s, now_ms) {
             Released::Carries(call) => self.start(rings, key, call),
             Released::Idle => {}
             Released::Closes => self.close(rings, key),
@@ -406,6 +410,7 @@ impl Links {
 
     /// Closes a link that the pool has, and opens others for calls that wait.
     fn drop_link(&mut self, rings: &mut Rings, key: SlotKey) {
+        self.take_back(key);
         let Some(link) = self.slots.get(self.local(key)) else {
             return;
         };

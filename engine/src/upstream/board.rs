@@ -41,6 +41,10 @@ pub(crate) struct Endpoint {
     pub(crate) sessions: Sessions,
     /// Whether it reports updates of resources.
     pub(crate) has_updates: bool,
+    /// The start of the messages of its elicitations, which names it; may be empty.
+    pub(crate) question_prefix: Box<str>,
+    /// Whether calls of modern clients stay open while the clients answer.
+    pub(crate) parks_calls: bool,
 }
 
 /// How an upstream is reached.

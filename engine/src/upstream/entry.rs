@@ -1,5 +1,7 @@
 //! An entry of the catalog that an upstream has: it handles the requests.
 
+use std::sync::Arc;
+
 use corelane_gateway::relay::Replaced;
 use corelane_protocol::binding::header_param::HeaderParam;
 use serde_json::Map;
@@ -32,7 +34,7 @@ pub(crate) struct Route<'a> {
     /// The member by which the upstream finds its entry.
     pub(crate) replaced: Replaced<'a>,
     /// The tool, if it is one: its arguments are changed, and repeated in the head.
-    pub(crate) tool: Option<&'a RelayedEntry>,
+    pub(crate) tool: Option<&'a Arc<RelayedEntry>>,
 }
 
 impl<'a> Route<'a> {
@@ -48,7 +50,7 @@ impl<'a> Route<'a> {
 
 impl RelayedEntry {
     /// The way of a call of the tool that it is.
-    pub(crate) fn route(&self) -> Route<'_> {
+    pub(crate) fn route(self: &Arc<Self>) -> Route<'_> {
         Route {
             upstream: self.upstream,
             replaced: Replaced::Name(&self.original),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use corelane_protocol::mcp::capability::ClientCapabilities;
+
 /// An owner: no two of them have one session.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum SessionOwner {
@@ -10,11 +12,25 @@ pub(crate) enum SessionOwner {
     /// All clients.
     Everyone,
     /// The client session with these random bits.
-    Session(u128),
-    /// A principal, in all of its sessions on this shard; none is an anonymous one.
-    Principal(Option<Box<str>>),
+    Session(u128, ClientCapabilities),
+    /// A principal, in all of its sessions on this shard; none is an anonymous one. Its clients
+    /// with other capabilities have another session.
+    Principal(Option<Box<str>>, ClientCapabilities),
     /// The call with this id alone.
-    Call(u64),
+    Call(u64, ClientCapabilities),
+}
+
+impl SessionOwner {
+    /// The capabilities that the session declares: those of its client, and none if clients share
+    /// it.
+    pub(crate) fn capabilities(&self) -> ClientCapabilities {
+        match self {
+            SessionOwner::Control | SessionOwner::Everyone => ClientCapabilities::default(),
+            SessionOwner::Session(_, capabilities)
+            | SessionOwner::Principal(_, capabilities)
+            | SessionOwner::Call(_, capabilities) => *capabilities,
+        }
+    }
 }
 
 /// Shows neither ids of sessions nor names.
@@ -23,9 +39,9 @@ impl fmt::Debug for SessionOwner {
         formatter.write_str(match self {
             SessionOwner::Control => "Control",
             SessionOwner::Everyone => "Everyone",
-            SessionOwner::Session(_) => "Session(..)",
-            SessionOwner::Principal(_) => "Principal(..)",
-            SessionOwner::Call(_) => "Call(..)",
+            SessionOwner::Session(..) => "Session(..)",
+            SessionOwner::Principal(..) => "Principal(..)",
+            SessionOwner::Call(..) => "Call(..)",
         })
     }
 }

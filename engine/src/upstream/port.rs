@@ -1,8 +1,10 @@
 //! The port of a shard to its upstreams: services leave calls here, and the shard takes them.
 //!
 //! Invariant: a call that was begun is answered with one event, unless its ticket is dropped
-//! before. Commands are bounded by the calls: each leaves one that begins it and one that cancels
-//! it.
+//! before. Commands are bounded by the calls and the requests of upstreams: each call leaves one
+//! that begins it and one that cancels it.
+
+mod ticket;
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -10,23 +12,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
-use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, RequestFault, write_body};
+use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
 use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::binding::http_client::OutgoingMessage;
 use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
 use corelane_protocol::framing::line::write_line;
 use corelane_protocol::jsonrpc::find_members;
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
+pub(crate) use ticket::ParkedTicket;
+
 use super::board::{Carrier, UpstreamBoard, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
-use super::relay::{LegacyCall, Recipient, Relay, RelayKey};
+use super::relay::{LegacyCall, Recipient, Relay, RelayKey, Surroundings};
 use crate::handler::event_queue::EventQueue;
 
 /// Buffers of requests that are kept for the next ones.
@@ -57,8 +62,10 @@ pub(crate) enum Command {
     Begin(RelayKey),
     /// It ends a call without an answer.
     Cancel(RelayKey),
-    /// It ends the sessions of a client session with these random bits.
-    EndSession(u128),
+    /// It sends the responses to requests of the upstream of a call.
+    Respond(RelayKey),
+    /// It ends the sessions of a client session with these random bits and capabilities.
+    EndSession(u128, ClientCapabilities),
 }
 
 /// A call for an upstream.
@@ -78,6 +85,10 @@ pub(crate) struct NewRelay<'a> {
     pub(crate) fixed: Option<&'a Map<String, serde_json::Value>>,
     /// Arguments that are repeated in the head.
     pub(crate) header_params: &'a [HeaderParam],
+    /// The answers of the client to requests of the upstream.
+    pub(crate) input: Input<'a>,
+    /// The capabilities of the client that the upstream may use.
+    pub(crate) capabilities: ClientCapabilities,
     /// The least severe log messages for the client.
     pub(crate) log_level: Option<LogLevel>,
     /// Whether the client gets reports of progress.
@@ -168,6 +179,7 @@ impl UpstreamPort {
             }
         }
         (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
+        relay.set_capabilities(new.capabilities);
         Ok(self.insert(relay))
     }
 
@@ -203,35 +215,47 @@ impl UpstreamPort {
         self.commands.borrow_mut().push_back(Command::Begin(key));
     }
 
+    /// Has the shard send the responses to requests of the upstream of a call.
+    pub(crate) fn respond(&self, key: RelayKey) {
+        self.commands.borrow_mut().push_back(Command::Respond(key));
+    }
+
     /// Ends the sessions of a client session that has ended, which has these random bits.
-    pub(crate) fn end_session(&self, random: u128) {
+    pub(crate) fn end_session(&self, random: u128, capabilities: ClientCapabilities) {
         let table = self.table.borrow();
         if table.endpoints.iter().any(|it| it.era == Era::Legacy) {
             let mut commands = self.commands.borrow_mut();
-            commands.push_back(Command::EndSession(random));
+            let capabilities = capabilities.to_requests();
+            commands.push_back(Command::EndSession(random, capabilities));
         }
     }
 
     /// The owner of the session for a call of a client: with the random bits of its session, if it
-    /// has one, and its principal. None if the upstream has no sessions.
+    /// has one, and its principal and capabilities. None if the upstream has no sessions.
     pub(crate) fn owner(
         &self,
         upstream: u16,
-        session: Option<u128>,
-        principal: Option<&str>,
+        (session, principal): (Option<u128>, Option<&str>),
+        declared: ClientCapabilities,
     ) -> Option<SessionOwner> {
         let table = self.table.borrow();
         let endpoint = &table.endpoints[usize::from(upstream)];
         if endpoint.era == Era::Modern {
             return None;
         }
-        let of_principal = || SessionOwner::Principal(principal.map(Box::from));
+        // A modern client answers in another request, for which its call stays open.
+        let declared = match session.is_some() || endpoint.parks_calls {
+            true => declared,
+            false => ClientCapabilities::default(),
+        };
+        let of_principal = || SessionOwner::Principal(principal.map(Box::from), declared);
+        let of_session = |random| SessionOwner::Session(random, declared);
         Some(match endpoint.sessions {
-            Sessions::Client => session.map_or_else(of_principal, SessionOwner::Session),
+            Sessions::Client => session.map_or_else(of_principal, of_session),
             Sessions::Principal => of_principal(),
             Sessions::Shared if endpoint.carrier != Carrier::Http => self.shared_owner(upstream),
             Sessions::Shared => SessionOwner::Everyone,
-            Sessions::Call => SessionOwner::Call(self.next_id()),
+            Sessions::Call => SessionOwner::Call(self.next_id(), declared),
         })
     }
 
@@ -255,12 +279,14 @@ impl UpstreamPort {
             params: new.params,
             replaced: new.replaced,
             fixed: new.fixed,
+            input: new.input,
             hop: Hop {
                 era: match &new.owner {
                     Some(_) => Era::Legacy,
                     None => Era::Modern,
                 },
                 client_info: &table.client_info,
+                capabilities: new.capabilities,
                 log_level: new.log_level,
                 has_progress: new.has_progress,
             },
@@ -368,6 +394,21 @@ impl UpstreamPort {
         .ok()
     }
 
+    /// The call of a client in the session of `owner`, if there is just one on its way.
+    pub(crate) fn only_call(&self, upstream: u16, owner: &SessionOwner) -> Option<RelayKey> {
+        let relays = self.relays.borrow();
+        let mut calls = relays.iter().filter(|(_, relay)| {
+            relay.upstream == upstream && relay.link.is_some() && relay.is_call_of(owner)
+        });
+        match (calls.next(), calls.next()) {
+            (Some((index, relay)), None) => Some(RelayKey {
+                index: index as u32,
+                id: relay.id,
+            }),
+            _ => None,
+        }
+    }
+
     /// Takes a call out.
     pub(crate) fn remove(&self, key: RelayKey) -> Option<Relay> {
         let is_it = self.find(key).is_some();
@@ -383,6 +424,12 @@ impl UpstreamPort {
         }
     }
 
+    /// The name of an upstream.
+    pub(crate) fn name_of(&self, upstream: u16) -> Ref<'_, str> {
+        let table = self.table.borrow();
+        Ref::map(table, |table| &*table.endpoints[usize::from(upstream)].name)
+    }
+
     /// The present table.
     pub(crate) fn table(&self) -> Arc<UpstreamTable> {
         Arc::clone(&self.table.borrow())
@@ -396,6 +443,19 @@ impl UpstreamPort {
     /// Uses another table from now on.
     pub(crate) fn set_table(&self, table: Arc<UpstreamTable>) {
         self.table.replace(table);
+    }
+
+    /// The parts of the shard with which answers of an upstream are read.
+    pub(crate) fn surroundings<'a>(
+        &'a self,
+        table: &'a UpstreamTable,
+        upstream: u16,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            queue: &self.event_queue,
+            server_info: &table.client_info,
+            endpoint: &table.endpoints[usize::from(upstream)],
+        }
     }
 
     /// Where events of calls go.
@@ -414,17 +474,4 @@ fn mirrored(new: &NewRelay<'_>) -> Vec<(String, String)> {
         members.extend(fixed.clone());
     }
     header_param::mirror(new.header_params, &arguments)
-}
-
-impl Drop for RelayTicket {
-    fn drop(&mut self) {
-        let is_open = self
-            .port
-            .find(self.key)
-            .is_some_and(|relay| !relay.is_answered());
-        if is_open {
-            let mut commands = self.port.commands.borrow_mut();
-            commands.push_back(Command::Cancel(self.key));
-        }
-    }
 }

@@ -1,8 +1,12 @@
 //! One call on its way to an upstream, and its answer.
 
 mod health;
+pub(crate) mod input;
 mod line;
+mod session;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
@@ -14,17 +18,17 @@ use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::framing::http1::HeadCache;
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
-use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
+use self::input::Questions;
+pub(crate) use self::session::{Handshake, LegacyCall};
+use super::board::{ControlAnswer, ControlEvent, Endpoint, Subscription, SubscriptionEvent};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
-
-/// The status of a request whose session does not exist.
-const STATUS_LOST: u16 = 404;
 
 /// The name of a call on its way. Names of two calls differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,9 @@ pub(crate) struct RelayKey {
     /// Its id on the link, which is never used again.
     pub(crate) id: u64,
 }
+
+/// The place of the answer of a call whose client is not there.
+pub(crate) type ParkedAnswer = Rc<RefCell<Option<RelayedPart>>>;
 
 /// The recipient of an answer.
 #[derive(Debug)]
@@ -46,38 +53,12 @@ pub(crate) enum Recipient {
     Subscription(Subscription),
     /// The session that the request opens.
     Handshake(Box<Handshake>),
+    /// The requests to the clients of a session, on its own stream.
+    SessionStream,
+    /// A call whose modern client answers a request of the upstream.
+    Parked(ParkedAnswer),
     /// It has its answer; the rest of the answer of HTTP is passed over.
     Nobody,
-}
-
-/// A step of the handshake of a session.
-#[derive(Debug)]
-pub(crate) struct Handshake {
-    /// The owner of the session.
-    pub(crate) owner: SessionOwner,
-    /// The result of `initialize`, or the error; none yet, or for a notification.
-    pub(crate) answer: Option<RelayedPart>,
-    /// The id of the session, if the answer has one.
-    pub(crate) session: Option<Box<str>>,
-    /// Whether the step is `initialize`.
-    pub(crate) is_initialize: bool,
-    /// Whether the upstream has accepted the notification.
-    pub(crate) is_accepted: bool,
-}
-
-/// A call for an upstream of the legacy era.
-#[derive(Debug)]
-pub(crate) struct LegacyCall {
-    /// The owner of its session.
-    pub(crate) owner: SessionOwner,
-    /// The body of the request; empty for the stream of the session.
-    pub(crate) body: Box<[u8]>,
-    /// Whether it counts among the calls of its session.
-    pub(crate) is_admitted: bool,
-    /// The id of the session that the request names.
-    pub(crate) session: Option<Box<str>>,
-    /// Whether the upstream has forgotten its session once.
-    pub(crate) was_lost: bool,
 }
 
 /// One call on its way.
@@ -116,6 +97,10 @@ struct Reception {
     /// The way down of answers of this upstream.
     from: Era,
     is_cacheable: bool,
+    /// The capabilities of the client that were declared to the upstream.
+    capabilities: ClientCapabilities,
+    /// The requests of the upstream, once it has sent any.
+    questions: Option<Box<Questions>>,
     status: u16,
     outcome: HeadOutcome,
     retry_after_s: Option<u16>,
@@ -125,6 +110,17 @@ struct Reception {
     is_open: bool,
     /// Of the last message that could not be used.
     fault: Option<String>,
+}
+
+/// The parts of a shard with which answers are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    /// Where events of calls go.
+    pub(crate) queue: &'a EventQueue,
+    /// The name and version of this server, as a JSON object.
+    pub(crate) server_info: &'a str,
+    /// The upstream.
+    pub(crate) endpoint: &'a Endpoint,
 }
 
 /// The effect of received bytes.
@@ -167,6 +163,8 @@ impl Relay {
                 recipient,
                 from: Era::Modern,
                 is_cacheable: false,
+                capabilities: ClientCapabilities::default(),
+                questions: None,
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
                 retry_after_s: None,
@@ -182,11 +180,11 @@ impl Relay {
         &mut self,
         heads: &mut HeadCache,
         bytes: &[u8],
-        (queue, server_info): (&EventQueue, &str),
+        to: Surroundings<'_>,
     ) -> Heard {
         let reception = &mut self.reception;
         let read = self.reader.read(heads, bytes, &mut |step| {
-            reception.take(step, (queue, server_info));
+            reception.take(step, to);
         });
         if self.reception.is_open {
             // It lasts until one of both sides ends it.
@@ -202,19 +200,13 @@ impl Relay {
     }
 
     /// Handles the end of the connection.
-    pub(crate) fn end_of_stream(&mut self, to: (&EventQueue, &str)) -> Heard {
+    pub(crate) fn end_of_stream(&mut self, to: Surroundings<'_>) -> Heard {
         let reception = &mut self.reception;
         let finished = self.reader.finish(&mut |step| reception.take(step, to));
         match finished {
             Ok(end) => Heard::Ended(end),
             Err(fault) => Heard::Broken(fault),
         }
-    }
-
-    /// Makes it a call for an upstream of the legacy era.
-    pub(crate) fn set_legacy(&mut self, legacy: LegacyCall, is_cacheable: bool) {
-        self.legacy = Some(Box::new(legacy));
-        (self.reception.from, self.reception.is_cacheable) = (Era::Legacy, is_cacheable);
     }
 
     /// It is sent with this request, which names the session, if there is one.
@@ -238,42 +230,6 @@ impl Relay {
         (self.reception.status, self.reception.outcome) = (0, HeadOutcome::Unreadable);
     }
 
-    /// Whether the call can be made again whose session the upstream has forgotten: it changes
-    /// nothing, or the status says that it was not executed.
-    pub(crate) fn is_repeatable_in_session(&self) -> bool {
-        self.is_repeatable || self.reception.status == STATUS_LOST
-    }
-
-    /// The session that the upstream has forgotten.
-    pub(crate) fn lost_session(&self) -> Option<&str> {
-        let is_lost = self.reception.outcome == HeadOutcome::SessionLost;
-        let session = self.legacy.as_ref()?.session.as_deref();
-        session.filter(|_| is_lost && !self.is_answered())
-    }
-
-    /// Whether the answer shows that the upstream knows the session of the call.
-    pub(crate) fn knows_session(&self) -> bool {
-        self.has_begun() && self.reception.outcome != HeadOutcome::SessionLost
-    }
-
-    /// Takes the step of a handshake that it is.
-    pub(crate) fn take_handshake(&mut self) -> Option<Box<Handshake>> {
-        match &self.reception.recipient {
-            Recipient::Handshake(_) => {}
-            _ => return None,
-        }
-        match std::mem::replace(&mut self.reception.recipient, Recipient::Nobody) {
-            Recipient::Handshake(mut handshake) => {
-                handshake.is_accepted = matches!(
-                    self.reception.outcome,
-                    HeadOutcome::Accepted | HeadOutcome::Message | HeadOutcome::Events
-                );
-                Some(handshake)
-            }
-            _ => None,
-        }
-    }
-
     /// Whether a head of an answer has come.
     pub(crate) fn has_begun(&self) -> bool {
         self.reader.has_begun()
@@ -282,7 +238,7 @@ impl Relay {
     /// Whether the recipient has its answer.
     pub(crate) fn is_answered(&self) -> bool {
         match &self.reception.recipient {
-            Recipient::Nobody => true,
+            Recipient::Nobody | Recipient::SessionStream => true,
             Recipient::Handshake(handshake) => handshake.answer.is_some(),
             _ => false,
         }
@@ -312,7 +268,7 @@ impl Relay {
 }
 
 impl Reception {
-    fn take(&mut self, step: AnswerStep<'_>, to: (&EventQueue, &str)) {
+    fn take(&mut self, step: AnswerStep<'_>, to: Surroundings<'_>) {
         match step {
             AnswerStep::Head {
                 status,
@@ -327,7 +283,10 @@ impl Reception {
                 }
                 // The stream of a session is open with its head.
                 if self.from == Era::Legacy && outcome == HeadOutcome::Events {
-                    self.is_open = matches!(self.recipient, Recipient::Subscription(_));
+                    self.is_open = matches!(
+                        self.recipient,
+                        Recipient::Subscription(_) | Recipient::SessionStream
+                    );
                     self.pass_on(SubscriptionEvent::Acknowledged);
                 }
             }
@@ -335,17 +294,20 @@ impl Reception {
         }
     }
 
-    fn take_message(&mut self, text: &[u8], (queue, server_info): (&EventQueue, &str)) {
-        let way = match &self.recipient {
-            Recipient::Call(_, _, era) => Some(Downward {
-                from: self.from,
-                to: *era,
-                server_info,
-                is_cacheable: self.is_cacheable,
-            }),
+    fn take_message(&mut self, text: &[u8], to: Surroundings<'_>) {
+        let era = match &self.recipient {
+            Recipient::Call(_, _, era) => Some(*era),
+            Recipient::Parked(_) => Some(Era::Modern),
+            Recipient::SessionStream => return self.take_apart(text),
             Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Handshake(_) => None,
             Recipient::Nobody => return,
         };
+        let way = era.map(|era| Downward {
+            from: self.from,
+            to: era,
+            server_info: to.server_info,
+            is_cacheable: self.is_cacheable,
+        });
         if self.outcome == HeadOutcome::SessionLost {
             return;
         }
@@ -363,10 +325,16 @@ impl Reception {
         // A refusal is an error, whatever its body says.
         let is_success = matches!(self.outcome, HeadOutcome::Message | HeadOutcome::Events);
         match &incoming {
-            Incoming::Result { .. } if !is_success => {}
+            Incoming::Result { .. } | Incoming::InputRequired { .. } if !is_success => {}
+            Incoming::InputRequired { requests, state } => {
+                let parts = (requests.clone(), state.clone());
+                if let Err(fault) = self.take_input(text, parts, to) {
+                    self.fault = Some(fault.to_string());
+                }
+            }
             Incoming::Result { .. } | Incoming::Error { .. } => {
                 if let Some(part) = RelayedPart::of(text, &incoming, way.as_ref()) {
-                    self.answer(part, queue);
+                    self.answer(part, to.queue);
                 }
             }
             Incoming::Progress { progress, .. } => {
@@ -397,6 +365,9 @@ impl Reception {
                     subscription.handle_update(uri);
                 }
             }
+            Incoming::Request { id, method, params } => {
+                self.take_request(text, id, (method, params.clone()), to);
+            }
             Incoming::Other => {}
         }
     }
@@ -412,6 +383,7 @@ impl Reception {
             Recipient::Call(_, key, _) => {
                 queue.leave(CallEvent::Done(key, Ok(Answer::Relayed(part))));
             }
+            Recipient::Parked(answer) => *answer.borrow_mut() = Some(part),
             Recipient::Control(upstream, reply) => {
                 let answer = ControlAnswer::Message(part);
                 // The control side may have ended.
@@ -427,7 +399,7 @@ impl Reception {
                     subscription.fault = Some(error);
                 }
             }
-            Recipient::Nobody => {}
+            Recipient::SessionStream | Recipient::Nobody => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::revision::Revision;
 use crate::jsonrpc::Value;
+use crate::jsonrpc::encode::ObjectWriter;
 
 /// Name of the extension for tasks (modern).
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
@@ -56,7 +57,7 @@ impl ClientCapability {
 
 /// The set of capabilities a client declared: in `initialize` for a legacy session, in every
 /// request for a modern client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClientCapabilities(u8);
 
 impl ClientCapabilities {
@@ -113,6 +114,13 @@ impl ClientCapabilities {
         ClientCapabilities(bits)
     }
 
+    /// The capabilities to answer requests of a server: all but that for tasks.
+    #[must_use]
+    pub fn to_requests(mut self) -> ClientCapabilities {
+        self.remove(ClientCapability::Tasks);
+        self
+    }
+
     fn remove(&mut self, capability: ClientCapability) {
         self.0 &= !capability.bit();
     }
@@ -125,6 +133,35 @@ impl ClientCapabilities {
     /// Whether the server can send the client no request at all.
     pub fn accepts_no_requests(self) -> bool {
         self.0 & !ClientCapability::Tasks.bit() == 0
+    }
+
+    /// Appends the capabilities to answer requests of a server, as a `ClientCapabilities` object.
+    /// That for tasks, which is about requests of the client, is left out.
+    pub fn write_requests(self, out: &mut Vec<u8>) {
+        let mut all = ObjectWriter::begin(out);
+        let mut write = |name: &str, members: &[(&str, ClientCapability)]| {
+            let mut object = ObjectWriter::begin(all.name(name));
+            for (member, capability) in members {
+                if self.contains(*capability) {
+                    object.name(member).extend_from_slice(b"{}");
+                }
+            }
+            object.end();
+        };
+        let (form, url) = (
+            ClientCapability::ElicitationForm,
+            ClientCapability::ElicitationUrl,
+        );
+        if self.contains(form) || self.contains(url) {
+            write("elicitation", &[("form", form), ("url", url)]);
+        }
+        if self.contains(ClientCapability::Sampling) {
+            write("sampling", &[("tools", ClientCapability::SamplingTools)]);
+        }
+        if self.contains(ClientCapability::Roots) {
+            write("roots", &[]);
+        }
+        all.end();
     }
 
     /// Whether the client declared `capability`.
@@ -165,6 +202,25 @@ mod tests {
             ),
         ] {
             assert_eq!(read(nulls), read(plain), "{nulls}");
+        }
+    }
+
+    #[test]
+    fn written_capabilities_are_read_as_the_same() {
+        for text in [
+            "{}",
+            r#"{"elicitation":{"form":{}}}"#,
+            r#"{"elicitation":{"url":{}},"roots":{}}"#,
+            r#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{}},"roots":{}}"#,
+            r#"{"sampling":{}}"#,
+        ] {
+            let mut decoder = Decoder::new(JsonLimits::default());
+            let decoded = decoder.decode(text.as_bytes()).unwrap();
+            let mut read = ClientCapabilities::read(decoded.root());
+            read.insert(ClientCapability::Tasks);
+            let mut out = Vec::new();
+            read.write_requests(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 

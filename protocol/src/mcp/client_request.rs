@@ -40,15 +40,27 @@ pub enum ClientRequest {
     },
     /// The client's roots (`roots/list`).
     Roots,
+    /// A request of another server, which this one passes on.
+    Relayed {
+        /// The capability that the client must have declared, which names the method.
+        needs: ClientCapability,
+        /// The params in the form of the client's era.
+        params: Box<RawValue>,
+    },
 }
 
 impl ClientRequest {
     /// The method.
     pub fn method(&self) -> &'static str {
-        match self {
-            ClientRequest::Form { .. } | ClientRequest::Url { .. } => "elicitation/create",
-            ClientRequest::Sample { .. } => "sampling/createMessage",
-            ClientRequest::Roots => "roots/list",
+        match self.needs() {
+            ClientCapability::ElicitationForm | ClientCapability::ElicitationUrl => {
+                "elicitation/create"
+            }
+            ClientCapability::Sampling | ClientCapability::SamplingTools => {
+                "sampling/createMessage"
+            }
+            ClientCapability::Roots => "roots/list",
+            ClientCapability::Tasks => unreachable!("no request to a client needs it"),
         }
     }
 
@@ -62,6 +74,7 @@ impl ClientRequest {
             } => ClientCapability::SamplingTools,
             ClientRequest::Sample { .. } => ClientCapability::Sampling,
             ClientRequest::Roots => ClientCapability::Roots,
+            ClientRequest::Relayed { needs, .. } => *needs,
         }
     }
 
@@ -95,7 +108,7 @@ impl ClientRequest {
                 write_text(out, "elicitationId", id);
                 out.push(b'}');
             }
-            ClientRequest::Sample { params, .. } => {
+            ClientRequest::Sample { params, .. } | ClientRequest::Relayed { params, .. } => {
                 out.extend_from_slice(params.get().as_bytes());
             }
             ClientRequest::Roots => out.extend_from_slice(b"{}"),

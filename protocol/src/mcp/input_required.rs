@@ -18,7 +18,7 @@ pub fn write_input_required(
     out: &mut Vec<u8>,
     id: Id<'_>,
     requests: &[(String, ClientRequest)],
-    request_state: &str,
+    request_state: Option<&str>,
     trailer: &ResultTrailer,
 ) {
     encode::begin_result(out, id);
@@ -32,7 +32,7 @@ pub fn write_input_required(
         write_input_request(out, request);
     }
     out.push(b'}');
-    write_text(out, "requestState", Some(request_state));
+    write_text(out, "requestState", request_state);
     trailer.finish_input_required(out);
 }
 
@@ -110,7 +110,7 @@ mod tests {
             &mut out,
             Id::Integer(1),
             &requests,
-            "s",
+            Some("s"),
             &ResultTrailer::new(b"{}"),
         );
         let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use corelane_client::{Change, Client, Era, Error, Filter, Prompt, json};
+use corelane_client::{Builder, Change, Client, Era, Error, Filter, Prompt, json};
 use corelane_tests::conformance::{home, node, python, python_2};
 use corelane_tests::{Server as Gateway, Setup};
 use tempfile::TempDir;
@@ -14,20 +14,20 @@ use tokio::sync::Notify;
 use super::interop::{Running, Server, TIMEOUT, start};
 
 /// A server of this project in front of one of another library.
-struct Rig {
+pub(crate) struct Rig {
     gateway: Gateway,
     _upstream: Option<Running>,
     _directory: TempDir,
 }
 
-fn before(server: &Server) -> Rig {
+pub(crate) fn before(server: &Server) -> Rig {
     let (running, url) = start(server);
     let place = format!("url = \"{url}\"");
     at(&place, Setup::shards(2), Some(running))
 }
 
 /// A server of this project that starts one of another library for each session.
-fn before_program((_, program, arguments): &Server) -> Rig {
+pub(crate) fn before_program((_, program, arguments): &Server) -> Rig {
     let program = program.to_str().expect("a path of text");
     let command = [&[program], *arguments, &["stdio"]].concat();
     let directory = home();
@@ -56,8 +56,13 @@ fn at(place: &str, setup: Setup, upstream: Option<Running>) -> Rig {
 impl Rig {
     /// A client of this era, once the upstream is listed.
     async fn client(&self, era: Era) -> Client {
+        self.client_with(Client::builder().era(era)).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn client_with(&self, builder: Builder) -> Client {
         let url = format!("http://{}/mcp", self.gateway.address());
-        let builder = Client::builder().era(era).timeout(TIMEOUT);
+        let builder = builder.timeout(TIMEOUT);
         let client = builder.connect(url).await.expect("it answers");
         until("the upstream is listed", async || {
             let tools = client.tools().await.expect("a list");

@@ -12,14 +12,24 @@ mod health;
 mod legacy;
 #[path = "gateway/links.rs"]
 mod links;
+#[path = "gateway/parked.rs"]
+mod parked;
 #[path = "gateway/programs.rs"]
 mod programs;
+#[path = "gateway/question_lines.rs"]
+mod question_lines;
+#[path = "gateway/question_table.rs"]
+mod question_table;
+#[path = "gateway/questions.rs"]
+mod questions;
 #[path = "gateway/real.rs"]
 mod real;
 #[path = "gateway/relayed.rs"]
 mod relayed;
 #[path = "gateway/secured.rs"]
 mod secured;
+#[path = "gateway/session_streams.rs"]
+mod session_streams;
 #[path = "gateway/updates.rs"]
 mod updates;
 

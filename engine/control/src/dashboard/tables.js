@@ -148,6 +148,7 @@ const LIMITS = [
   ["Times that an upstream began to be refused", "corelane_upstream_breakers_opened_total"],
   ["Calls refused because their upstream kept failing", "corelane_calls_refused_total", "upstream"],
   ["Requests to upstreams that were sent again", "corelane_upstream_repeats_total"],
+  ["Requests of upstreams that were declined", "corelane_upstream_questions_declined_total"],
   ["Times that a tool began to be refused", "corelane_breakers_opened_total"],
   ["Calls refused because their tool kept failing", "corelane_calls_refused_total", "breaker"],
 ];

@@ -19,6 +19,7 @@ pins = "refuse"
 headers = { "X-Key" = "env:GH_KEY", "x-region" = "eu" }
 forward_headers = ["X-Request-Id"]
 trust_annotations = true
+questions = { name_upstream = false, park = false }
 [[upstream.tool]]
 match = "create_issue"
 name = "new_issue"
@@ -58,6 +59,8 @@ fn whole_sections_are_read() {
         (Era::Legacy, Sessions::Principal)
     );
     assert_eq!(github.pins, OnChange::Refuse);
+    assert!(!github.questions.name_upstream && git.questions.name_upstream);
+    assert!(!github.questions.park && git.questions.park);
     assert_eq!(github.schemes, ["repo".into()]);
     assert!(github.tools.admits("create_issue") && !github.tools.admits("delete_repo"));
     assert_eq!(github.headers["x-key"], Value::Variable("GH_KEY".into()));

@@ -12,7 +12,8 @@ use super::child::{Child, ChildLimits, INHERITED};
 use super::fault::{Fault, UpstreamsError};
 use super::target::Target;
 use super::{ADDRESSES_MAX, UPSTREAMS_MAX};
-use super::{ClientCertificate, Era, Filter, OnChange, Sessions, ToolOverride, Upstream, Value};
+use super::{ClientCertificate, Era, Filter, OnChange, Questions, Sessions, ToolOverride};
+use super::{Upstream, Value};
 use crate::names::Naming;
 use crate::uris::is_scheme;
 
@@ -77,6 +78,8 @@ struct UpstreamText {
     forward_headers: Vec<Spanned<String>>,
     #[serde(default)]
     trust_annotations: bool,
+    #[serde(default)]
+    questions: Questions,
     cwd: Option<Spanned<PathBuf>>,
     #[serde(default)]
     env: BTreeMap<String, Spanned<String>>,
@@ -189,6 +192,7 @@ impl Checker<'_> {
             headers: self.headers(text.headers),
             forwarded_headers: self.forwarded(text.forward_headers),
             trusts_annotations: text.trust_annotations,
+            questions: text.questions,
         })
     }
 

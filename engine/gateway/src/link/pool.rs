@@ -169,6 +169,18 @@ impl<L: Copy + PartialEq, C: Copy + PartialEq> Pool<L, C> {
         }
     }
 
+    /// The call of a link waits for its client: the link does not count until
+    /// [`Pool::take_back`], so that clients that do not answer leave other calls their links. The
+    /// caller bounds such calls.
+    pub fn lend(&mut self) {
+        self.links -= 1;
+    }
+
+    /// A link that was lent counts again: its call is over.
+    pub fn take_back(&mut self) {
+        self.links += 1;
+    }
+
     /// Removes a call that waits. Returns whether it did.
     pub fn withdraw(&mut self, call: C) -> bool {
         let place = self.waiting.iter().position(|it| *it == call);
@@ -244,6 +256,21 @@ mod tests {
             assert_eq!(pool.opened(link, None, 0), Released::Carries(link));
         }
         pool
+    }
+
+    #[test]
+    fn a_link_whose_call_waits_for_its_client_leaves_room_for_another_one() {
+        let mut pool = busy(3);
+        assert_eq!(pool.assign(7), Assigned::Waits);
+        pool.lend();
+        assert!(pool.begin_opening());
+        assert_eq!(pool.opened(3, None, 0), Released::Carries(7));
+        assert_eq!(pool.assign(8), Assigned::Waits, "all are in use");
+        pool.take_back();
+        assert_eq!(pool.links(), 4);
+        pool.closed(0);
+        assert!(!pool.begin_opening(), "there are as many as allowed");
+        assert_eq!(pool.release(1, None, 0), Released::Carries(8));
     }
 
     #[test]

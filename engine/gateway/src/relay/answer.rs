@@ -8,9 +8,12 @@ use std::ops::Range;
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter, write_json_line};
 use corelane_protocol::jsonrpc::{Id, MembersFault, MessageMembers};
 use corelane_protocol::jsonrpc::{find_members, is_name, visit_members};
+use corelane_protocol::mcp::input_required::{INPUT_KEY_BYTES_MAX, INPUT_RESPONSES_MAX};
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::subscription::{self, ListKind};
 use serde::de::IgnoredAny;
+
+use super::state::STATE_BYTES_MAX;
 
 /// Codes with which servers say that they do not know a session.
 const LOST_SESSION_CODES: [i64; 3] = [-32600, -32001, -32015];
@@ -33,6 +36,13 @@ pub enum Incoming {
         range: Range<usize>,
         /// Its code.
         code: i64,
+    },
+    /// The upstream needs answers of the client, and ends this round of the call.
+    InputRequired {
+        /// The requests, an object.
+        requests: Option<Range<usize>>,
+        /// The state that goes back to it.
+        state: Option<Range<usize>>,
     },
     /// A report of progress.
     Progress {
@@ -57,7 +67,16 @@ pub enum Incoming {
     },
     /// A list has changed.
     ListChanged(ListKind),
-    /// Something else, which is dropped: another notification, or a request.
+    /// A request of the upstream.
+    Request {
+        /// Its id, a number or a string.
+        id: Range<usize>,
+        /// The method.
+        method: String,
+        /// The params.
+        params: Option<Range<usize>>,
+    },
+    /// Something else, which is dropped: another notification.
     Other,
 }
 
@@ -76,10 +95,22 @@ pub enum AnswerFault {
     /// It answers another request.
     #[error("the answer has another id than the request")]
     Id,
-    /// It is a question to the client, which is not relayed.
+    /// It has a request that the client must not be sent.
+    #[error("the answer requests input that the client has not declared")]
+    Undeclared,
+    /// It requests input, though the client has declared nothing.
     #[error("the answer requests input, though the capabilities allow none")]
     Input,
+    /// It has too many requests, or too long a key of one.
+    #[error("the answer has more than 64 requests, or a key of more than 128 bytes")]
+    Questions,
+    /// Its state is too long.
+    #[error("the answer has a state of {0} bytes, more than {STATE_BYTES_MAX}")]
+    StateBytes(usize),
 }
+
+// The text of the error names them.
+const _: () = assert!(INPUT_RESPONSES_MAX == 64 && INPUT_KEY_BYTES_MAX == 128);
 
 /// Reads a message that came for the request `id`.
 ///
@@ -105,8 +136,17 @@ pub fn read_message(text: &[u8], id: u64) -> Result<Incoming, AnswerFault> {
             ..
         } => notification(text, method, params, id),
         MessageMembers {
-            method: Some(_), ..
-        } => Ok(Incoming::Other),
+            method: Some(method),
+            params,
+            id: Some(id),
+            ..
+        } => {
+            let method = serde_json::from_slice(&text[method]).map_err(|_| AnswerFault::Shape)?;
+            match text[id.start] {
+                b'"' | b'-' | b'0'..=b'9' => Ok(Incoming::Request { id, method, params }),
+                _ => Err(AnswerFault::Shape),
+            }
+        }
         MessageMembers {
             id: its_id,
             result: Some(result),
@@ -175,7 +215,11 @@ fn read_result(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault
         let kind: String = serde_json::from_slice(&text[kind]).map_err(|_| AnswerFault::Shape)?;
         match kind.as_str() {
             "complete" => {}
-            "input_required" => return Err(AnswerFault::Input),
+            "input_required" => {
+                let names = ["inputRequests", "requestState"];
+                let [requests, state] = find_members(text, range, names)?;
+                return Ok(Incoming::InputRequired { requests, state });
+            }
             // A task, or a kind of later revisions: no capability for it was declared.
             _ => return Err(AnswerFault::Shape),
         }

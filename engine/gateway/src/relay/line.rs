@@ -66,21 +66,31 @@ fn read(text: &[u8]) -> Option<LineMessage> {
     Some(LineMessage::Notification(subscription))
 }
 
-/// Appends the answer to a request of an upstream, whose id is the text `id`: `ping` has a result,
-/// and no other request is possible, as no capability was declared.
-pub fn write_refusal(out: &mut Vec<u8>, id: &[u8], is_ping: bool) {
+/// The member of the response to `ping`.
+pub const PONG: &str = r#""result":{}"#;
+/// The member of the response to a request that the client has not declared, with the code of an
+/// unknown method (JSON-RPC 2.0, 5.1).
+pub const REFUSAL: &str = r#""error":{"code":-32601,"message":"this client has no such method"}"#;
+
+/// Appends the response to a request of an upstream, whose id is the text `id`, with this member.
+///
+/// ```
+/// use corelane_gateway::relay::{PONG, write_response};
+/// let mut out = Vec::new();
+/// write_response(&mut out, b"\"x\"", PONG);
+/// assert_eq!(out, br#"{"jsonrpc":"2.0","id":"x","result":{}}"#);
+/// ```
+pub fn write_response(out: &mut Vec<u8>, id: &[u8], member: &str) {
     out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.extend_from_slice(id);
-    out.extend_from_slice(match is_ping {
-        true => br#","result":{}}"#.as_slice(),
-        // The code of an unknown method (JSON-RPC 2.0, 5.1).
-        false => br#","error":{"code":-32601,"message":"this client has no such method"}}"#,
-    });
+    out.push(b',');
+    out.extend_from_slice(member.as_bytes());
+    out.push(b'}');
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LineMessage, read_line, write_refusal};
+    use super::{LineMessage, read_line};
 
     #[test]
     fn a_line_is_for_the_request_that_it_names() {
@@ -126,16 +136,5 @@ mod tests {
         ] {
             assert_eq!(read_line(noise.as_bytes()), LineMessage::Noise, "{noise}");
         }
-    }
-
-    #[test]
-    fn a_request_of_an_upstream_is_answered_with_its_id() {
-        let mut out = Vec::new();
-        write_refusal(&mut out, b"\"x\"", true);
-        assert_eq!(out, br#"{"jsonrpc":"2.0","id":"x","result":{}}"#);
-        out.clear();
-        write_refusal(&mut out, b"3", false);
-        let text = String::from_utf8(out).expect("text");
-        assert!(text.starts_with(r#"{"jsonrpc":"2.0","id":3,"error":{"code":-32601,"#));
     }
 }

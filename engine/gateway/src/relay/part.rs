@@ -165,8 +165,10 @@ impl Downward<'_> {
     /// The code that a client gets instead of one of an upstream; none if it gets that.
     fn code_for(&self, code: i64) -> Option<i64> {
         match code {
+            // The client has declared the capabilities that the upstream sees.
+            MISSING_CAPABILITY if self.is_modern() => None,
             // They are about the request of this server, not about that of the client: its
-            // revision, its fields, and its capabilities, which are none.
+            // revision and its fields. A legacy client has no code for a missing capability.
             HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_REVISION => {
                 Some(error_code::INTERNAL_ERROR)
             }
@@ -184,10 +186,12 @@ impl Downward<'_> {
 }
 
 /// The error as an internal one, with the code of the upstream in `data`. Data of the upstream are
-/// left out: they belong to its code.
+/// left out, as they belong to its code, but for the capabilities that a client lacks.
 fn append_foreign(out: &mut Vec<u8>, (text, range): (&[u8], &Range<usize>), code: i64) {
-    let found = find_members(text, range.clone(), ["message"]);
-    let message = found.ok().and_then(|[message]| message);
+    let found = find_members(text, range.clone(), ["message", "data"]);
+    let [message, data] = found.unwrap_or_default();
+    let found = data.and_then(|data| find_members(text, data, ["requiredCapabilities"]).ok());
+    let required = found.and_then(|[required]| required);
     let mut object = ObjectWriter::begin(out);
     encode::write_integer(object.name("code"), error_code::INTERNAL_ERROR);
     let out = object.name("message");
@@ -197,6 +201,9 @@ fn append_foreign(out: &mut Vec<u8>, (text, range): (&[u8], &Range<usize>), code
     }
     let mut data = ObjectWriter::begin(object.name("data"));
     encode::write_integer(data.name("upstreamCode"), code);
+    if let Some(required) = required.filter(|_| code == MISSING_CAPABILITY) {
+        data.copy(b"requiredCapabilities", &text[required]);
+    }
     data.end();
     object.end();
 }

@@ -1,18 +1,19 @@
 //! The body of a request to an upstream, from the params of the client's.
 //!
-//! `name`, `uri` and `_meta` are written anew, and members of other services of this server are
-//! left out: tasks, and answers of the client to questions, which are not relayed.
+//! `name`, `uri` and `_meta` are written anew, and so are the answers of the client to requests of
+//! the upstream. The member of another service of this server, that for tasks, is left out.
 
 use std::ops::Range;
 
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
 use corelane_protocol::jsonrpc::{Id, MembersFault, find_members, is_name, visit_members};
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::revision::Revision;
 
-/// Members of `params` that are this server's own business.
+/// Members of `params` that do not go on as the client sent them.
 const LEFT_OUT: [&str; 3] = ["task", "requestState", "inputResponses"];
 /// Members of `params` of which two readers could read different ones.
 const ROUTED: [&str; 7] = [
@@ -34,6 +35,8 @@ pub struct Hop<'a> {
     pub era: Era,
     /// The name and version of this server, as a JSON object.
     pub client_info: &'a str,
+    /// The capabilities of the client for which it is made.
+    pub capabilities: ClientCapabilities,
     /// The least severe log messages that the client gets; none if it gets none.
     pub log_level: Option<LogLevel>,
     /// Whether the client gets reports of progress. Their token is the id.
@@ -66,8 +69,20 @@ pub struct RelayedRequest<'a> {
     pub replaced: Option<Replaced<'a>>,
     /// Arguments that clients do not choose.
     pub fixed: Option<&'a serde_json::Map<String, serde_json::Value>>,
+    /// The answers to requests of the upstream.
+    pub input: Input<'a>,
     /// The members of `_meta` for this hop.
     pub hop: Hop<'a>,
+}
+
+/// The answers of a client to requests of the upstream, and the state that this gave with them, as
+/// JSON (MCP 2026-07-28 basic/patterns/mrtr).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Input<'a> {
+    /// The answers, an object.
+    pub responses: Option<&'a [u8]>,
+    /// The state, a string.
+    pub state: Option<&'a [u8]>,
 }
 
 /// Why a request is not relayed: its client's fault.
@@ -84,7 +99,8 @@ pub enum RequestFault {
 /// Appends the body of the request.
 ///
 /// ```
-/// use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, write_body};
+/// use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, write_body};
+/// use corelane_protocol::mcp::capability::ClientCapabilities;
 /// use corelane_protocol::mcp::era::Era;
 ///
 /// let request = RelayedRequest {
@@ -93,7 +109,14 @@ pub enum RequestFault {
 ///     params: br#"{"name":"git_log","arguments":{"n":1e400}}"#,
 ///     replaced: Some(Replaced::Name("log")),
 ///     fixed: None,
-///     hop: Hop { era: Era::Modern, client_info: "{}", log_level: None, has_progress: false },
+///     input: Input::default(),
+///     hop: Hop {
+///         era: Era::Modern,
+///         client_info: "{}",
+///         capabilities: ClientCapabilities::default(),
+///         log_level: None,
+///         has_progress: false,
+///     },
 /// };
 /// let mut body = Vec::new();
 /// write_body(&mut body, &request)?;
@@ -129,6 +152,14 @@ pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(),
     })?;
     if let Some(fixed) = fixed {
         write_arguments(object.name("arguments"), (params, arguments), fixed)?;
+    }
+    for (name, value) in [
+        ("inputResponses", request.input.responses),
+        ("requestState", request.input.state),
+    ] {
+        if let Some(value) = value {
+            object.copy(name.as_bytes(), value);
+        }
     }
     write_meta(object.name("_meta"), (params, sent_meta), request)?;
     object.end();
@@ -207,11 +238,10 @@ fn write_meta(
         encode::write_string(object.name(meta::PROTOCOL_VERSION), revision);
         let client_info = object.name(meta::CLIENT_INFO);
         client_info.extend_from_slice(hop.client_info.as_bytes());
-        // No question is relayed, so no upstream may have one (MCP 2026-07-28
+        // An upstream may send only requests that its capabilities allow (MCP 2026-07-28
         // basic/patterns/mrtr).
-        object
-            .name(meta::CLIENT_CAPABILITIES)
-            .extend_from_slice(b"{}");
+        let capabilities = object.name(meta::CLIENT_CAPABILITIES);
+        hop.capabilities.write_requests(capabilities);
         if let Some(level) = hop.log_level {
             encode::write_string(object.name(meta::LOG_LEVEL), level.as_str());
         }
@@ -232,7 +262,7 @@ fn write_meta(
 }
 
 /// Whether a member of `_meta` belongs to one hop.
-fn is_of_hop(raw: &[u8]) -> bool {
+pub(super) fn is_of_hop(raw: &[u8]) -> bool {
     if !raw.contains(&b'\\') {
         return raw.starts_with(RESERVED_META.as_bytes()) || raw == meta::PROGRESS_TOKEN.as_bytes();
     }
@@ -243,17 +273,21 @@ fn is_of_hop(raw: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hop, MembersFault, RelayedRequest, Replaced, RequestFault, write_body};
+    use super::{Hop, Input, MembersFault, RelayedRequest, Replaced, RequestFault, write_body};
+    use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
     use corelane_protocol::mcp::era::Era;
     use corelane_protocol::mcp::logging::LogLevel;
     use serde_json::{Value, json};
 
-    const HOP: Hop<'_> = Hop {
-        era: Era::Modern,
-        client_info: r#"{"name":"gate","version":"1"}"#,
-        log_level: None,
-        has_progress: false,
-    };
+    fn hop() -> Hop<'static> {
+        Hop {
+            era: Era::Modern,
+            client_info: r#"{"name":"gate","version":"1"}"#,
+            capabilities: ClientCapabilities::default(),
+            log_level: None,
+            has_progress: false,
+        }
+    }
 
     fn request(params: &str) -> RelayedRequest<'_> {
         RelayedRequest {
@@ -262,7 +296,8 @@ mod tests {
             params: params.as_bytes(),
             replaced: Some(Replaced::Name("log")),
             fixed: None,
-            hop: HOP,
+            input: Input::default(),
+            hop: hop(),
         }
     }
 
@@ -313,7 +348,7 @@ mod tests {
             hop: Hop {
                 log_level: Some(LogLevel::Warning),
                 has_progress: true,
-                ..HOP
+                ..hop()
             },
             ..request(&params)
         };
@@ -340,13 +375,59 @@ mod tests {
                     era: Era::Legacy,
                     log_level: Some(LogLevel::Warning),
                     has_progress,
-                    ..HOP
+                    ..hop()
                 },
                 ..request(&params)
             };
             let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
             assert_eq!(body["params"]["_meta"], expected);
         }
+    }
+
+    #[test]
+    fn answers_and_a_state_go_to_the_upstream_byte_for_byte() {
+        let params = r#"{"name":"a","requestState":"sealed","inputResponses":{}}"#;
+        for (responses, state) in [
+            (Some(r#"{"a":{ "n":1e400}}"#), Some(r#""a""#)),
+            (None, Some(r#""s""#)),
+            (Some("{}"), None),
+        ] {
+            let sent = RelayedRequest {
+                input: Input {
+                    responses: responses.map(str::as_bytes),
+                    state: state.map(str::as_bytes),
+                },
+                ..request(params)
+            };
+            let body = body(&sent).expect("valid");
+            let member = |name: &str, value: Option<&str>| match value {
+                Some(value) => format!(r#","{name}":{value}"#),
+                None => String::new(),
+            };
+            let (responses, state) = (
+                member("inputResponses", responses),
+                member("requestState", state),
+            );
+            let expected = format!(r#""params":{{"name":"log"{responses}{state},"_meta":"#);
+            assert!(body.contains(&expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_capabilities_of_the_client_are_declared_to_a_modern_upstream() {
+        let mut capabilities = ClientCapabilities::default();
+        capabilities.insert(ClientCapability::Roots);
+        capabilities.insert(ClientCapability::Tasks);
+        let sent = RelayedRequest {
+            hop: Hop {
+                capabilities,
+                ..hop()
+            },
+            ..request("{}")
+        };
+        let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
+        let declared = &body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+        assert_eq!(*declared, json!({ "roots": {} }));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::handler::event_queue::{CallEvent, CallKey};
 use crate::handler::rounds::Rounds;
 
 /// The id of a request to a legacy client: it names the call and the question.
-fn question_id(key: CallKey, place: usize) -> String {
+pub(super) fn question_id(key: CallKey, place: usize) -> String {
     format!("{:x}-{:x}-{place:x}", key.index, key.generation)
 }
 
@@ -121,6 +121,14 @@ impl Call {
     /// Gives the handler the client's answer to the request at `place`, if it waits for one.
     pub(crate) fn answer(&self, place: usize, answer: impl FnOnce() -> Result<Value, String>) {
         let waiter = match self.0.questions.borrow_mut().get_mut(place) {
+            Some(question) if question.is_of_upstream() => {
+                if question.answer.is_none() && !question.is_passed_on {
+                    question.answer = Some(answer());
+                    let answered = CallEvent::Answered(self.0.key.get());
+                    self.0.event_queue.leave(answered);
+                }
+                None
+            }
             Some(question) if question.answer.is_none() => {
                 question.answer = Some(answer());
                 question.waiter.take()

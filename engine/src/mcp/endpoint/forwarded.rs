@@ -55,9 +55,9 @@ impl Endpoint {
                 services.session_streams().client_hung_up(session, exchange);
                 Disposition::Done
             }
-            ForwardedKind::Task(body) => self.with_document(body, |services, document, rest| {
+            ForwardedKind::Modern(body) => self.with_document(body, |services, document, rest| {
                 let message = document.and_then(|it| it.message().ok());
-                services.forwarded_task(inbound.with(rest), message, out)
+                services.forwarded_modern(inbound.with(rest), message, out)
             }),
             ForwardedKind::Post(body) => self.with_document(body, |services, document, rest| {
                 let to = (session, revision);

@@ -68,10 +68,10 @@ impl Services {
             Ok(Admitted::Modern(request)) => {
                 match self.limit((Counted::Request, inbound), None, request.id, out) {
                     Err(refused) => refused,
-                    Ok(()) => match self.task_home(&request) {
+                    Ok(()) => match self.home_of(inbound, &request) {
                         None => self.modern(inbound, &request, out),
                         Some(home) => {
-                            let kind = self.context.forwards.admit(body).map(ForwardedKind::Task);
+                            let kind = self.context.forwards.admit(body).map(ForwardedKind::Modern);
                             let (to, id) = (SessionId::none(home), Some(request.id));
                             self.forward(inbound, (to, None, None), id, kind, out)
                         }

@@ -2,7 +2,7 @@
 
 use corelane_protocol::binding::admission::SessionMessage;
 use corelane_protocol::binding::refusal::{Reason, clip};
-use corelane_protocol::jsonrpc::{Id, OwnedId, ShapeError, Value, encode};
+use corelane_protocol::jsonrpc::{Id, MessageMembers, OwnedId, ShapeError, Value, encode};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::logging::LogLevel;
@@ -57,7 +57,7 @@ impl Services {
                 result,
                 error,
             } => {
-                let answer = result.ok_or_else(|| refusal_text(error));
+                let answer = result.map_or(Answer::Error(error), Answer::Result);
                 self.response((id, inbound), of, answer);
                 Disposition::Accepted
             }
@@ -314,7 +314,7 @@ impl Services {
         &mut self,
         (session, inbound): (SessionId, Inbound<'_>),
         id: Option<Id<'_>>,
-        answer: Result<Value<'_>, String>,
+        answer: Answer<'_>,
     ) {
         let Some(Id::String(id)) = id else { return };
         let Some((key, place)) = parse_question_id(id) else {
@@ -326,8 +326,17 @@ impl Services {
         };
         let made_task = entry.made_task;
         match answer {
-            Ok(result) => self.calls.answer((key, place), result, inbound),
-            Err(text) => entry.call.answer(place, || Err(text)),
+            Answer::Result(result) if entry.relayed.is_some() => {
+                let member = response_member(inbound, "result", result);
+                self.calls.answer_upstream((key, place), member);
+            }
+            Answer::Error(Some(error)) if entry.relayed.is_some() => {
+                let member = response_member(inbound, "error", error);
+                self.calls.answer_upstream((key, place), member);
+            }
+            Answer::Result(result) => self.calls.answer((key, place), result, inbound),
+            Answer::Error(error) => entry.call.answer(place, || Err(refusal_text(error))),
+            Answer::Malformed(text) => entry.call.answer(place, || Err(text)),
         }
         if let Some(task) = made_task {
             self.endings().updates.answered(task, session, id);
@@ -352,7 +361,7 @@ impl Services {
             return self.context.refuse(error.id, reason, out);
         }
         let text = format!("the client's answer is malformed: {}", error.fault);
-        self.response((id, inbound), error.answers, Err(text));
+        self.response((id, inbound), error.answers, Answer::Malformed(text));
         // Its id is that of a request of the server.
         self.context.refuse(None, reason, out)
     }
@@ -420,6 +429,34 @@ fn refusal_text(error: Option<Value<'_>>) -> String {
         .and_then(|error| error.get("message"))
         .and_then(|message| message.as_str());
     format!("the client refused: {}", clip(text.unwrap_or("")))
+}
+
+/// The answer of a client to a request.
+enum Answer<'a> {
+    Result(Value<'a>),
+    /// The error, an object.
+    Error(Option<Value<'a>>),
+    /// The message is none, for this reason.
+    Malformed(String),
+}
+
+/// The member of a response called `name` with this value, as its client wrote it. In a batch,
+/// whose messages have no text of their own, it is written anew.
+fn response_member(inbound: Inbound<'_>, name: &str, value: Value<'_>) -> String {
+    let mut member = format!("\"{name}\":").into_bytes();
+    let found = inbound.text().and_then(|text| {
+        let members = MessageMembers::read(text).ok()?;
+        let range = match name {
+            "result" => members.result,
+            _ => members.error,
+        };
+        Some(&text[range?])
+    });
+    match found {
+        Some(text) => encode::write_json_line(&mut member, text),
+        None => value.write_json(&mut member),
+    }
+    String::from_utf8_lossy(&member).into_owned()
 }
 
 /// A request within a session.

@@ -1,10 +1,13 @@
 //! The routes of modern requests: from the method to the operation that serves it.
 
-use corelane_protocol::binding::admission::ModernRequest;
+use corelane_gateway::relay::RelayedState;
+use corelane_protocol::binding::admission::{self, Admitted, ModernRequest};
+use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Message, OwnedId};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::input_required::InputResponses;
 use corelane_protocol::mcp::lifecycle::write_discover_result;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::revision::Revision;
@@ -107,9 +110,38 @@ impl Services {
         }
     }
 
+    /// The other shard that is the home of a modern request: of the task that it is about, or of the
+    /// call that it continues.
+    pub(in crate::mcp) fn home_of(
+        &self,
+        inbound: Inbound<'_>,
+        request: &ModernRequest<'_>,
+    ) -> Option<u16> {
+        let home = match request.method {
+            Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet => {
+                self.parked_home(inbound, request)?
+            }
+            _ => return self.task_home(request),
+        };
+        let settings = &self.context.settings;
+        (home != settings.shard && home < settings.shards).then_some(home)
+    }
+
+    /// The shard of the call that a request continues, if that is open at an upstream.
+    fn parked_home(&self, inbound: Inbound<'_>, request: &ModernRequest<'_>) -> Option<u16> {
+        self.calls.port()?;
+        let state = InputResponses::read(request.params).ok()?.request_state?;
+        let kind = HandlerKind::by(request.method);
+        let opened = self.questions.open_state((kind, state), request, inbound);
+        match RelayedState::read(&opened.ok()?)? {
+            RelayedState::Parked(parked) => Some(parked.shard),
+            RelayedState::Upstream { .. } => None,
+        }
+    }
+
     /// The other shard that is the home of a modern request's task, if the request is about a task
     /// and its client has the capability.
-    pub(in crate::mcp) fn task_home(&self, request: &ModernRequest<'_>) -> Option<u16> {
+    fn task_home(&self, request: &ModernRequest<'_>) -> Option<u16> {
         let capabilities = request.envelope.capabilities;
         if !request.method.is_of_tasks() || !capabilities.contains(ClientCapability::Tasks) {
             return None;
@@ -142,16 +174,24 @@ impl Services {
         self.task_requests().serve(request, out)
     }
 
-    /// Serves a request about a task that another shard admitted and forwarded.
-    pub(in crate::mcp) fn forwarded_task(
+    /// Serves a request that another shard admitted and forwarded: one about a task, or one that
+    /// continues a call.
+    pub(in crate::mcp) fn forwarded_modern(
         &mut self,
         inbound: Inbound<'_>,
         message: Option<Message<'_>>,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let Some(Message::Request { id, method, params }) = message else {
+        let Some(message @ Message::Request { id, method, params }) = message else {
             return self.context.refuse(None, Reason::SessionUnknown, out);
         };
+        if Method::lookup(Era::Modern, method).is_some_and(|method| !method.is_of_tasks()) {
+            // Its headers were checked by the first shard.
+            return match admission::admit(Claims::NONE, message) {
+                Ok(Admitted::Modern(request)) => self.modern(inbound, &request, out),
+                _ => self.context.refuse(Some(id), Reason::SessionUnknown, out),
+            };
+        }
         self.context.meter.count(Counter::RequestsModern);
         let Some(method) = Method::lookup(Era::Modern, method) else {
             let reason = Reason::MethodNotFound(method);

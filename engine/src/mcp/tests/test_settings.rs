@@ -5,6 +5,7 @@ use corelane_protocol::jsonrpc::JsonLimits;
 use crate::catalog::guarded::ToolLimits;
 use crate::mcp::call_table::CallLimits;
 use crate::mcp::event_store::EventLimits;
+use crate::mcp::parked::ParkedLimits;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{EndpointSettings, ServerParts};
 
@@ -25,6 +26,10 @@ pub(super) fn settings(parts: ServerParts) -> EndpointSettings {
             bytes_max: 1_000_000,
             timeout_ms: 1000,
             events_max: 16,
+            parked: ParkedLimits {
+                calls_max: 8,
+                per_holder_max: 4,
+            },
         },
         tools: ToolLimits::NONE,
         connections_max: 100,

@@ -262,6 +262,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "Requests to upstreams that were sent again.",
         &[(C::UpstreamRepeats, "")],
     ),
+    counter(
+        "corelane_upstream_questions_declined",
+        "Requests of upstreams that were declined: too many calls wait for their clients.",
+        &[(C::UpstreamQuestionsDeclined, "")],
+    ),
     level(
         "corelane_sessions",
         "Sessions alive.",

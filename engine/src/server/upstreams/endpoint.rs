@@ -105,6 +105,11 @@ pub(in crate::server) fn check(
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
+        question_prefix: match upstream.questions.name_upstream {
+            true => format!("[{}] ", upstream.name).into(),
+            false => Box::default(),
+        },
+        parks_calls: upstream.questions.park,
     };
     Ok((place, endpoint))
 }

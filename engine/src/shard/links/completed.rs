@@ -138,9 +138,19 @@ impl Links {
         };
         let heads = &mut self.endpoints[usize::from(link.upstream)].heads;
         let table = self.port.borrow_table();
-        let to = (self.port.event_queue(), &*table.client_info);
+        let to = self.port.surroundings(&table, link.upstream);
         let mut relay = self.port.find(call)?;
-        Some(relay.read(heads, bytes, to))
+        let heard = relay.read(heads, bytes, to);
+        let is_session_stream = relay.is_session_questions();
+        if relay.has_responses() {
+            self.port.respond(call);
+        }
+        drop(relay);
+        drop(table);
+        if is_session_stream {
+            self.read_session_stream(call);
+        }
+        Some(heard)
     }
 
     pub(super) fn end_of_stream(&mut self, rings: &mut Rings, key: SlotKey) {
@@ -156,7 +166,7 @@ impl Links {
         // The end of an answer may have been cut off (RFC 8446 6.1).
         let is_cut = link.secured.as_ref().is_some_and(|it| !it.is_closed());
         let table = self.port.table();
-        let to = (self.port.event_queue(), &*table.client_info);
+        let to = self.port.surroundings(&table, link.upstream);
         let heard = self.port.find(call).map(|mut relay| {
             // Bytes of an answer are no answer, and bytes of none are none.
             match relay.has_begun() && !is_cut {
@@ -187,6 +197,7 @@ impl Links {
                     self.paused.push(key);
                 }
                 self.time_rest(call);
+                self.lend(rings, key, call);
             }
             (Some(Heard::Ended(end)), Some(call)) => {
                 self.end(call);
@@ -201,6 +212,31 @@ impl Links {
                 self.drop_link(rings, key);
             }
             _ => self.drop_link(rings, key),
+        }
+    }
+
+    /// The upstream waits for the client of a call, or may: its link leaves room for another one.
+    fn lend(&mut self, rings: &mut Rings, key: SlotKey, call: RelayKey) {
+        let relay = self.port.find(call);
+        let waits = relay.is_some_and(|it| it.awaits_client() || it.is_session_questions());
+        let local = self.local(key);
+        let link = self.slots.get_mut(local).filter(|it| waits && !it.is_lent);
+        if let Some(link) = link {
+            let upstream = link.upstream;
+            link.is_lent = true;
+            self.endpoint(upstream).pool.lend();
+            self.open_more(rings, upstream);
+        }
+    }
+
+    /// The call of a link is over, or the link: it counts again.
+    pub(super) fn take_back(&mut self, key: SlotKey) {
+        let local = self.local(key);
+        let link = self.slots.get_mut(local).filter(|it| it.is_lent);
+        if let Some(link) = link {
+            link.is_lent = false;
+            let upstream = link.upstream;
+            self.endpoint(upstream).pool.take_back();
         }
     }
 

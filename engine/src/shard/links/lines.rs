@@ -2,7 +2,8 @@
 //!
 //! A peer that breaks the protocol is ended, and its calls fail.
 
-use corelane_gateway::relay::{Executed, Failure, LineMessage, Reason, read_line, write_refusal};
+use corelane_gateway::relay::{Executed, Failure, LineMessage, PONG, REFUSAL, Reason};
+use corelane_gateway::relay::{read_line, write_response};
 use corelane_io::chunk::Chunk;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
@@ -54,7 +55,7 @@ impl Links {
     }
 
     /// Sends the next line, unless one is on its way.
-    fn flush_line(&mut self, rings: &mut Rings, key: SlotKey) {
+    pub(super) fn flush_line(&mut self, rings: &mut Rings, key: SlotKey) {
         let local = self.local(key);
         let Some(link) = self.slots.get_mut(local).filter(|it| !it.is_sending) else {
             return;
@@ -159,8 +160,16 @@ impl Links {
                 }
             }
             LineMessage::Request { id, is_ping } => {
+                // A line does not say for which of several calls it is.
+                let calls = line.calls.values().copied();
+                let is_exclusive = !line.owner.capabilities().accepts_no_requests();
+                if let ([call], true, false) = (&*calls.collect::<Vec<_>>(), is_exclusive, is_ping)
+                {
+                    return self.give_line(*call, text);
+                }
                 let mut answer = self.port.chunk();
-                write_refusal(&mut answer, &text[id], is_ping);
+                let member = if is_ping { PONG } else { REFUSAL };
+                write_response(&mut answer, &text[id], member);
                 answer.push(b'\n');
                 // A peer that reads no answers gets no more of them.
                 if line.has_room(answer.len()) {
@@ -180,9 +189,12 @@ impl Links {
 
     fn give_line(&mut self, call: RelayKey, text: &[u8]) {
         let table = self.port.borrow_table();
-        let to = (self.port.event_queue(), &*table.client_info);
         if let Some(mut relay) = self.port.find(call) {
+            let to = self.port.surroundings(&table, relay.upstream);
             relay.take_line(text, to);
+            if relay.has_responses() {
+                self.port.respond(call);
+            }
         }
     }
 

@@ -113,6 +113,7 @@ impl Links {
                 is_sending: false,
                 is_armed: false,
                 is_paused: false,
+                is_lent: false,
                 secured: None,
                 line: Some(Box::new(line)),
             },

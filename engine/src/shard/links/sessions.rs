@@ -6,6 +6,7 @@ use corelane_gateway::session::{Admitted, EndedSession};
 use corelane_io::chunk::Chunk;
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
 use corelane_protocol::jsonrpc::{Id, find_members};
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::legacy_session::SessionRequest;
 use corelane_protocol::mcp::revision::Revision;
 
@@ -87,7 +88,7 @@ impl Links {
         let (method, body) = match step {
             SessionRequest::Initialize(revision) => (
                 "initialize",
-                initialize(id, revision, &self.port.table().client_info),
+                initialize(id, revision, owner, &self.port.table().client_info),
             ),
             SessionRequest::Initialized => {
                 let body = br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -172,7 +173,7 @@ impl Links {
     }
 
     /// Sends a message in a session that is no call.
-    fn send_legacy(
+    pub(super) fn send_legacy(
         &mut self,
         upstream: u16,
         id: u64,
@@ -203,11 +204,7 @@ impl Links {
         let sessions = &mut self.endpoint(upstream).sessions;
         if !handshake.is_initialize {
             match handshake.is_accepted {
-                true => {
-                    for call in sessions.handle_accepted(&owner) {
-                        self.port.begin_again(call);
-                    }
-                }
+                true => self.session_opened(upstream, &owner),
                 false => self.session_failed(upstream, &owner, failure),
             }
             return;
@@ -284,13 +281,16 @@ impl Links {
 
     /// A call that was taken out has no part in its session any more.
     pub(super) fn leave_session(&mut self, relay: &Relay) {
+        if relay.is_session_questions() {
+            return self.session_stream_ended(relay);
+        }
         let Some(legacy) = relay.legacy.as_deref().filter(|it| it.is_admitted) else {
             return;
         };
         let (upstream, now_ms) = (relay.upstream, self.now_ms);
         let sessions = &mut self.endpoint(upstream).sessions;
         sessions.release(&legacy.owner, relay.knows_session(), now_ms);
-        if matches!(legacy.owner, SessionOwner::Call(_)) {
+        if matches!(legacy.owner, SessionOwner::Call(..)) {
             self.end_session_of(upstream, &legacy.owner);
         }
     }
@@ -312,9 +312,10 @@ impl Links {
     }
 
     /// Ends the sessions of a client session.
-    pub(super) fn end_sessions(&mut self, random: u128) {
+    pub(super) fn end_sessions(&mut self, random: u128, declared: ClientCapabilities) {
+        let owner = SessionOwner::Session(random, declared);
         for upstream in 0..self.endpoints.len() {
-            self.end_session_of(upstream as u16, &SessionOwner::Session(random));
+            self.end_session_of(upstream as u16, &owner);
         }
     }
 
@@ -347,13 +348,14 @@ pub(super) fn cancelled(id: u64) -> Vec<u8> {
     body
 }
 
-/// The body of `initialize`. No question is relayed, so there are no capabilities.
-fn initialize(id: u64, revision: Revision, client_info: &str) -> Vec<u8> {
+/// The body of `initialize`, with the capabilities of the owner of the session.
+fn initialize(id: u64, revision: Revision, owner: &SessionOwner, client_info: &str) -> Vec<u8> {
     let mut body = Vec::new();
     encode::begin_request(&mut body, Id::Unsigned(id), "initialize");
     let mut params = ObjectWriter::begin(&mut body);
     encode::write_string(params.name("protocolVersion"), revision.as_str());
-    ObjectWriter::begin(params.name("capabilities")).end();
+    let capabilities = owner.capabilities();
+    capabilities.write_requests(params.name("capabilities"));
     let info = params.name("clientInfo");
     info.extend_from_slice(client_info.as_bytes());
     params.end();

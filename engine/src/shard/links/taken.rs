@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use corelane_gateway::relay::{Failure, Reason};
+use corelane_gateway::relay::{Failure, Input, Reason};
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
 use super::signs::sign_of;
@@ -79,6 +80,8 @@ impl Links {
             params: request.params.as_bytes(),
             fixed: None,
             header_params: &[],
+            input: Input::default(),
+            capabilities: ClientCapabilities::default(),
             log_level: None,
             has_progress: false,
             is_repeatable: true,
@@ -169,6 +172,7 @@ impl Links {
             let due_ms = self.port.find(key).map(|relay| relay.due_ms);
             match due_ms {
                 None => {}
+                Some(_) if self.is_without_session(key) => self.cancel(rings, key),
                 Some(due_ms) if due_ms.is_some_and(|due_ms| due_ms > self.now_ms) => {
                     self.timed.push(key);
                 }
@@ -180,6 +184,7 @@ impl Links {
         }
         self.end_unused_lines(rings);
         for upstream in 0..self.endpoints.len() {
+            self.let_held_go(upstream as u16);
             while let Some(ended) = self.endpoints[upstream].sessions.next_expired(self.now_ms) {
                 self.send_delete(upstream as u16, &ended);
             }

@@ -3,8 +3,7 @@
 use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::mcp::era::Era;
 
-use super::{Recipient, Relay, SessionOwner, SubscriptionEvent};
-use crate::handler::event_queue::EventQueue;
+use super::{Recipient, Relay, SessionOwner, SubscriptionEvent, Surroundings};
 
 impl Relay {
     /// The owner of the program that it is for; none if any program of its upstream serves it.
@@ -54,7 +53,7 @@ impl Relay {
     }
 
     /// Takes a message, which is an answer or a notification.
-    pub(crate) fn take_line(&mut self, text: &[u8], to: (&EventQueue, &str)) {
+    pub(crate) fn take_line(&mut self, text: &[u8], to: Surroundings<'_>) {
         self.reception.outcome = HeadOutcome::Message;
         self.reception.take_message(text, to);
         if self.reception.is_open {

@@ -120,7 +120,7 @@ fn errors_keep_their_text_and_codes_of_the_hop_stay_there() {
         (-32020, Era::Modern, true),
         (-32022, Era::Legacy, true),
         (-32021, Era::Legacy, true),
-        (-32021, Era::Modern, true),
+        (-32021, Era::Modern, false),
         (-32077, Era::Modern, true),
         (-32077, Era::Legacy, false),
         (-32000, Era::Modern, false),
@@ -157,8 +157,8 @@ fn what_is_no_answer_is_a_fault() {
         (r#"{"id":"7","result":{}}"#, AnswerFault::Id),
         (r#"{"result":{}}"#, AnswerFault::Id),
         (
-            r#"{"id":7,"result":{"resultType":"input_required"}}"#,
-            AnswerFault::Input,
+            r#"{"id":7,"result":{"resultType":"input_required","requestState":1,"requestState":1}}"#,
+            MembersFault::Duplicate("requestState").into(),
         ),
         (
             r#"{"id":7,"result":{"resultType":"task"}}"#,

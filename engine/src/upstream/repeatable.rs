@@ -1,0 +1,81 @@
+//! A request to a modern upstream that is made again with the answers of a legacy client.
+
+use std::sync::Arc;
+
+use corelane_gateway::relay::{Input, Replaced};
+use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_protocol::mcp::logging::LogLevel;
+
+use super::entry::{RelayedEntry, Route};
+use super::port::NewRelay;
+use crate::handler::call::relayed::ROUNDS_MAX;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct RepeatableRequest {
+    upstream: u16,
+    method: &'static str,
+    /// The name or the URI that the upstream has for its entry.
+    original: Box<str>,
+    is_uri: bool,
+    tool: Option<Arc<RelayedEntry>>,
+    params: Box<[u8]>,
+    capabilities: ClientCapabilities,
+    log_level: Option<LogLevel>,
+    has_progress: bool,
+    is_repeatable: bool,
+    /// The state of the upstream, if it gave one.
+    state: Option<Box<[u8]>>,
+    rounds: u8,
+}
+
+impl RepeatableRequest {
+    /// The request of a call that goes this way. None if it has no name and no URI.
+    pub(crate) fn of(new: &NewRelay<'_>, route: &Route<'_>) -> Option<RepeatableRequest> {
+        let original = route.replaced.in_head()?;
+        Some(RepeatableRequest {
+            upstream: new.upstream,
+            method: new.method,
+            original: original.into(),
+            is_uri: matches!(route.replaced, Replaced::Uri(_)),
+            tool: route.tool.cloned(),
+            params: new.params.into(),
+            capabilities: new.capabilities,
+            log_level: new.log_level,
+            has_progress: new.has_progress,
+            is_repeatable: new.is_repeatable,
+            state: None,
+            rounds: 0,
+        })
+    }
+
+    /// The upstream needs answers, and gave this state. Returns whether another round may begin.
+    pub(crate) fn begin_round(&mut self, state: Option<Box<[u8]>>) -> bool {
+        (self.state, self.rounds) = (state, self.rounds + 1);
+        self.rounds <= ROUNDS_MAX
+    }
+
+    /// The request with these answers, an object as JSON, and the state to the byte.
+    pub(crate) fn with<'a>(&'a self, responses: &'a [u8]) -> NewRelay<'a> {
+        NewRelay {
+            upstream: self.upstream,
+            method: self.method,
+            owner: None,
+            replaced: Some(match self.is_uri {
+                true => Replaced::Uri(&self.original),
+                false => Replaced::Name(&self.original),
+            }),
+            params: &self.params,
+            fixed: self.tool.as_ref().map(|it| &it.fixed),
+            header_params: self.tool.as_ref().map_or(&[], |it| &it.header_params),
+            input: Input {
+                responses: Some(responses),
+                state: self.state.as_deref(),
+            },
+            capabilities: self.capabilities,
+            log_level: self.log_level,
+            has_progress: self.has_progress,
+            is_repeatable: self.is_repeatable,
+        }
+    }
+}
