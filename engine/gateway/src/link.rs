@@ -4,9 +4,11 @@
 //! return.
 
 mod budget;
+mod endpoint_url;
 mod http;
 mod pool;
 
 pub use budget::RepeatBudget;
+pub use endpoint_url::{ENDPOINT_BYTES_MAX, EndpointFault, endpoint_target};
 pub use http::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
 pub use pool::{Assigned, IDLE_MS, IDLE_MS_MAX, Pool, PoolLimits, Released};

@@ -9,6 +9,7 @@
 //! because a link is closed when its call ends before its answer.
 
 mod completed;
+mod events;
 mod health;
 mod line_link;
 mod lines;
@@ -34,6 +35,7 @@ use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
 use self::line_link::LineLink;
+use self::lines::ended;
 use self::peer::Peers;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
 use self::signs::{breaker_limits, sign_of};
@@ -79,6 +81,8 @@ pub(super) struct Links {
     timed: Vec<RelayKey>,
     /// Calls that are begun again, and when.
     delayed: Vec<(u64, RelayKey)>,
+    /// Links with streams of HTTP+SSE that their upstreams do not know.
+    lost_streams: Vec<SlotKey>,
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
     next_sweep_ms: u64,
@@ -114,7 +118,7 @@ struct Link {
     /// Whether the client of its call takes no more at present.
     is_paused: bool,
     secured: Option<Box<SecuredLink>>,
-    /// Of a link with lines.
+    /// Of a link with lines, or with the stream of HTTP+SSE.
     line: Option<Box<LineLink>>,
 }
 
@@ -176,6 +180,7 @@ impl Links {
             subscriptions: Vec::new(),
             timed: Vec::new(),
             delayed: Vec::new(),
+            lost_streams: Vec::new(),
             paused: Vec::new(),
             next_sweep_ms: 0,
             now_ms: 0,
@@ -226,6 +231,9 @@ impl Links {
     pub(super) fn turn(&mut self, rings: &mut Rings, now_ms: u64) -> bool {
         self.now_ms = now_ms;
         let mut did = self.take_news(rings);
+        while let Some(key) = self.lost_streams.pop() {
+            self.end_line(rings, key, &ended());
+        }
         while let Some(command) = self.port.next_command() {
             did = true;
             match command {
@@ -279,10 +287,12 @@ impl Links {
         if !self.check_health(key) || !self.admit(key) {
             return;
         }
-        let Some(upstream) = self.port.find(key).map(|relay| relay.upstream) else {
+        let relay = self.port.find(key);
+        let Some((upstream, is_of_events)) = relay.map(|it| (it.upstream, it.is_of_events()))
+        else {
             return;
         };
-        if self.carrier(upstream) != Carrier::Http {
+        if self.carrier(upstream) != Carrier::Http && !is_of_events {
             return self.begin_on_line(rings, key);
         }
         match self.endpoint(upstream).pool.assign(key) {
@@ -417,8 +427,11 @@ impl Links {
 
     /// Closes a link that the pool has forgotten.
     fn close(&mut self, rings: &mut Rings, key: SlotKey) {
-        if self.slots.remove(self.local(key)).is_some() {
+        if let Some(link) = self.slots.remove(self.local(key)) {
             rings.of(key).close(key);
+            if let Some(line) = link.line {
+                self.line_ended(link.upstream, *line, &ended());
+            }
         }
     }
 
@@ -427,6 +440,9 @@ impl Links {
         let Some(mut relay) = self.port.remove(key) else {
             return;
         };
+        if relay.is_of_events() {
+            return self.cancel_of_events(rings, key, relay);
+        }
         let opens_session = relay.is_handshake();
         let sign = match relay.is_answered() {
             true => CallSign::Works,
@@ -460,6 +476,9 @@ impl Links {
         if let Some(mut relay) = self.port.remove(key) {
             self.count_end(relay.upstream, relay.admitted, sign_of(failure));
             self.leave_session(&relay);
+            if relay.is_of_events() {
+                return self.events_failed(&relay, failure);
+            }
             if let Some(handshake) = relay.take_handshake() {
                 return self.handshake_failed(relay.upstream, &handshake.owner, failure);
             }

@@ -52,10 +52,12 @@ pub(crate) enum Carrier {
     Program,
     /// Lines on a connection, which each owner of a session has.
     Lines,
+    /// HTTP+SSE: each owner of a session has a stream, and messages to the upstream are requests.
+    Events,
 }
 
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
-/// may have a credential. Lines have no heads: these are empty.
+/// may have a credential. Messages of lines and of HTTP+SSE have no heads: these are empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heads {
     /// Of messages.
@@ -64,6 +66,19 @@ pub(crate) struct Heads {
     pub(crate) get: Arc<[u8]>,
     /// Of the end of a session.
     pub(crate) delete: Arc<[u8]>,
+    /// Of HTTP+SSE.
+    pub(crate) events: Option<Arc<EventHeads>>,
+}
+
+/// The starts of the heads of HTTP+SSE.
+#[derive(Debug)]
+pub(crate) struct EventHeads {
+    /// The URL of the stream, to which that for messages may be relative.
+    pub(crate) url: Box<str>,
+    /// Of the stream.
+    pub(crate) get: Arc<[u8]>,
+    /// Of messages, but with the request target of the stream.
+    pub(crate) post: Arc<[u8]>,
 }
 
 /// All upstreams, in the order of the configuration.

@@ -330,6 +330,28 @@ impl UpstreamPort {
         Ok(out)
     }
 
+    /// A request that brings a message to an upstream of HTTP+SSE, at the request target that its
+    /// stream has named.
+    pub(crate) fn delivery(&self, upstream: u16, target: &str, body: &[u8]) -> Chunk {
+        let mut out = self.chunk();
+        let table = self.table.borrow();
+        if let Some(heads) = &table.endpoints[usize::from(upstream)].heads.events {
+            // The rest of the head is that of the stream.
+            let line = heads
+                .post
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .unwrap_or_default();
+            for part in ["POST ", target, " HTTP/1.1\r"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            out.extend_from_slice(&heads.post[line..]);
+        }
+        end_request_head(&mut out, Some(body.len()));
+        out.extend_from_slice(body);
+        out
+    }
+
     /// An empty buffer for a request.
     pub(crate) fn chunk(&self) -> Chunk {
         let spare = self.spare.borrow_mut().pop();

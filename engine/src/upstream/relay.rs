@@ -2,6 +2,7 @@
 
 mod health;
 mod line;
+mod peer;
 
 use std::sync::mpsc::Sender;
 
@@ -15,6 +16,8 @@ use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::framing::http1::HeadCache;
 use corelane_protocol::mcp::era::Era;
+
+pub(crate) use peer::{Delivery, EventStream, StreamEvent};
 
 use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
 use super::owner::SessionOwner;
@@ -46,6 +49,10 @@ pub(crate) enum Recipient {
     Subscription(Subscription),
     /// The session that the request opens.
     Handshake(Box<Handshake>),
+    /// A peer of HTTP+SSE, whose stream the answer is.
+    Stream(Box<EventStream>),
+    /// A peer of HTTP+SSE, to which the request brings a message.
+    Delivery(Delivery),
     /// It has its answer; the rest of the answer of HTTP is passed over.
     Nobody,
 }
@@ -303,6 +310,10 @@ impl Relay {
         if matches!(self.reception.recipient, Recipient::Control(..)) {
             return self.reception.fail_control(failure);
         }
+        if self.is_of_events() {
+            // Its peer or its call gets the failure.
+            return;
+        }
         if let Recipient::Subscription(subscription) = &mut self.reception.recipient {
             subscription.is_refused = matches!(self.reception.outcome, HeadOutcome::Refused { .. });
         }
@@ -331,7 +342,15 @@ impl Reception {
                     self.pass_on(SubscriptionEvent::Acknowledged);
                 }
             }
-            AnswerStep::Message(text) => self.take_message(text, to),
+            AnswerStep::Message(text) => match &mut self.recipient {
+                Recipient::Stream(stream) => stream.take_message(text),
+                _ => self.take_message(text, to),
+            },
+            AnswerStep::Endpoint(url) => {
+                if let Recipient::Stream(stream) = &mut self.recipient {
+                    stream.take_endpoint(url);
+                }
+            }
         }
     }
 
@@ -344,7 +363,7 @@ impl Reception {
                 is_cacheable: self.is_cacheable,
             }),
             Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Handshake(_) => None,
-            Recipient::Nobody => return,
+            Recipient::Stream(_) | Recipient::Delivery(_) | Recipient::Nobody => return,
         };
         if self.outcome == HeadOutcome::SessionLost {
             return;
@@ -427,7 +446,7 @@ impl Reception {
                     subscription.fault = Some(error);
                 }
             }
-            Recipient::Nobody => {}
+            Recipient::Stream(_) | Recipient::Delivery(_) | Recipient::Nobody => {}
         }
     }
 

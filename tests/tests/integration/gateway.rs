@@ -20,6 +20,8 @@ mod real;
 mod relayed;
 #[path = "gateway/secured.rs"]
 mod secured;
+#[path = "gateway/sse.rs"]
+mod sse;
 #[path = "gateway/updates.rs"]
 mod updates;
 

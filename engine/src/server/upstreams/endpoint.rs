@@ -21,7 +21,7 @@ use crate::profile::CertificateFiles;
 use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Carrier, Endpoint, Heads};
+use crate::upstream::board::{Carrier, Endpoint, EventHeads, Heads};
 
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";
@@ -87,13 +87,7 @@ pub(in crate::server) fn check(
         }
         Target::Http { .. } | Target::HttpOverUnix(_) => {
             let (place, host, path) = place_of(upstream)?;
-            let at = (host.as_str(), path.as_str());
-            let heads = Heads {
-                post: head_of(upstream, "POST", at)?,
-                get: head_of(upstream, "GET", at)?,
-                delete: head_of(upstream, "DELETE", at)?,
-            };
-            (place, heads)
+            (place, heads_of(upstream, (host.as_str(), path.as_str()))?)
         }
     };
     let endpoint = Endpoint {
@@ -109,9 +103,33 @@ pub(in crate::server) fn check(
     Ok((place, endpoint))
 }
 
+/// The heads of the requests of an upstream at this host and path.
+fn heads_of(upstream: &Upstream, at: (&str, &str)) -> std::result::Result<Heads, UpstreamError> {
+    let post = head_of(upstream, "POST", at)?;
+    let get = head_of(upstream, "GET", at)?;
+    if let Target::Http { url, is_sse: true } = &upstream.targets[0] {
+        let events = EventHeads {
+            url: url.as_str().into(),
+            get,
+            post,
+        };
+        return Ok(Heads {
+            events: Some(Arc::new(events)),
+            ..Heads::default()
+        });
+    }
+    Ok(Heads {
+        post,
+        get,
+        delete: head_of(upstream, "DELETE", at)?,
+        events: None,
+    })
+}
+
 /// How a target is reached.
 fn carrier_of(target: &Target) -> Carrier {
     match target {
+        Target::Http { is_sse: true, .. } => Carrier::Events,
         Target::Http { .. } | Target::HttpOverUnix(_) => Carrier::Http,
         Target::Child(_) => Carrier::Program,
         Target::Unix(_) | Target::Tcp(..) => Carrier::Lines,
@@ -129,11 +147,14 @@ fn unix(upstream: &Upstream, path: &Path) -> std::result::Result<SockAddr, Upstr
 
 /// A probe of the era of an upstream.
 pub(super) fn probe_of(upstream: &Upstream) -> EraProbe {
-    let wire = match carrier_of(&upstream.targets[0]) {
-        Carrier::Http => Wire::Http,
+    let carrier = carrier_of(&upstream.targets[0]);
+    let wire = match carrier {
+        Carrier::Http | Carrier::Events => Wire::Http,
         Carrier::Program | Carrier::Lines => Wire::Lines,
     };
     let choice = match upstream.era {
+        // It is a transport of that era.
+        _ if carrier == Carrier::Events => EraChoice::Legacy,
         config::Era::Auto => EraChoice::Auto,
         config::Era::Modern => EraChoice::Modern,
         config::Era::Legacy => EraChoice::Legacy,
@@ -143,10 +164,10 @@ pub(super) fn probe_of(upstream: &Upstream) -> EraProbe {
 
 /// The first part of a configuration that has no effect yet, and the way around.
 fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
-    const BY_HTTP: &str =
-        "give the url of a Streamable HTTP server, such as http://127.0.0.1:3000/mcp";
     let of_target = match upstream.targets.as_slice() {
-        [Target::Http { is_sse: true, .. }] => Some(("sse+http", BY_HTTP)),
+        [Target::Http { is_sse: true, .. }] if upstream.era == config::Era::Modern => {
+            Some(("HTTP+SSE in the modern era", "leave era out"))
+        }
         [Target::Http { url, .. }] if url.scheme() != "http" && cfg!(not(feature = "tls")) => {
             Some(("https", "build with the feature tls"))
         }
@@ -318,7 +339,10 @@ mod tests {
                 "command = [\"a\"]\nsessions = \"shared\"\nprocesses = 2",
                 "processes",
             ),
-            ("url = \"sse+https://h/sse\"", "sse+http"),
+            (
+                "url = \"sse+https://h/sse\"\nera = \"modern\"",
+                "HTTP+SSE in the modern era",
+            ),
             (
                 "urls = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/\"]",
                 "urls",

@@ -70,8 +70,10 @@ impl Links {
         let waiting = vec![key];
         let peer = Peer::Opening { number, waiting };
         peers.by_owner.insert(owner.clone(), peer);
-        if self.carrier(upstream) != Carrier::Program {
-            return self.dial_line(rings, upstream, owner);
+        match self.carrier(upstream) {
+            Carrier::Program => {}
+            Carrier::Events => return self.open_events(upstream, owner),
+            Carrier::Http | Carrier::Lines => return self.dial_line(rings, upstream, owner),
         }
         let request = ProcessRequest {
             upstream,
@@ -93,7 +95,7 @@ impl Links {
         let Some(index) = self.free.pop() else {
             return self.peer_failed(upstream, &owner, &Failure::unsent(Reason::Busy));
         };
-        let key = self.insert_line(index, upstream, LineLink::new(owner, None));
+        let key = self.insert_line(index, upstream, LineLink::new(owner));
         let due_ms = self.now_ms + self.settings.connect_ms;
         self.opening.push_back((due_ms, key));
         let route = Route {
@@ -141,7 +143,7 @@ impl Links {
         let Some(index) = self.free.pop() else {
             return self.peer_failed(upstream, &owner, &Failure::unsent(Reason::Busy));
         };
-        let line = LineLink::new(owner.clone(), Some(started.leash));
+        let line = LineLink::new(owner.clone()).with_leash(started.leash);
         let key = self.insert_line(index, upstream, line);
         match rings.of(key).install(index, started.socket.as_fd()) {
             Ok(()) => self.peer_opened(rings, key),
@@ -170,7 +172,7 @@ impl Links {
     }
 
     /// The link of a peer is open: the calls that waited are sent.
-    fn peer_opened(&mut self, rings: &mut Rings, key: SlotKey) {
+    pub(super) fn peer_opened(&mut self, rings: &mut Rings, key: SlotKey) {
         let local = self.local(key);
         let Some(link) = self.slots.get_mut(local) else {
             return;
@@ -179,8 +181,10 @@ impl Links {
             return;
         };
         let owner = line.owner.clone();
-        (link.state, link.is_armed) = (LinkState::Line, true);
-        rings.of(key).recv_multishot(key);
+        if !line.is_of_events() {
+            (link.state, link.is_armed) = (LinkState::Line, true);
+            rings.of(key).recv_multishot(key);
+        }
         let peers = &mut self.endpoint(upstream).peers;
         let before = peers.by_owner.insert(owner, Peer::Open(key));
         if let Some(Peer::Opening { waiting, .. }) = before {

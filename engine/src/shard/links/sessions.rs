@@ -190,7 +190,7 @@ impl Links {
         let time_ms = match self.carrier(of.1) {
             // It may have to be installed first.
             Carrier::Program => self.settings.start_ms,
-            Carrier::Http | Carrier::Lines => self.settings.list_ms,
+            Carrier::Http | Carrier::Lines | Carrier::Events => self.settings.list_ms,
         };
         let due_ms = self.now_ms + time_ms;
         let key = self.port.add_written(of, recipient, Some(request), due_ms);
