@@ -13,6 +13,7 @@ mod secret;
 mod tracked;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -74,6 +75,24 @@ pub(super) fn check_upstream(
     })
 }
 
+/// Checks that there is a launcher, if a program needs one.
+///
+/// # Errors
+/// There is none.
+pub(super) fn check_launcher(upstreams: &[ServedUpstream], has_launcher: bool) -> Result<()> {
+    let needs_it = |served: &&ServedUpstream| match &served.place {
+        Place::Program(program) => program.has_limits(),
+        Place::Host(..) | Place::Unix(_) => false,
+    };
+    match upstreams.iter().find(needs_it) {
+        Some(served) if !has_launcher => {
+            let name = served.upstream.name.to_string();
+            Err(UpstreamError::Launcher { name }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Declares the features that upstreams may have, and their schemes. A client sees the same
 /// capabilities before they are read, and while they are down.
 pub(super) fn declare(upstreams: &[ServedUpstream], entries: &mut Entries) {
@@ -128,12 +147,13 @@ struct Control {
 }
 
 impl UpstreamThread {
-    /// Starts to read the lists of `upstreams`, which were checked.
+    /// Starts to read the lists of `upstreams`, which were checked. Their programs are started by
+    /// the launcher, if there is one.
     ///
     /// # Errors
     /// The thread cannot be made.
     pub(super) fn start(
-        upstreams: Vec<ServedUpstream>,
+        (upstreams, launcher): (Vec<ServedUpstream>, Option<PathBuf>),
         board: Arc<UpstreamBoard>,
         (shards, handle): (Vec<Arc<ShardControl>>, ServerHandle),
         settings: Gateway,
@@ -146,7 +166,7 @@ impl UpstreamThread {
         let stop = Duration::from_millis(settings.stop_ms);
         let control = Control {
             tracked: tracked.collect(),
-            processes: ProcessThreads::new(Arc::clone(&board), stop),
+            processes: ProcessThreads::new(Arc::clone(&board), launcher, stop),
             board,
             shards,
             handle,

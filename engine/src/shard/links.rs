@@ -15,6 +15,7 @@ mod line_link;
 mod lines;
 mod peer;
 mod peers;
+mod processes;
 mod secured;
 mod secured_link;
 mod sessions;
@@ -284,6 +285,7 @@ impl Links {
 
     /// Finds a link for a call.
     fn begin(&mut self, rings: &mut Rings, key: RelayKey) {
+        self.choose_process(key);
         if !self.check_health(key) || !self.admit(key) {
             return;
         }

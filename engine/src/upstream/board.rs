@@ -41,6 +41,17 @@ pub(crate) struct Endpoint {
     pub(crate) sessions: Sessions,
     /// Whether it reports updates of resources.
     pub(crate) has_updates: bool,
+    /// Of a program.
+    pub(crate) processes: Processes,
+}
+
+/// How many processes of a program there are, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Processes {
+    /// Most processes that share the calls of all clients on a shard.
+    pub(crate) shared_max: u16,
+    /// A process without a call for so many milliseconds is stopped; 0 if none is.
+    pub(crate) idle_stop_ms: u64,
 }
 
 /// How an upstream is reached.

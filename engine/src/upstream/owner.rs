@@ -7,8 +7,8 @@ use std::fmt;
 pub(crate) enum SessionOwner {
     /// This server, for lists and their changes.
     Control,
-    /// All clients.
-    Everyone,
+    /// All clients; the number is that of one of the processes that they share.
+    Everyone(u16),
     /// The client session with these random bits.
     Session(u128),
     /// A principal, in all of its sessions on this shard; none is an anonymous one.
@@ -22,7 +22,7 @@ impl fmt::Debug for SessionOwner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             SessionOwner::Control => "Control",
-            SessionOwner::Everyone => "Everyone",
+            SessionOwner::Everyone(_) => "Everyone(..)",
             SessionOwner::Session(_) => "Session(..)",
             SessionOwner::Principal(_) => "Principal(..)",
             SessionOwner::Call(_) => "Call(..)",

@@ -230,7 +230,7 @@ impl UpstreamPort {
             Sessions::Client => session.map_or_else(of_principal, SessionOwner::Session),
             Sessions::Principal => of_principal(),
             Sessions::Shared if endpoint.carrier != Carrier::Http => self.shared_owner(upstream),
-            Sessions::Shared => SessionOwner::Everyone,
+            Sessions::Shared => SessionOwner::Everyone(0),
             Sessions::Call => SessionOwner::Call(self.next_id()),
         })
     }
@@ -240,7 +240,7 @@ impl UpstreamPort {
     pub(crate) fn shared_owner(&self, upstream: u16) -> SessionOwner {
         match self.board.reads(upstream, self.shard) {
             true => SessionOwner::Control,
-            false => SessionOwner::Everyone,
+            false => SessionOwner::Everyone(0),
         }
     }
 

@@ -100,6 +100,8 @@ pub(crate) struct Relay {
     pub(crate) was_sent: bool,
     /// How the breaker of its upstream lets it run; none if it does not count there (yet).
     pub(crate) admitted: Option<Admitted>,
+    /// Whether one of the places that share the calls was chosen for it.
+    pub(crate) is_placed: bool,
     /// Times that it was begun on a link.
     pub(crate) tries: u8,
     /// The request, until it is sent; after that too if it may have to be sent again.
@@ -162,6 +164,7 @@ impl Relay {
             is_repeatable: false,
             was_sent: false,
             admitted: None,
+            is_placed: false,
             tries: 0,
             request,
             link: None,

@@ -21,7 +21,7 @@ use crate::profile::CertificateFiles;
 use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Carrier, Endpoint, EventHeads, Heads};
+use crate::upstream::board::{Carrier, Endpoint, EventHeads, Heads, Processes};
 
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";
@@ -99,6 +99,7 @@ pub(in crate::server) fn check(
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
+        processes: processes_of(target),
     };
     Ok((place, endpoint))
 }
@@ -133,6 +134,22 @@ fn carrier_of(target: &Target) -> Carrier {
         Target::Http { .. } | Target::HttpOverUnix(_) => Carrier::Http,
         Target::Child(_) => Carrier::Program,
         Target::Unix(_) | Target::Tcp(..) => Carrier::Lines,
+    }
+}
+
+/// How many processes there are of a target that is a program.
+fn processes_of(target: &Target) -> Processes {
+    match target {
+        Target::Child(child) => Processes {
+            shared_max: child.processes,
+            idle_stop_ms: child.idle_stop_ms,
+        },
+        Target::Http { .. } | Target::HttpOverUnix(_) | Target::Unix(_) | Target::Tcp(..) => {
+            Processes {
+                shared_max: 1,
+                idle_stop_ms: 0,
+            }
+        }
     }
 }
 
@@ -333,12 +350,6 @@ mod tests {
     #[test]
     fn parts_without_effect_are_refused_with_a_remedy() {
         for (lines, part) in [
-            ("command = [\"a\"]\nlimits = { open_files = 9 }", "limits"),
-            ("command = [\"a\"]\nidle_stop_ms = 1", "idle_stop_ms"),
-            (
-                "command = [\"a\"]\nsessions = \"shared\"\nprocesses = 2",
-                "processes",
-            ),
             (
                 "url = \"sse+https://h/sse\"\nera = \"modern\"",
                 "HTTP+SSE in the modern era",

@@ -91,7 +91,7 @@ impl Links {
         let Some(mut relay) = self.port.find(key) else {
             return false;
         };
-        relay.link = None;
+        (relay.link, relay.is_placed) = (None, false);
         let is_unknown = failure.executed == Executed::Unknown;
         let was_sent = is_unknown && std::mem::replace(&mut relay.was_sent, true);
         let repeats = &mut self.endpoints[usize::from(relay.upstream)].repeats;
@@ -130,7 +130,7 @@ impl Links {
             return false;
         }
         self.meter.count(Counter::UpstreamRepeats);
-        relay.link = None;
+        (relay.link, relay.is_placed) = (None, false);
         relay.forget_answer();
         let wait_ms = u64::from(wait_s) * 1000 + spread(relay.id, REPEAT_WAIT_MS);
         self.delayed.push((now_ms + wait_ms, key));

@@ -24,6 +24,8 @@ pub(super) struct LineLink {
     pub(super) calls: HashMap<u64, RelayKey, foldhash::fast::RandomState>,
     /// Those that get the notifications.
     pub(super) subscriptions: Vec<RelayKey>,
+    /// When a call of it began or ended last, in milliseconds since the shard started.
+    pub(super) used_ms: u64,
     /// Received bytes that are no whole line yet.
     pub(super) input: Vec<u8>,
     pub(super) framer: Framer,
@@ -42,6 +44,7 @@ impl LineLink {
             owner,
             calls: HashMap::default(),
             subscriptions: Vec::new(),
+            used_ms: 0,
             input: Vec::new(),
             framer: Framer::default(),
             output: VecDeque::new(),

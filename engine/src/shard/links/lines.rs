@@ -31,6 +31,7 @@ impl Links {
             return self.fail(key, &Failure::unsent(Reason::Busy));
         }
         (relay.link, relay.tries) = (Some(link), relay.tries + 1);
+        line.used_ms = self.now_ms;
         let request = relay.request.take();
         if relay.is_subscription() {
             line.subscriptions.push(key);
@@ -146,6 +147,7 @@ impl Links {
             LineMessage::Answer(id) => {
                 if let Some(call) = line.calls.remove(&id) {
                     line.forget(call);
+                    line.used_ms = self.now_ms;
                     self.give_line(call, text);
                     self.end(call);
                 }

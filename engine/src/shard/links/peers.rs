@@ -11,10 +11,8 @@ use corelane_gateway::relay::{Failure, Reason};
 use corelane_io::ring::Route;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
-use corelane_protocol::mcp::era::Era;
 
 use super::line_link::LineLink;
-use super::lines::ended;
 use super::peer::Peer;
 use super::{Link, LinkState, Links};
 use crate::upstream::board::{Carrier, ControlEvent, ProcessRequest, StartedProcess};
@@ -34,7 +32,10 @@ impl Links {
         };
         let (upstream, owner) = (relay.upstream, relay.owner());
         drop(relay);
-        let owner = owner.unwrap_or_else(|| self.port.shared_owner(upstream));
+        let owner = owner.unwrap_or_else(|| {
+            let shared = self.port.shared_owner(upstream);
+            self.least_used(upstream, shared)
+        });
         let (waiting_max, peers_max) = (self.settings.waiting_max, self.settings.processes_max);
         let peers = &mut self.endpoint(upstream).peers;
         let count = peers.by_owner.len();
@@ -204,30 +205,6 @@ impl Links {
             }
         }
         self.session_failed(upstream, owner, failure);
-    }
-
-    /// Ends the peers whose sessions have ended.
-    pub(super) fn end_unused_lines(&mut self, rings: &mut Rings) {
-        for upstream in 0..self.endpoints.len() {
-            let endpoint = &self.endpoints[upstream];
-            let era = self.port.borrow_table().endpoints[upstream].era;
-            if era == Era::Modern || endpoint.peers.by_owner.is_empty() {
-                continue;
-            }
-            let all = endpoint.peers.by_owner.iter();
-            let unused = all.filter_map(|(owner, peer)| match peer {
-                Peer::Open(link) if endpoint.sessions.head(owner).is_none() => Some(*link),
-                _ => None,
-            });
-            let is_idle = |link: &SlotKey| {
-                let line = self.slots.get(self.local(*link)).map(|it| &it.line);
-                line.is_some_and(|line| line.as_ref().is_some_and(|line| line.is_idle()))
-            };
-            let unused: Vec<_> = unused.filter(is_idle).collect();
-            for link in unused {
-                self.end_line(rings, link, &ended());
-            }
-        }
     }
 }
 
