@@ -311,6 +311,11 @@ fn serve(
                 return;
             }
         };
+        let (sender, more) = channel();
+        if waits {
+            // Before the other side can have a reason for more bytes.
+            lock(&shared.waiting).insert(connection, sender);
+        }
         let stream = reader.get_mut();
         if stream
             .write_all(&bytes)
@@ -320,8 +325,6 @@ fn serve(
             return;
         }
         if waits {
-            let (sender, more) = channel();
-            lock(&shared.waiting).insert(connection, sender);
             let _ = socket.set_read_timeout(Some(WAIT_INTERVAL));
             while wait(&mut reader, &more).is_ok() {}
             lock(&shared.waiting).remove(&connection);

@@ -9,6 +9,7 @@
 //! because a link is closed when its call ends before its answer.
 
 mod completed;
+mod ends;
 mod events;
 mod health;
 mod line_link;
@@ -16,6 +17,7 @@ mod lines;
 mod peer;
 mod peers;
 mod processes;
+mod replicas;
 mod secured;
 mod secured_link;
 mod sessions;
@@ -39,8 +41,8 @@ use self::line_link::LineLink;
 use self::lines::ended;
 use self::peer::Peers;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
-use self::signs::{breaker_limits, sign_of};
-use crate::breaker::{Breaker, CallSign};
+use self::signs::breaker_limits;
+use crate::breaker::Breaker;
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
@@ -106,6 +108,8 @@ struct EndpointLinks {
     sessions: UpstreamSessions<SessionOwner, RelayKey>,
     /// Whether the control side waits for the result of `initialize`.
     is_initializing: bool,
+    /// The replicas that the control side has sent `initialize`, a bit for each.
+    initialized: u32,
 }
 
 /// One link.
@@ -164,6 +168,7 @@ impl Links {
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             sessions: UpstreamSessions::new(session_limits),
             is_initializing: false,
+            initialized: 0,
         });
         Links {
             endpoints: endpoints.collect(),
@@ -285,8 +290,8 @@ impl Links {
 
     /// Finds a link for a call.
     fn begin(&mut self, rings: &mut Rings, key: RelayKey) {
-        self.choose_process(key);
-        if !self.check_health(key) || !self.admit(key) {
+        let is_needed = self.place(key);
+        if !self.check_health(key, is_needed) || !self.admit(key) {
             return;
         }
         let relay = self.port.find(key);
@@ -375,7 +380,7 @@ impl Links {
     /// circles.
     pub(super) fn open_failed(&mut self, upstream: u16, failure: &Failure) {
         for key in self.endpoint(upstream).pool.open_failed() {
-            self.fail(key, failure);
+            self.fail_or_move(key, failure);
         }
     }
 
@@ -433,70 +438,6 @@ impl Links {
             rings.of(key).close(key);
             if let Some(line) = link.line {
                 self.line_ended(link.upstream, *line, &ended());
-            }
-        }
-    }
-
-    /// Ends a call without an answer.
-    fn cancel(&mut self, rings: &mut Rings, key: RelayKey) {
-        let Some(mut relay) = self.port.remove(key) else {
-            return;
-        };
-        if relay.is_of_events() {
-            return self.cancel_of_events(rings, key, relay);
-        }
-        let opens_session = relay.is_handshake();
-        let sign = match relay.is_answered() {
-            true => CallSign::Works,
-            false => CallSign::Unknown,
-        };
-        self.count_end(relay.upstream, relay.admitted, sign);
-        self.leave_session(&relay);
-        if let Some(handshake) = relay.take_handshake() {
-            self.handshake_failed(relay.upstream, &handshake.owner, &TIMEOUT);
-        }
-        let is_line = relay.link.is_some_and(|link| self.is_line(link));
-        if relay.link.is_some() && !relay.is_answered() && !is_line {
-            self.send_cancelled(&relay);
-        }
-        match relay.link {
-            Some(link) if is_line => self.cancel_on_line(rings, (link, key), opens_session),
-            // The upstream sees the end of the connection, which cancels the request there (MCP
-            // 2026-07-28 basic/utilities/cancellation).
-            Some(link) => self.drop_link(rings, link),
-            None => {
-                self.endpoint(relay.upstream).pool.withdraw(key);
-            }
-        }
-        if let Some(request) = relay.request {
-            self.port.give(request);
-        }
-    }
-
-    /// Ends a call that has no link with a failure.
-    fn fail(&mut self, key: RelayKey, failure: &Failure) {
-        if let Some(mut relay) = self.port.remove(key) {
-            self.count_end(relay.upstream, relay.admitted, sign_of(failure));
-            self.leave_session(&relay);
-            if relay.is_of_events() {
-                return self.events_failed(&relay, failure);
-            }
-            if let Some(handshake) = relay.take_handshake() {
-                return self.handshake_failed(relay.upstream, &handshake.owner, failure);
-            }
-            let table = self.port.table();
-            let name = &table.endpoints[usize::from(relay.upstream)].name;
-            let executed = match relay.was_sent {
-                true => Executed::Unknown,
-                false => failure.executed,
-            };
-            let failure = Failure {
-                executed,
-                ..failure.clone()
-            };
-            relay.fail(&failure, name, self.port.event_queue());
-            if let Some(request) = relay.request {
-                self.port.give(request);
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -27,6 +28,12 @@ const RESOURCES_MAX: usize = 1024;
 pub(crate) struct Endpoint {
     /// Its name in the configuration.
     pub(crate) name: Box<str>,
+    /// The number of the upstream that it is, or that it is a further replica of.
+    pub(crate) upstream: u16,
+    /// The numbers of the further replicas of the upstream; none of such a replica.
+    pub(crate) replicas: Range<u16>,
+    /// The hash of its address in the configuration.
+    pub(crate) hash: u64,
     /// Where it is; none while that is not known, and of a program.
     pub(crate) address: Option<SockAddr>,
     /// How it is reached.
@@ -92,13 +99,26 @@ pub(crate) struct EventHeads {
     pub(crate) post: Arc<[u8]>,
 }
 
-/// All upstreams, in the order of the configuration.
+/// All upstreams, in the order of the configuration, and then their further replicas.
 #[derive(Debug)]
 pub(crate) struct UpstreamTable {
     /// The name and version of this server, as a JSON object.
     pub(crate) client_info: Box<str>,
     /// The upstreams.
     pub(crate) endpoints: Vec<Endpoint>,
+}
+
+impl UpstreamTable {
+    /// Whether an upstream has several replicas.
+    pub(crate) fn has_replicas(&self, upstream: u16) -> bool {
+        !self.endpoints[usize::from(upstream)].replicas.is_empty()
+    }
+
+    /// The numbers of the replicas of an upstream.
+    pub(crate) fn replicas(&self, upstream: u16) -> impl Iterator<Item = u16> + use<> {
+        let further = self.endpoints[usize::from(upstream)].replicas.clone();
+        std::iter::once(upstream).chain(further)
+    }
 }
 
 /// A request of the control side to an upstream.
@@ -223,8 +243,9 @@ pub(crate) enum SubscriptionEvent {
 pub(crate) enum ControlEvent {
     /// The upstream with this number has answered a [`ControlRequest`].
     Answer(u16, ControlAnswer),
-    /// The address of the upstream with this number is known, or is not.
-    Resolved(u16, io::Result<Option<SockAddr>>),
+    /// The addresses of the replicas of the upstream with this number are known, as far as they
+    /// have any, or none is.
+    Resolved(u16, io::Result<Vec<Option<SockAddr>>>),
     /// A process of a program is to be started.
     Start(ProcessRequest),
     /// Something about a subscription at the upstream with this number, and its own number.

@@ -180,7 +180,7 @@ impl UpstreamPort {
         due_ms: u64,
     ) -> RelayKey {
         let mut relay = Relay::new((id, upstream), recipient, request, self.message_bytes_max);
-        relay.due_ms = Some(due_ms);
+        (relay.due_ms, relay.is_placed) = (Some(due_ms), true);
         self.insert(relay)
     }
 
@@ -350,6 +350,17 @@ impl UpstreamPort {
         end_request_head(&mut out, Some(body.len()));
         out.extend_from_slice(body);
         out
+    }
+
+    /// Gives a request the head of another replica. Returns whether it had that of the first one.
+    pub(crate) fn change_head(&self, request: &mut Chunk, (from, to): (u16, u16)) -> bool {
+        let table = self.table.borrow();
+        let [from, to] = [from, to].map(|it| &table.endpoints[usize::from(it)].heads.post);
+        let has_head = request.starts_with(from);
+        if has_head {
+            request.splice(..from.len(), to.iter().copied());
+        }
+        has_head
     }
 
     /// An empty buffer for a request.

@@ -1,5 +1,6 @@
 //! One call on its way to an upstream, and its answer.
 
+mod handshake;
 mod health;
 mod line;
 mod peer;
@@ -17,6 +18,7 @@ use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::framing::http1::HeadCache;
 use corelane_protocol::mcp::era::Era;
 
+pub(crate) use handshake::Handshake;
 pub(crate) use peer::{Delivery, EventStream, StreamEvent};
 
 use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
@@ -57,21 +59,6 @@ pub(crate) enum Recipient {
     Nobody,
 }
 
-/// A step of the handshake of a session.
-#[derive(Debug)]
-pub(crate) struct Handshake {
-    /// The owner of the session.
-    pub(crate) owner: SessionOwner,
-    /// The result of `initialize`, or the error; none yet, or for a notification.
-    pub(crate) answer: Option<RelayedPart>,
-    /// The id of the session, if the answer has one.
-    pub(crate) session: Option<Box<str>>,
-    /// Whether the step is `initialize`.
-    pub(crate) is_initialize: bool,
-    /// Whether the upstream has accepted the notification.
-    pub(crate) is_accepted: bool,
-}
-
 /// A call for an upstream of the legacy era.
 #[derive(Debug)]
 pub(crate) struct LegacyCall {
@@ -92,7 +79,7 @@ pub(crate) struct LegacyCall {
 pub(crate) struct Relay {
     /// Its id on the link.
     pub(crate) id: u64,
-    /// The number of its upstream.
+    /// The number of its upstream, or of the replica that was chosen.
     pub(crate) upstream: u16,
     /// Whether it may be sent again when its fate is unknown.
     pub(crate) is_repeatable: bool,
@@ -100,8 +87,10 @@ pub(crate) struct Relay {
     pub(crate) was_sent: bool,
     /// How the breaker of its upstream lets it run; none if it does not count there (yet).
     pub(crate) admitted: Option<Admitted>,
-    /// Whether one of the places that share the calls was chosen for it.
+    /// Whether a replica, or one of the processes that share the calls, was chosen for it.
     pub(crate) is_placed: bool,
+    /// The replicas that it was at, a bit for each.
+    pub(crate) tried: u32,
     /// Times that it was begun on a link.
     pub(crate) tries: u8,
     /// The request, until it is sent; after that too if it may have to be sent again.
@@ -165,6 +154,7 @@ impl Relay {
             was_sent: false,
             admitted: None,
             is_placed: false,
+            tried: 0,
             tries: 0,
             request,
             link: None,
@@ -264,24 +254,6 @@ impl Relay {
     /// Whether the answer shows that the upstream knows the session of the call.
     pub(crate) fn knows_session(&self) -> bool {
         self.has_begun() && self.reception.outcome != HeadOutcome::SessionLost
-    }
-
-    /// Takes the step of a handshake that it is.
-    pub(crate) fn take_handshake(&mut self) -> Option<Box<Handshake>> {
-        match &self.reception.recipient {
-            Recipient::Handshake(_) => {}
-            _ => return None,
-        }
-        match std::mem::replace(&mut self.reception.recipient, Recipient::Nobody) {
-            Recipient::Handshake(mut handshake) => {
-                handshake.is_accepted = matches!(
-                    self.reception.outcome,
-                    HeadOutcome::Accepted | HeadOutcome::Message | HeadOutcome::Events
-                );
-                Some(handshake)
-            }
-            _ => None,
-        }
     }
 
     /// Whether a head of an answer has come.

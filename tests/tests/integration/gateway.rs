@@ -18,6 +18,8 @@ mod programs;
 mod real;
 #[path = "gateway/relayed.rs"]
 mod relayed;
+#[path = "gateway/replicas.rs"]
+mod replicas;
 #[path = "gateway/secured.rs"]
 mod secured;
 #[path = "gateway/sse.rs"]

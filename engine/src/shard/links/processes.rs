@@ -14,12 +14,11 @@ use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;
 
 impl Links {
-    /// Chooses one of the processes that all clients share for a call with a session, once.
+    /// Chooses one of the processes that all clients share for a call with a session.
     pub(super) fn choose_process(&mut self, key: RelayKey) {
-        let Some(mut relay) = self.port.find(key).filter(|it| !it.is_placed) else {
+        let Some(mut relay) = self.port.find(key) else {
             return;
         };
-        relay.is_placed = true;
         let upstream = relay.upstream;
         let is_shared = relay.is_of_client()
             && self.processes(upstream).shared_max > 1

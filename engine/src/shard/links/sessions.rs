@@ -107,8 +107,9 @@ impl Links {
         self.send_legacy(upstream, id, recipient, (fields, &body));
     }
 
-    /// Opens the session of the control side, which waits for the result of `initialize`.
-    pub(super) fn open_control(&mut self, upstream: u16) {
+    /// Opens the session of the control side with this upstream or replica. The control side waits
+    /// for the result of `initialize`.
+    pub(super) fn open_control_at(&mut self, upstream: u16) {
         let now_ms = self.now_ms;
         let endpoint = self.endpoint(upstream);
         endpoint.is_initializing = true;
@@ -138,6 +139,7 @@ impl Links {
                 was_lost: false,
             };
             relay.set_legacy(legacy, false);
+            relay.is_placed = false;
         }
         self.timed.push(key);
         key
@@ -155,7 +157,8 @@ impl Links {
                 failure: failure.clone(),
             },
         };
-        self.board.send(ControlEvent::Answer(upstream, answer));
+        let of = self.port.borrow_table().endpoints[usize::from(upstream)].upstream;
+        self.board.send(ControlEvent::Answer(of, answer));
     }
 
     /// A handshake had no answer.
@@ -165,7 +168,8 @@ impl Links {
         owner: &SessionOwner,
         failure: &Failure,
     ) {
-        if *owner == SessionOwner::Control {
+        let is_control = *owner == SessionOwner::Control;
+        if is_control && !self.initializes_another(upstream, failure) {
             self.answer_initialize(upstream, None, failure);
         }
         self.session_failed(upstream, owner, failure);
@@ -241,7 +245,7 @@ impl Links {
             ..failure.clone()
         };
         for call in self.endpoint(upstream).sessions.handle_failed(owner) {
-            self.fail(call, &failure);
+            self.fail_or_move(call, &failure);
         }
     }
 
