@@ -205,6 +205,14 @@ impl Breaker {
         }
     }
 
+    /// Milliseconds for which it refuses calls, at least 1 while a trial runs; 0 if it does not.
+    pub(crate) fn refuses_ms(&self, now_ms: u64) -> u64 {
+        match self.state {
+            State::Trying { .. } => 1,
+            State::Open { .. } | State::Closed { .. } => self.left_ms(now_ms),
+        }
+    }
+
     fn open(&mut self, now_ms: u64) {
         let until_ms = now_ms + self.next_open_ms;
         self.next_open_ms = (2 * self.next_open_ms).min(self.limits.open_ms_max);

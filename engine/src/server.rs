@@ -1,6 +1,6 @@
 //! A server: built, started on its shards, and drained.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::sync::mpsc;
@@ -130,6 +130,7 @@ pub struct Server {
     states: Vec<StateMaker>,
     audited: Audited,
     upstreams: Vec<ServedUpstream>,
+    launcher: Option<PathBuf>,
     reload_hooks: ReloadHooks,
 }
 
@@ -149,6 +150,7 @@ impl Server {
             states: Vec::new(),
             audited: Audited::default(),
             upstreams: Vec::new(),
+            launcher: None,
             reload_hooks: ReloadHooks::default(),
         }
     }
@@ -419,7 +421,7 @@ impl Server {
         let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let hooks = self.reload_hooks.clone();
+        let (hooks, launcher) = (self.reload_hooks.clone(), self.launcher.clone());
         let shard_count = shard_profiles.len();
         let (mut parts, audit, upstreams) = self.into_all_parts(&profile, shard_count)?;
         let allowed = allowed_descriptors()?;
@@ -474,7 +476,7 @@ impl Server {
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         let of_server = (handle.clone(), controls.clone());
         running.keep_reloading((certificates, access), (profile, hooks), live, of_server);
-        running.read_lists(upstreams, &parts, (controls, handle.clone()))?;
+        running.read_lists((upstreams, launcher), &parts, (controls, handle.clone()))?;
         running.watch(directories, &handle)?;
         Ok(running)
     }

@@ -1,6 +1,6 @@
 """A server of a Python library with a small catalog, for the tests of the client library.
 
-python-server.py mcp-1|mcp-2|fastmcp stdio|http: over HTTP it prints its URL.
+python-server.py mcp-1|mcp-2|fastmcp stdio|http|sse: over HTTP it prints its URL. sse is HTTP+SSE.
 """
 
 import socket
@@ -103,7 +103,11 @@ if transport == "stdio":
 else:
     import uvicorn
 
-    app = server.http_app() if library == "fastmcp" else server.streamable_http_app()
+    if transport == "sse":
+        app = server.http_app(transport="sse") if library == "fastmcp" else server.sse_app()
+    else:
+        app = server.http_app() if library == "fastmcp" else server.streamable_http_app()
     listening = socket.create_server(("127.0.0.1", 0))
-    print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
+    path = "sse" if transport == "sse" else "mcp"
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/{path}", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="error")).run(sockets=[listening])

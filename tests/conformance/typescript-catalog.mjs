@@ -1,8 +1,9 @@
 // A server of the TypeScript SDK 1 with a small catalog, for the tests of the client library.
-// typescript-catalog.mjs stdio|http: over HTTP it prints its URL.
+// typescript-catalog.mjs stdio|http|sse: over HTTP it prints its URL. sse is HTTP+SSE.
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import { McpServer, ResourceTemplate } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { SSEServerTransport } from "@modelcontextprotocol/sdk/server/sse.js";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { ElicitResultSchema } from "@modelcontextprotocol/sdk/types.js";
@@ -64,6 +65,18 @@ async function openSession() {
 
 if (process.argv[2] === "stdio") {
   await catalog().connect(new StdioServerTransport());
+} else if (process.argv[2] === "sse") {
+  const http = createServer(async (request, response) => {
+    const url = new URL(request.url, "http://127.0.0.1");
+    if (request.method === "GET") {
+      const transport = new SSEServerTransport("/messages", response);
+      sessions.set(transport.sessionId, transport);
+      await catalog().connect(transport);
+    } else {
+      await sessions.get(url.searchParams.get("sessionId")).handlePostMessage(request, response);
+    }
+  });
+  http.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${http.address().port}/sse`));
 } else {
   const http = createServer(async (request, response) => {
     const session = sessions.get(request.headers["mcp-session-id"]) ?? (await openSession());

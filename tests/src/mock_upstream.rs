@@ -1,9 +1,11 @@
 //! An MCP server of the modern era that does what a test says: it records every byte of its
 //! requests, and answers, closes, resets or stays silent.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -14,6 +16,9 @@ use socket2::SockRef;
 
 use crate::process::lock;
 use crate::timeouts::wait_until;
+
+/// Between two looks of a waiting connection at the bytes that it is to send.
+const WAIT_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -35,8 +40,11 @@ pub enum Act {
     SendAndClose(Vec<u8>),
     /// Resets the connection.
     Reset,
-    /// Sends bytes, and nothing more until the other side ends the connection.
+    /// Sends bytes, and nothing more until the other side ends the connection, or a
+    /// [`Act::SendAlso`] has it send more, or end with no bytes.
     SendAndWait(Vec<u8>),
+    /// Sends bytes and goes on. The connection with this number, which waits, sends the others.
+    SendAlso(Vec<u8>, usize, Vec<u8>),
     /// Sends bytes, and then does what this says, which may wait.
     SendThen(Vec<u8>, Next),
 }
@@ -73,6 +81,8 @@ pub struct MockUpstream {
 struct Shared {
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
+    /// Where waiting connections get bytes to send.
+    waiting: Mutex<HashMap<usize, Sender<Vec<u8>>>>,
     /// Waiting connections whose other side has ended them.
     left: AtomicUsize,
     is_over: AtomicBool,
@@ -330,8 +340,14 @@ fn serve(
             }
             act = (next.0)();
         }
+        if let Act::SendAlso(_, to, others) = &act
+            && let Some(waiting) = lock(&shared.waiting).get(to)
+        {
+            let _ = waiting.send(others.clone());
+        }
         let (bytes, goes_on, waits) = match act {
             Act::SendThen(..) => unreachable!("each was done before"),
+            Act::SendAlso(bytes, ..) => (bytes, true, false),
             Act::Send(bytes) => (bytes, true, false),
             Act::SendAndClose(bytes) => (bytes, false, false),
             Act::SendAndWait(bytes) => (bytes, false, true),
@@ -340,6 +356,11 @@ fn serve(
                 return;
             }
         };
+        let (sender, more) = channel();
+        if waits {
+            // Before the other side can have a reason for more bytes.
+            lock(&shared.waiting).insert(connection, sender);
+        }
         let stream = reader.get_mut();
         if stream
             .write_all(&bytes)
@@ -349,14 +370,37 @@ fn serve(
             return;
         }
         if waits {
-            let mut rest = Vec::new();
-            let _ = reader.read_to_end(&mut rest);
+            let _ = socket.set_read_timeout(Some(WAIT_INTERVAL));
+            while wait(&mut reader, &more).is_ok() {}
+            lock(&shared.waiting).remove(&connection);
             shared.left.fetch_add(1, Ordering::Relaxed);
         }
         if !goes_on {
             return;
         }
     }
+}
+
+/// Waits a little for the other side, and sends what there is to send.
+///
+/// # Errors
+/// The other side has ended the connection.
+fn wait(reader: &mut BufReader<impl Read + Write>, more: &Receiver<Vec<u8>>) -> io::Result<()> {
+    match reader.read(&mut [0; 4096]) {
+        Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+        Err(error) => return Err(error),
+    }
+    for bytes in more.try_iter() {
+        // An empty one ends the connection.
+        if bytes.is_empty() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        reader.get_mut().write_all(&bytes)?;
+        reader.get_mut().flush()?;
+    }
+    Ok(())
 }
 
 /// The next request; none at the end of the connection.

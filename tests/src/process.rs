@@ -64,6 +64,20 @@ impl Process {
         fs::read_dir(path).map_or(0, Iterator::count)
     }
 
+    /// The processes that it has started and not waited for, as their numbers.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn children(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process_id()));
+        let tasks = tasks.expect("the process lives").filter_map(Result::ok);
+        let children =
+            tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        let children: String = children.collect();
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+
     /// Bytes of memory that the process holds, as `VmRSS` in proc_pid_status(5) counts them.
     ///
     /// # Panics

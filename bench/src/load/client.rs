@@ -290,6 +290,7 @@ impl Current {
                     self.check(*exchange, message, checkers);
                 }
             }
+            Item::Endpoint(_) => {}
             Item::End => self.end(in_flight, events),
         }
     }

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod launch;
 mod man;
 mod memory;
 mod metrics;
@@ -72,6 +73,9 @@ enum Command {
     Completions(completions::CompletionsArguments),
     /// Write the manual pages of all commands to a folder.
     Man(man::ManArguments),
+    /// Start a program that is an upstream. The server does that.
+    #[command(hide = true)]
+    Launch(launch::LaunchArguments),
     #[command(flatten)]
     Admin(admin::AdminCommand),
     #[command(flatten)]
@@ -79,8 +83,12 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let command = parse().command;
+    if let Command::Launch(arguments) = &command {
+        return launch::run(arguments);
+    }
     memory::give_back_when_freed();
-    match parse().command {
+    match command {
         Command::Serve(arguments) => corelane::exit_code("corelane", serve::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
@@ -91,6 +99,7 @@ fn main() -> ExitCode {
         Command::Metrics(arguments) => metrics::run(arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Pins(command) => pins::run(&command),
+        Command::Launch(arguments) => launch::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments, Cli::command()),
         Command::Man(arguments) => man::run(&arguments, Cli::command()),
         Command::Admin(command) => admin::run(&command),

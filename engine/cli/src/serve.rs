@@ -41,6 +41,9 @@ fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String>
     }
 }
 
+/// The file of this process, also when another one has its name meanwhile: see proc(5).
+const THIS: &str = "/proc/self/exe";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -58,7 +61,7 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
         (None, true) => Server::new("corelane", env!("CARGO_PKG_VERSION")),
         (None, false) => Demo::default().server(),
     };
-    server = server.with_upstreams(upstreams)?;
+    server = server.with_upstreams(upstreams)?.with_launcher(THIS);
     for (prefix, path) in arguments.directories {
         let name = path.file_name().map_or_else(
             || prefix.clone(),

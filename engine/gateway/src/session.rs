@@ -139,6 +139,12 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         before
     }
 
+    /// Calls of an owner that wait for its session.
+    pub fn waiting(&self, owner: &K) -> usize {
+        let entry = self.entries.get(owner);
+        entry.map_or(0, |entry| entry.waiting.len())
+    }
+
     /// The request of the handshake that is to be sent for an owner.
     pub fn poll_request(&self, owner: &K) -> Option<SessionRequest> {
         self.entries.get(owner)?.session.poll_request()

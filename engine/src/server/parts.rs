@@ -1,11 +1,12 @@
 //! From a server to the parts of its shards, and its upstreams.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use corelane_gateway::config::Upstream;
 
 use super::error::Result;
-use super::upstreams::{ServedUpstream, board_of, check_upstream, declare};
+use super::upstreams::{ServedUpstream, board_of, check_launcher, check_upstream, declare};
 use super::{AuditThread, Server, log_of, state_keys};
 use crate::catalog::{CatalogError, Plan};
 use crate::handler::caller_info::ExposedHeaders;
@@ -42,6 +43,21 @@ impl Server {
         Ok(self)
     }
 
+    /// Sets the program that starts the programs of upstreams: a `corelane` of this version, which
+    /// gives them their `limits` and has them killed with this process. Without it, an upstream
+    /// with `limits` keeps the server from starting, and a program that ignores the end of its
+    /// input may outlive a server that is killed.
+    ///
+    /// ```
+    /// let server = corelane::Server::new("gate", "1.0.0").with_launcher("/usr/bin/corelane");
+    /// # drop(server);
+    /// ```
+    #[must_use]
+    pub fn with_launcher(mut self, path: impl Into<PathBuf>) -> Server {
+        self.launcher = Some(path.into());
+        self
+    }
+
     /// The parts that all its shards share, checked and encoded.
     #[cfg(any(test, feature = "measure"))]
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
@@ -74,6 +90,7 @@ impl Server {
         if let Some(pinned) = &mut self.entries.pinned {
             pinned.log.clone_from(&audit);
         }
+        check_launcher(&self.upstreams, self.launcher.is_some())?;
         declare(&self.upstreams, &mut self.entries);
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
         let mut parts = ServerParts {

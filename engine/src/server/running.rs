@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -164,18 +165,20 @@ impl RunningServer {
         self.access = access;
     }
 
-    /// Reads the lists of `upstreams` for as long as the server runs.
+    /// Reads the lists of `upstreams` for as long as the server runs. Their programs are started by
+    /// the launcher, if there is one.
     ///
     /// # Errors
     /// The thread for that cannot be made.
     pub(super) fn read_lists(
         &mut self,
-        upstreams: Vec<ServedUpstream>,
+        (upstreams, launcher): (Vec<ServedUpstream>, Option<PathBuf>),
         parts: &ServerParts,
         of_server: (Vec<Arc<ShardControl>>, ServerHandle),
     ) -> Result<()> {
         if let Some(board) = &parts.upstreams {
             let board = Arc::clone(board);
+            let upstreams = (upstreams, launcher);
             let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
             self.upstreams = Some(thread);
         }

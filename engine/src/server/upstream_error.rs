@@ -49,6 +49,15 @@ pub enum UpstreamError {
         /// The path.
         path: PathBuf,
     },
+    /// Its program has bounds, and nothing sets them.
+    #[error(
+        "upstream {name:?}: limits are set by corelane: call Server::with_launcher with its path, \
+         or leave them out"
+    )]
+    Launcher {
+        /// The upstream.
+        name: String,
+    },
     /// Its certificate cannot be checked.
     #[cfg(feature = "tls")]
     #[error("upstream {name:?}: {error}")]

@@ -13,6 +13,7 @@ mod secret;
 mod tracked;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -25,7 +26,7 @@ use corelane_protocol::mcp::lifecycle::Feature;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::subscription;
 
-use endpoint::{Place, check};
+use endpoint::{Place, Served, check, resolve_all};
 use listener::Listen;
 pub(super) use program::ProcessThreads;
 use tracked::{Step, Tracked, Turn};
@@ -47,8 +48,7 @@ const UPDATES_RETRY: Duration = Duration::from_millis(100);
 /// An upstream that was checked.
 pub(super) struct ServedUpstream {
     upstream: Upstream,
-    place: Place,
-    endpoint: Endpoint,
+    replicas: Vec<Served>,
 }
 
 /// Checks an upstream that is served besides `others`.
@@ -66,12 +66,26 @@ pub(super) fn check_upstream(
         let name = upstream.name.to_string();
         return Err(UpstreamError::Twice { name }.into());
     }
-    let (place, endpoint) = check(&upstream)?;
-    Ok(ServedUpstream {
-        upstream,
-        place,
-        endpoint,
-    })
+    let replicas = check(&upstream)?;
+    Ok(ServedUpstream { upstream, replicas })
+}
+
+/// Checks that there is a launcher, if a program needs one.
+///
+/// # Errors
+/// There is none.
+pub(super) fn check_launcher(upstreams: &[ServedUpstream], has_launcher: bool) -> Result<()> {
+    let needs_it = |served: &&ServedUpstream| {
+        let mut places = served.replicas.iter().map(|(place, _)| place);
+        places.any(|place| matches!(place, Place::Program(program) if program.has_limits()))
+    };
+    match upstreams.iter().find(needs_it) {
+        Some(served) if !has_launcher => {
+            let name = served.upstream.name.to_string();
+            Err(UpstreamError::Launcher { name }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Declares the features that upstreams may have, and their schemes. A client sees the same
@@ -102,9 +116,29 @@ pub(super) fn board_of(
     let client_info = parts.description.server_info(Revision::V2026_07_28);
     let table = UpstreamTable {
         client_info: String::from_utf8_lossy(&client_info).into(),
-        endpoints: upstreams.iter().map(|it| it.endpoint.clone()).collect(),
+        endpoints: endpoints_of(upstreams),
     };
     Some(Arc::new(UpstreamBoard::new(table, shards)))
+}
+
+/// The first replicas of all upstreams, and then the further ones.
+fn endpoints_of(upstreams: &[ServedUpstream]) -> Vec<Endpoint> {
+    let (mut endpoints, mut further) = (Vec::new(), Vec::new());
+    for (number, served) in (0..).zip(upstreams) {
+        let mut replicas = served.replicas.iter().map(|(_, endpoint)| Endpoint {
+            upstream: number,
+            ..endpoint.clone()
+        });
+        let begin = (upstreams.len() + further.len()) as u16;
+        endpoints.extend(replicas.next());
+        further.extend(replicas);
+        let end = (upstreams.len() + further.len()) as u16;
+        if let Some(first) = endpoints.last_mut() {
+            first.replicas = begin..end;
+        }
+    }
+    endpoints.append(&mut further);
+    endpoints
 }
 
 /// The control side of upstreams; it ends when this is dropped.
@@ -128,12 +162,13 @@ struct Control {
 }
 
 impl UpstreamThread {
-    /// Starts to read the lists of `upstreams`, which were checked.
+    /// Starts to read the lists of `upstreams`, which were checked. Their programs are started by
+    /// the launcher, if there is one.
     ///
     /// # Errors
     /// The thread cannot be made.
     pub(super) fn start(
-        upstreams: Vec<ServedUpstream>,
+        (upstreams, launcher): (Vec<ServedUpstream>, Option<PathBuf>),
         board: Arc<UpstreamBoard>,
         (shards, handle): (Vec<Arc<ShardControl>>, ServerHandle),
         settings: Gateway,
@@ -142,11 +177,14 @@ impl UpstreamThread {
         board.set_control(events.clone());
         let now = Instant::now();
         let tracked = (0..).zip(upstreams);
-        let tracked = tracked.map(|(number, it)| Tracked::new(number, it.upstream, it.place, now));
+        let tracked = tracked.map(|(number, it)| {
+            let places = it.replicas.into_iter().map(|(place, _)| place);
+            Tracked::new(number, it.upstream, places.collect(), now)
+        });
         let stop = Duration::from_millis(settings.stop_ms);
         let control = Control {
             tracked: tracked.collect(),
-            processes: ProcessThreads::new(Arc::clone(&board), stop),
+            processes: ProcessThreads::new(Arc::clone(&board), launcher, stop),
             board,
             shards,
             handle,
@@ -230,9 +268,9 @@ impl Control {
                 let step = self.with(upstream, |it, turn| it.handle_answer(&part, turn));
                 self.take(upstream, step);
             }
-            ControlEvent::Resolved(upstream, address) => {
+            ControlEvent::Resolved(upstream, addresses) => {
                 let upstream = usize::from(upstream);
-                let step = self.with(upstream, |it, turn| it.handle_address(address, turn));
+                let step = self.with(upstream, |it, turn| it.handle_addresses(addresses, turn));
                 self.take(upstream, step);
             }
             ControlEvent::Subscription(upstream, number, event) => {
@@ -321,14 +359,14 @@ impl Control {
         self.shards[shard].wake();
     }
 
-    /// Looks the address of an upstream up on a thread of its own: that may take long.
+    /// Looks the addresses of an upstream up on a thread of its own: that may take long.
     fn resolve(&self, upstream: usize) {
-        let place = self.tracked[upstream].place().clone();
+        let places = self.tracked[upstream].places().to_vec();
         let events = self.events.clone();
         let number = upstream as u16;
         let thread = thread::Builder::new().name("resolve".to_owned());
         let resolve = move || {
-            let _ = events.send(ControlEvent::Resolved(number, place.resolve()));
+            let _ = events.send(ControlEvent::Resolved(number, resolve_all(&places)));
         };
         if let Err(error) = thread.spawn(resolve) {
             let _ = self.events.send(ControlEvent::Resolved(number, Err(error)));
@@ -338,27 +376,32 @@ impl Control {
     /// Starts a process of a program.
     fn start_process(&mut self, request: ProcessRequest) {
         let shard = Arc::clone(&self.shards[usize::from(request.shard)]);
-        match self.tracked[usize::from(request.upstream)].place() {
-            Place::Program(program) => self.processes.start(Arc::clone(program), request, shard),
-            Place::Host(..) | Place::Unix(_) => self.board.leave_process(request, None),
+        match self.tracked[usize::from(request.upstream)].places() {
+            [Place::Program(program)] => {
+                self.processes.start(Arc::clone(program), request, shard);
+            }
+            _ => self.board.leave_process(request, None),
         }
     }
 
-    /// Gives the shards the address and the era of an upstream, if they are other ones.
+    /// Gives the shards the addresses and the era of an upstream, if they are other ones.
     fn publish_endpoint(&self, upstream: usize) {
         let present = self.board.present();
         let tracked = &self.tracked[upstream];
-        let before = &present.endpoints[upstream];
-        let is_same = before.address.as_ref() == tracked.address()
-            && before.era == tracked.era()
-            && before.has_updates == tracked.has_updates();
+        let mut endpoints = present.endpoints.clone();
+        let mut is_same = true;
+        for (replica, number) in present.replicas(upstream as u16).enumerate() {
+            let endpoint = &mut endpoints[usize::from(number)];
+            let address = tracked.address(replica).cloned();
+            let (era, has_updates) = (tracked.era(), tracked.has_updates());
+            is_same &= endpoint.address == address
+                && (endpoint.era, endpoint.has_updates) == (era, has_updates);
+            endpoint.address = address;
+            (endpoint.era, endpoint.has_updates) = (era, has_updates);
+        }
         if is_same {
             return;
         }
-        let mut endpoints = present.endpoints.clone();
-        endpoints[upstream].address = tracked.address().cloned();
-        endpoints[upstream].era = tracked.era();
-        endpoints[upstream].has_updates = tracked.has_updates();
         self.board.publish(UpstreamTable {
             client_info: present.client_info.clone(),
             endpoints,

@@ -9,11 +9,15 @@
 //! because a link is closed when its call ends before its answer.
 
 mod completed;
+mod ends;
+mod events;
 mod health;
 mod line_link;
 mod lines;
 mod peer;
 mod peers;
+mod processes;
+mod replicas;
 mod responses;
 mod secured;
 mod secured_link;
@@ -36,10 +40,11 @@ use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
 use self::line_link::LineLink;
+use self::lines::ended;
 use self::peer::Peers;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
-use self::signs::{breaker_limits, sign_of};
-use crate::breaker::{Breaker, CallSign};
+use self::signs::breaker_limits;
+use crate::breaker::Breaker;
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
@@ -81,6 +86,8 @@ pub(super) struct Links {
     timed: Vec<RelayKey>,
     /// Calls that are begun again, and when.
     delayed: Vec<(u64, RelayKey)>,
+    /// Links with streams of HTTP+SSE that their upstreams do not know.
+    lost_streams: Vec<SlotKey>,
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
     next_sweep_ms: u64,
@@ -103,6 +110,8 @@ struct EndpointLinks {
     sessions: UpstreamSessions<SessionOwner, RelayKey>,
     /// Whether the control side waits for the result of `initialize`.
     is_initializing: bool,
+    /// The replicas that the control side has sent `initialize`, a bit for each.
+    initialized: u32,
 }
 
 /// One link.
@@ -118,7 +127,7 @@ struct Link {
     /// Whether its call waits for its client, so that the pool does not count it.
     is_lent: bool,
     secured: Option<Box<SecuredLink>>,
-    /// Of a link with lines.
+    /// Of a link with lines, or with the stream of HTTP+SSE.
     line: Option<Box<LineLink>>,
 }
 
@@ -163,6 +172,7 @@ impl Links {
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             sessions: UpstreamSessions::new(session_limits),
             is_initializing: false,
+            initialized: 0,
         });
         Links {
             endpoints: endpoints.collect(),
@@ -180,6 +190,7 @@ impl Links {
             subscriptions: Vec::new(),
             timed: Vec::new(),
             delayed: Vec::new(),
+            lost_streams: Vec::new(),
             paused: Vec::new(),
             next_sweep_ms: 0,
             now_ms: 0,
@@ -230,6 +241,9 @@ impl Links {
     pub(super) fn turn(&mut self, rings: &mut Rings, now_ms: u64) -> bool {
         self.now_ms = now_ms;
         let mut did = self.take_news(rings);
+        while let Some(key) = self.lost_streams.pop() {
+            self.end_line(rings, key, &ended());
+        }
         while let Some(command) = self.port.next_command() {
             did = true;
             match command {
@@ -281,13 +295,16 @@ impl Links {
 
     /// Finds a link for a call.
     fn begin(&mut self, rings: &mut Rings, key: RelayKey) {
-        if !self.check_health(key) || !self.admit(key) {
+        let is_needed = self.place(key);
+        if !self.check_health(key, is_needed) || !self.admit(key) {
             return;
         }
-        let Some(upstream) = self.port.find(key).map(|relay| relay.upstream) else {
+        let relay = self.port.find(key);
+        let Some((upstream, is_of_events)) = relay.map(|it| (it.upstream, it.is_of_events()))
+        else {
             return;
         };
-        if self.carrier(upstream) != Carrier::Http {
+        if self.carrier(upstream) != Carrier::Http && !is_of_events {
             return self.begin_on_line(rings, key);
         }
         match self.endpoint(upstream).pool.assign(key) {
@@ -369,7 +386,7 @@ impl Links {
     /// circles.
     pub(super) fn open_failed(&mut self, upstream: u16, failure: &Failure) {
         for key in self.endpoint(upstream).pool.open_failed() {
-            self.fail(key, failure);
+            self.fail_or_move(key, failure);
         }
     }
 
@@ -422,65 +439,10 @@ impl Links {
 
     /// Closes a link that the pool has forgotten.
     fn close(&mut self, rings: &mut Rings, key: SlotKey) {
-        if self.slots.remove(self.local(key)).is_some() {
+        if let Some(link) = self.slots.remove(self.local(key)) {
             rings.of(key).close(key);
-        }
-    }
-
-    /// Ends a call without an answer.
-    fn cancel(&mut self, rings: &mut Rings, key: RelayKey) {
-        let Some(mut relay) = self.port.remove(key) else {
-            return;
-        };
-        let opens_session = relay.is_handshake();
-        let sign = match relay.is_answered() {
-            true => CallSign::Works,
-            false => CallSign::Unknown,
-        };
-        self.count_end(relay.upstream, relay.admitted, sign);
-        self.leave_session(&relay);
-        if let Some(handshake) = relay.take_handshake() {
-            self.handshake_failed(relay.upstream, &handshake.owner, &TIMEOUT);
-        }
-        let is_line = relay.link.is_some_and(|link| self.is_line(link));
-        if relay.link.is_some() && !relay.is_answered() && !is_line {
-            self.send_cancelled(&relay);
-        }
-        match relay.link {
-            Some(link) if is_line => self.cancel_on_line(rings, (link, key), opens_session),
-            // The upstream sees the end of the connection, which cancels the request there (MCP
-            // 2026-07-28 basic/utilities/cancellation).
-            Some(link) => self.drop_link(rings, link),
-            None => {
-                self.endpoint(relay.upstream).pool.withdraw(key);
-            }
-        }
-        if let Some(request) = relay.request {
-            self.port.give(request);
-        }
-    }
-
-    /// Ends a call that has no link with a failure.
-    fn fail(&mut self, key: RelayKey, failure: &Failure) {
-        if let Some(mut relay) = self.port.remove(key) {
-            self.count_end(relay.upstream, relay.admitted, sign_of(failure));
-            self.leave_session(&relay);
-            if let Some(handshake) = relay.take_handshake() {
-                return self.handshake_failed(relay.upstream, &handshake.owner, failure);
-            }
-            let table = self.port.table();
-            let name = &table.endpoints[usize::from(relay.upstream)].name;
-            let executed = match relay.was_sent {
-                true => Executed::Unknown,
-                false => failure.executed,
-            };
-            let failure = Failure {
-                executed,
-                ..failure.clone()
-            };
-            relay.fail(&failure, name, self.port.event_queue());
-            if let Some(request) = relay.request {
-                self.port.give(request);
+            if let Some(line) = link.line {
+                self.line_ended(link.upstream, *line, &ended());
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -27,6 +28,12 @@ const RESOURCES_MAX: usize = 1024;
 pub(crate) struct Endpoint {
     /// Its name in the configuration.
     pub(crate) name: Box<str>,
+    /// The number of the upstream that it is, or that it is a further replica of.
+    pub(crate) upstream: u16,
+    /// The numbers of the further replicas of the upstream; none of such a replica.
+    pub(crate) replicas: Range<u16>,
+    /// The hash of its address in the configuration.
+    pub(crate) hash: u64,
     /// Where it is; none while that is not known, and of a program.
     pub(crate) address: Option<SockAddr>,
     /// How it is reached.
@@ -45,6 +52,17 @@ pub(crate) struct Endpoint {
     pub(crate) question_prefix: Box<str>,
     /// Whether calls of modern clients stay open while the clients answer.
     pub(crate) parks_calls: bool,
+    /// Of a program.
+    pub(crate) processes: Processes,
+}
+
+/// How many processes of a program there are, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Processes {
+    /// Most processes that share the calls of all clients on a shard.
+    pub(crate) shared_max: u16,
+    /// A process without a call for so many milliseconds is stopped; 0 if none is.
+    pub(crate) idle_stop_ms: u64,
 }
 
 /// How an upstream is reached.
@@ -56,10 +74,12 @@ pub(crate) enum Carrier {
     Program,
     /// Lines on a connection, which each owner of a session has.
     Lines,
+    /// HTTP+SSE: each owner of a session has a stream, and messages to the upstream are requests.
+    Events,
 }
 
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
-/// may have a credential. Lines have no heads: these are empty.
+/// may have a credential. Messages of lines and of HTTP+SSE have no heads: these are empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heads {
     /// Of messages.
@@ -68,15 +88,41 @@ pub(crate) struct Heads {
     pub(crate) get: Arc<[u8]>,
     /// Of the end of a session.
     pub(crate) delete: Arc<[u8]>,
+    /// Of HTTP+SSE.
+    pub(crate) events: Option<Arc<EventHeads>>,
 }
 
-/// All upstreams, in the order of the configuration.
+/// The starts of the heads of HTTP+SSE.
+#[derive(Debug)]
+pub(crate) struct EventHeads {
+    /// The URL of the stream, to which that for messages may be relative.
+    pub(crate) url: Box<str>,
+    /// Of the stream.
+    pub(crate) get: Arc<[u8]>,
+    /// Of messages, but with the request target of the stream.
+    pub(crate) post: Arc<[u8]>,
+}
+
+/// All upstreams, in the order of the configuration, and then their further replicas.
 #[derive(Debug)]
 pub(crate) struct UpstreamTable {
     /// The name and version of this server, as a JSON object.
     pub(crate) client_info: Box<str>,
     /// The upstreams.
     pub(crate) endpoints: Vec<Endpoint>,
+}
+
+impl UpstreamTable {
+    /// Whether an upstream has several replicas.
+    pub(crate) fn has_replicas(&self, upstream: u16) -> bool {
+        !self.endpoints[usize::from(upstream)].replicas.is_empty()
+    }
+
+    /// The numbers of the replicas of an upstream.
+    pub(crate) fn replicas(&self, upstream: u16) -> impl Iterator<Item = u16> + use<> {
+        let further = self.endpoints[usize::from(upstream)].replicas.clone();
+        std::iter::once(upstream).chain(further)
+    }
 }
 
 /// A request of the control side to an upstream.
@@ -201,8 +247,9 @@ pub(crate) enum SubscriptionEvent {
 pub(crate) enum ControlEvent {
     /// The upstream with this number has answered a [`ControlRequest`].
     Answer(u16, ControlAnswer),
-    /// The address of the upstream with this number is known, or is not.
-    Resolved(u16, io::Result<Option<SockAddr>>),
+    /// The addresses of the replicas of the upstream with this number are known, as far as they
+    /// have any, or none is.
+    Resolved(u16, io::Result<Vec<Option<SockAddr>>>),
     /// A process of a program is to be started.
     Start(ProcessRequest),
     /// Something about a subscription at the upstream with this number, and its own number.

@@ -9,8 +9,8 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 pub(crate) enum SessionOwner {
     /// This server, for lists and their changes.
     Control,
-    /// All clients.
-    Everyone,
+    /// All clients; the number is that of one of the processes that they share.
+    Everyone(u16),
     /// The client session with these random bits.
     Session(u128, ClientCapabilities),
     /// A principal, in all of its sessions on this shard; none is an anonymous one. Its clients
@@ -25,7 +25,7 @@ impl SessionOwner {
     /// it.
     pub(crate) fn capabilities(&self) -> ClientCapabilities {
         match self {
-            SessionOwner::Control | SessionOwner::Everyone => ClientCapabilities::default(),
+            SessionOwner::Control | SessionOwner::Everyone(_) => ClientCapabilities::default(),
             SessionOwner::Session(_, capabilities)
             | SessionOwner::Principal(_, capabilities)
             | SessionOwner::Call(_, capabilities) => *capabilities,
@@ -38,7 +38,7 @@ impl fmt::Debug for SessionOwner {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             SessionOwner::Control => "Control",
-            SessionOwner::Everyone => "Everyone",
+            SessionOwner::Everyone(_) => "Everyone(..)",
             SessionOwner::Session(..) => "Session(..)",
             SessionOwner::Principal(..) => "Principal(..)",
             SessionOwner::Call(..) => "Call(..)",

@@ -192,7 +192,7 @@ impl UpstreamPort {
         due_ms: u64,
     ) -> RelayKey {
         let mut relay = Relay::new((id, upstream), recipient, request, self.message_bytes_max);
-        relay.due_ms = Some(due_ms);
+        (relay.due_ms, relay.is_placed) = (Some(due_ms), true);
         self.insert(relay)
     }
 
@@ -254,7 +254,7 @@ impl UpstreamPort {
             Sessions::Client => session.map_or_else(of_principal, of_session),
             Sessions::Principal => of_principal(),
             Sessions::Shared if endpoint.carrier != Carrier::Http => self.shared_owner(upstream),
-            Sessions::Shared => SessionOwner::Everyone,
+            Sessions::Shared => SessionOwner::Everyone(0),
             Sessions::Call => SessionOwner::Call(self.next_id(), declared),
         })
     }
@@ -264,7 +264,7 @@ impl UpstreamPort {
     pub(crate) fn shared_owner(&self, upstream: u16) -> SessionOwner {
         match self.board.reads(upstream, self.shard) {
             true => SessionOwner::Control,
-            false => SessionOwner::Everyone,
+            false => SessionOwner::Everyone(0),
         }
     }
 
@@ -354,6 +354,39 @@ impl UpstreamPort {
         end_request_head(&mut out, body.map(<[u8]>::len));
         out.extend_from_slice(body.unwrap_or_default());
         Ok(out)
+    }
+
+    /// A request that brings a message to an upstream of HTTP+SSE, at the request target that its
+    /// stream has named.
+    pub(crate) fn delivery(&self, upstream: u16, target: &str, body: &[u8]) -> Chunk {
+        let mut out = self.chunk();
+        let table = self.table.borrow();
+        if let Some(heads) = &table.endpoints[usize::from(upstream)].heads.events {
+            // The rest of the head is that of the stream.
+            let line = heads
+                .post
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .unwrap_or_default();
+            for part in ["POST ", target, " HTTP/1.1\r"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            out.extend_from_slice(&heads.post[line..]);
+        }
+        end_request_head(&mut out, Some(body.len()));
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// Gives a request the head of another replica. Returns whether it had that of the first one.
+    pub(crate) fn change_head(&self, request: &mut Chunk, (from, to): (u16, u16)) -> bool {
+        let table = self.table.borrow();
+        let [from, to] = [from, to].map(|it| &table.endpoints[usize::from(it)].heads.post);
+        let has_head = request.starts_with(from);
+        if has_head {
+            request.splice(..from.len(), to.iter().copied());
+        }
+        has_head
     }
 
     /// An empty buffer for a request.

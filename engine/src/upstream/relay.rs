@@ -3,6 +3,7 @@
 mod health;
 pub(crate) mod input;
 mod line;
+mod peer;
 mod session;
 
 use std::cell::RefCell;
@@ -29,6 +30,7 @@ use crate::breaker::Admitted;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
+pub(crate) use peer::{Delivery, EventStream, StreamEvent};
 
 /// The name of a call on its way. Names of two calls differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,10 @@ pub(crate) enum Recipient {
     SessionStream,
     /// A call whose modern client answers a request of the upstream.
     Parked(ParkedAnswer),
+    /// A peer of HTTP+SSE, whose stream the answer is.
+    Stream(Box<EventStream>),
+    /// A peer of HTTP+SSE, to which the request brings a message.
+    Delivery(Delivery),
     /// It has its answer; the rest of the answer of HTTP is passed over.
     Nobody,
 }
@@ -66,7 +72,7 @@ pub(crate) enum Recipient {
 pub(crate) struct Relay {
     /// Its id on the link.
     pub(crate) id: u64,
-    /// The number of its upstream.
+    /// The number of its upstream, or of the replica that was chosen.
     pub(crate) upstream: u16,
     /// Whether it may be sent again when its fate is unknown.
     pub(crate) is_repeatable: bool,
@@ -74,6 +80,10 @@ pub(crate) struct Relay {
     pub(crate) was_sent: bool,
     /// How the breaker of its upstream lets it run; none if it does not count there (yet).
     pub(crate) admitted: Option<Admitted>,
+    /// Whether a replica, or one of the processes that share the calls, was chosen for it.
+    pub(crate) is_placed: bool,
+    /// The replicas that it was at, a bit for each.
+    pub(crate) tried: u32,
     /// Times that it was begun on a link.
     pub(crate) tries: u8,
     /// The request, until it is sent; after that too if it may have to be sent again.
@@ -151,6 +161,8 @@ impl Relay {
             is_repeatable: false,
             was_sent: false,
             admitted: None,
+            is_placed: false,
+            tried: 0,
             tries: 0,
             request,
             link: None,
@@ -259,6 +271,10 @@ impl Relay {
         if matches!(self.reception.recipient, Recipient::Control(..)) {
             return self.reception.fail_control(failure);
         }
+        if self.is_of_events() {
+            // Its peer or its call gets the failure.
+            return;
+        }
         if let Recipient::Subscription(subscription) = &mut self.reception.recipient {
             subscription.is_refused = matches!(self.reception.outcome, HeadOutcome::Refused { .. });
         }
@@ -290,7 +306,15 @@ impl Reception {
                     self.pass_on(SubscriptionEvent::Acknowledged);
                 }
             }
-            AnswerStep::Message(text) => self.take_message(text, to),
+            AnswerStep::Message(text) => match &mut self.recipient {
+                Recipient::Stream(stream) => stream.take_message(text),
+                _ => self.take_message(text, to),
+            },
+            AnswerStep::Endpoint(url) => {
+                if let Recipient::Stream(stream) = &mut self.recipient {
+                    stream.take_endpoint(url);
+                }
+            }
         }
     }
 
@@ -300,7 +324,7 @@ impl Reception {
             Recipient::Parked(_) => Some(Era::Modern),
             Recipient::SessionStream => return self.take_apart(text),
             Recipient::Control(..) | Recipient::Subscription(_) | Recipient::Handshake(_) => None,
-            Recipient::Nobody => return,
+            Recipient::Stream(_) | Recipient::Delivery(_) | Recipient::Nobody => return,
         };
         let way = era.map(|era| Downward {
             from: self.from,
@@ -399,7 +423,10 @@ impl Reception {
                     subscription.fault = Some(error);
                 }
             }
-            Recipient::SessionStream | Recipient::Nobody => {}
+            Recipient::Stream(_)
+            | Recipient::Delivery(_)
+            | Recipient::SessionStream
+            | Recipient::Nobody => {}
         }
     }
 

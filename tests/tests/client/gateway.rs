@@ -11,7 +11,7 @@ use corelane_tests::{Server as Gateway, Setup};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::interop::{Running, Server, TIMEOUT, start};
+use super::interop::{Running, Server, TIMEOUT, start, start_with};
 
 /// A server of this project in front of one of another library.
 pub(crate) struct Rig {
@@ -175,6 +175,42 @@ async fn programs_of_other_libraries_are_upstreams() {
         let client = rig.client(era).await;
         use_all(&client).await.expect("all works");
         client.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_other_libraries_with_sse_are_upstreams() {
+    for (name, program, arguments) in [
+        (
+            "Python 1",
+            python("python"),
+            &["python-server.py", "mcp-1"][..],
+        ),
+        (
+            "Python 2",
+            python_2("python"),
+            &["python-server.py", "mcp-2"],
+        ),
+        (
+            "FastMCP",
+            python_2("python"),
+            &["python-server.py", "fastmcp"],
+        ),
+        ("TypeScript 1", node(), &["typescript-catalog.mjs"]),
+    ] {
+        let server: Server = (name, program.into(), arguments);
+        let (running, url) = start_with(&server, "sse");
+        let place = format!("url = \"sse+{url}\"");
+        // The calls of a modern client come to one shard, and so to one stream.
+        let rig = at(&place, Setup::shards(1), Some(running));
+        for era in [Era::Modern, Era::Legacy] {
+            let client = rig.client(era).await;
+            use_all(&client).await.expect(name);
+            if name != "TypeScript 1" {
+                cancel(&client).await.expect(name);
+            }
+            client.close().await;
+        }
     }
 }
 

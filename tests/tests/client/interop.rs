@@ -61,7 +61,12 @@ impl Drop for Running {
 }
 
 pub(crate) fn start(server: &Server) -> (Running, String) {
-    let child = command(server, "http").stdout(Stdio::piped()).spawn();
+    start_with(server, "http")
+}
+
+/// Starts a server with this transport. Returns it with its URL.
+pub(crate) fn start_with(server: &Server, transport: &str) -> (Running, String) {
+    let child = command(server, transport).stdout(Stdio::piped()).spawn();
     let mut child = child.expect("it starts: run perf-scripts/test.sh once");
     let output = child.stdout.take().expect("a pipe");
     let running = Running(child);

@@ -26,10 +26,14 @@ mod questions;
 mod real;
 #[path = "gateway/relayed.rs"]
 mod relayed;
+#[path = "gateway/replicas.rs"]
+mod replicas;
 #[path = "gateway/secured.rs"]
 mod secured;
 #[path = "gateway/session_streams.rs"]
 mod session_streams;
+#[path = "gateway/sse.rs"]
+mod sse;
 #[path = "gateway/updates.rs"]
 mod updates;
 

@@ -88,7 +88,7 @@ impl Target {
     }
 
     /// Whether it has a certificate.
-    pub(super) fn has_tls(&self) -> bool {
+    pub fn has_tls(&self) -> bool {
         matches!(self, Target::Http { url, .. } if url.scheme() == "https")
     }
 

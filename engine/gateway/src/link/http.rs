@@ -19,6 +19,8 @@ pub enum AnswerStep<'a> {
     },
     /// A message: the whole body, or the data of one event. It was not checked.
     Message(&'a [u8]),
+    /// The data of an event `endpoint`, which only HTTP+SSE has.
+    Endpoint(&'a [u8]),
 }
 
 /// The end of an answer.
@@ -139,6 +141,7 @@ impl AnswerReader {
         self.reader.finish(&unread, &mut |item| match item {
             Item::Head(_) => {}
             Item::Message(message) => sink(AnswerStep::Message(message)),
+            Item::Endpoint(url) => sink(AnswerStep::Endpoint(url)),
             Item::End => *is_over = true,
         })?;
         self.end.is_reusable = false;
@@ -178,6 +181,7 @@ impl AnswerReader {
                 });
             }
             Item::Message(message) => sink(AnswerStep::Message(message)),
+            Item::Endpoint(url) => sink(AnswerStep::Endpoint(url)),
             Item::End => *is_over = true,
         });
         // Bytes behind the answer may also look like a broken head.
@@ -205,6 +209,9 @@ mod tests {
                         status, outcome, ..
                     } => format!("{status} {outcome:?}"),
                     AnswerStep::Message(text) => String::from_utf8_lossy(text).into_owned(),
+                    AnswerStep::Endpoint(url) => {
+                        format!("endpoint {}", String::from_utf8_lossy(url))
+                    }
                 });
             };
             end = reader.read(&mut heads, piece, &mut sink);
@@ -253,9 +260,11 @@ mod tests {
     #[test]
     fn events_come_one_by_one() {
         let input = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n\
-                     data: {\"a\":1}\n\ndata: {\"b\":2}\n\n";
+                     data: {\"a\":1}\n\nevent: endpoint\ndata: /in?id=1\n\n\
+                     event: message\ndata: {\"b\":2}\n\n";
         let (found, end) = read(input.as_bytes(), 5);
-        assert_eq!(found, ["200 Events", "{\"a\":1}", "{\"b\":2}"]);
+        let expected = ["200 Events", "{\"a\":1}", "endpoint /in?id=1", "{\"b\":2}"];
+        assert_eq!(found, expected);
         assert_eq!(end, Ok(None), "it ends with the connection");
     }
 

@@ -1,5 +1,6 @@
 //! From the configuration of an upstream to its address and the head of its requests.
 
+use std::hash::BuildHasher as _;
 use std::io;
 use std::net::ToSocketAddrs as _;
 use std::path::Path;
@@ -12,6 +13,7 @@ use corelane_protocol::binding::http_client::{
 use corelane_protocol::framing::http1::{begin_request_head, write_field};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::era_probe::{EraChoice, EraProbe, Wire};
+use foldhash::fast::FixedState;
 use socket2::SockAddr;
 
 use super::program::Program;
@@ -21,7 +23,7 @@ use crate::profile::CertificateFiles;
 use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Carrier, Endpoint, Heads};
+use crate::upstream::board::{Carrier, Endpoint, EventHeads, Heads, Processes};
 
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";
@@ -61,19 +63,46 @@ impl Place {
     }
 }
 
-/// Checks that an upstream can be served, and gives its place and the parts that shards need.
+/// The addresses of replicas, none where it cannot be found.
+///
+/// # Errors
+/// None can be found.
+pub(super) fn resolve_all(places: &[Place]) -> io::Result<Vec<Option<SockAddr>>> {
+    let (mut addresses, mut fault) = (Vec::new(), None);
+    for place in places {
+        match place.resolve() {
+            Ok(address) => addresses.push(address),
+            Err(error) => {
+                addresses.push(None);
+                fault = Some(error);
+            }
+        }
+    }
+    match fault {
+        Some(error) if addresses.iter().all(Option::is_none) => Err(error),
+        _ => Ok(addresses),
+    }
+}
+
+/// A replica of an upstream: its place, and the parts of it that shards need.
+pub(in crate::server) type Served = (Place, Endpoint);
+
+/// Checks that an upstream can be served, and gives its replicas.
 ///
 /// # Errors
 /// [`UpstreamError`], with the remedy.
 pub(in crate::server) fn check(
     upstream: &Upstream,
-) -> std::result::Result<(Place, Endpoint), UpstreamError> {
-    let name = || upstream.name.to_string();
+) -> std::result::Result<Vec<Served>, UpstreamError> {
     if let Some((part, remedy)) = unsupported(upstream) {
-        let name = name();
+        let name = upstream.name.to_string();
         return Err(UpstreamError::Unsupported { name, part, remedy });
     }
-    let target = &upstream.targets[0];
+    let replicas = upstream.targets.iter();
+    replicas.map(|target| replica(upstream, target)).collect()
+}
+
+fn replica(upstream: &Upstream, target: &Target) -> std::result::Result<Served, UpstreamError> {
     let carrier = carrier_of(target);
     let (place, heads) = match target {
         Target::Child(child) => {
@@ -86,21 +115,21 @@ pub(in crate::server) fn check(
             (Place::Host(host.to_owned(), *port), Heads::default())
         }
         Target::Http { .. } | Target::HttpOverUnix(_) => {
-            let (place, host, path) = place_of(upstream)?;
-            let at = (host.as_str(), path.as_str());
-            let heads = Heads {
-                post: head_of(upstream, "POST", at)?,
-                get: head_of(upstream, "GET", at)?,
-                delete: head_of(upstream, "DELETE", at)?,
-            };
-            (place, heads)
+            let (place, host, path) = place_of(upstream, target)?;
+            (
+                place,
+                heads_of((upstream, target), (host.as_str(), path.as_str()))?,
+            )
         }
     };
     let endpoint = Endpoint {
         name: upstream.name.clone(),
+        upstream: 0,
+        replicas: 0..0,
+        hash: FixedState::with_seed(0).hash_one(format!("{target:?}")),
         address: None,
         carrier,
-        tls: tls_of(upstream)?,
+        tls: tls_of(upstream, target)?,
         heads,
         era: Era::Modern,
         sessions: upstream.sessions,
@@ -110,16 +139,60 @@ pub(in crate::server) fn check(
             false => Box::default(),
         },
         parks_calls: upstream.questions.park,
+        processes: processes_of(target),
     };
     Ok((place, endpoint))
+}
+
+/// The heads of the requests of an upstream at this host and path.
+fn heads_of(
+    (upstream, target): (&Upstream, &Target),
+    at: (&str, &str),
+) -> std::result::Result<Heads, UpstreamError> {
+    let post = head_of(upstream, "POST", at)?;
+    let get = head_of(upstream, "GET", at)?;
+    if let Target::Http { url, is_sse: true } = target {
+        let events = EventHeads {
+            url: url.as_str().into(),
+            get,
+            post,
+        };
+        return Ok(Heads {
+            events: Some(Arc::new(events)),
+            ..Heads::default()
+        });
+    }
+    Ok(Heads {
+        post,
+        get,
+        delete: head_of(upstream, "DELETE", at)?,
+        events: None,
+    })
 }
 
 /// How a target is reached.
 fn carrier_of(target: &Target) -> Carrier {
     match target {
+        Target::Http { is_sse: true, .. } => Carrier::Events,
         Target::Http { .. } | Target::HttpOverUnix(_) => Carrier::Http,
         Target::Child(_) => Carrier::Program,
         Target::Unix(_) | Target::Tcp(..) => Carrier::Lines,
+    }
+}
+
+/// How many processes there are of a target that is a program.
+fn processes_of(target: &Target) -> Processes {
+    match target {
+        Target::Child(child) => Processes {
+            shared_max: child.processes,
+            idle_stop_ms: child.idle_stop_ms,
+        },
+        Target::Http { .. } | Target::HttpOverUnix(_) | Target::Unix(_) | Target::Tcp(..) => {
+            Processes {
+                shared_max: 1,
+                idle_stop_ms: 0,
+            }
+        }
     }
 }
 
@@ -134,11 +207,14 @@ fn unix(upstream: &Upstream, path: &Path) -> std::result::Result<SockAddr, Upstr
 
 /// A probe of the era of an upstream.
 pub(super) fn probe_of(upstream: &Upstream) -> EraProbe {
-    let wire = match carrier_of(&upstream.targets[0]) {
-        Carrier::Http => Wire::Http,
+    let carrier = carrier_of(&upstream.targets[0]);
+    let wire = match carrier {
+        Carrier::Http | Carrier::Events => Wire::Http,
         Carrier::Program | Carrier::Lines => Wire::Lines,
     };
     let choice = match upstream.era {
+        // It is a transport of that era.
+        _ if carrier == Carrier::Events => EraChoice::Legacy,
         config::Era::Auto => EraChoice::Auto,
         config::Era::Modern => EraChoice::Modern,
         config::Era::Legacy => EraChoice::Legacy,
@@ -148,15 +224,19 @@ pub(super) fn probe_of(upstream: &Upstream) -> EraProbe {
 
 /// The first part of a configuration that has no effect yet, and the way around.
 fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
-    const BY_HTTP: &str =
-        "give the url of a Streamable HTTP server, such as http://127.0.0.1:3000/mcp";
     let of_target = match upstream.targets.as_slice() {
-        [Target::Http { is_sse: true, .. }] => Some(("sse+http", BY_HTTP)),
-        [Target::Http { url, .. }] if url.scheme() != "http" && cfg!(not(feature = "tls")) => {
+        [Target::Http { is_sse: true, .. }] if upstream.era == config::Era::Modern => {
+            Some(("HTTP+SSE in the modern era", "leave era out"))
+        }
+        all if cfg!(not(feature = "tls")) && all.iter().any(Target::has_tls) => {
             Some(("https", "build with the feature tls"))
         }
         [_] => None,
-        _ => Some(("urls", "give one url")),
+        all if all.iter().all(|it| carrier_of(it) == Carrier::Http) => None,
+        _ => Some((
+            "urls of other servers than those of Streamable HTTP",
+            "give one url",
+        )),
     };
     let checks = [
         of_target,
@@ -172,14 +252,17 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
     checks.into_iter().flatten().next()
 }
 
-/// The place, the field `Host` and the request target of an upstream whose target is supported.
-fn place_of(upstream: &Upstream) -> std::result::Result<(Place, String, String), UpstreamError> {
+/// The place, the field `Host` and the request target of a target that is supported.
+fn place_of(
+    upstream: &Upstream,
+    target: &Target,
+) -> std::result::Result<(Place, String, String), UpstreamError> {
     let unsupported = |part| UpstreamError::Unsupported {
         name: upstream.name.to_string(),
         part,
         remedy: "correct its url",
     };
-    match &upstream.targets[0] {
+    match target {
         Target::Http { url, .. } => {
             let host = url
                 .host_str()
@@ -208,8 +291,11 @@ fn place_of(upstream: &Upstream) -> std::result::Result<(Place, String, String),
 
 /// How links to an upstream are secured, if its URL says so.
 #[cfg(feature = "tls")]
-fn tls_of(upstream: &Upstream) -> std::result::Result<Option<OutgoingTls>, UpstreamError> {
-    let url = match &upstream.targets[0] {
+fn tls_of(
+    upstream: &Upstream,
+    target: &Target,
+) -> std::result::Result<Option<OutgoingTls>, UpstreamError> {
+    let url = match target {
         Target::Http { url, .. } if url.scheme() == "https" => url,
         _ => return Ok(None),
     };
@@ -230,7 +316,7 @@ fn tls_of(upstream: &Upstream) -> std::result::Result<Option<OutgoingTls>, Upstr
 
 /// There is no TLS in this library: `https` was refused before.
 #[cfg(not(feature = "tls"))]
-fn tls_of(_: &Upstream) -> std::result::Result<Option<OutgoingTls>, UpstreamError> {
+fn tls_of(_: &Upstream, _: &Target) -> std::result::Result<Option<OutgoingTls>, UpstreamError> {
     Ok(None)
 }
 
@@ -276,7 +362,8 @@ mod tests {
         let text = format!("[[upstream]]\nname = \"up\"\n{lines}\n");
         let upstreams = config::parse(&text).expect("valid");
         match check(&upstreams[0]) {
-            Ok((place, endpoint)) => {
+            Ok(mut replicas) => {
+                let (place, endpoint) = replicas.remove(0);
                 let head = String::from_utf8(endpoint.heads.post.to_vec()).expect("text");
                 Ok((place, head))
             }
@@ -317,16 +404,13 @@ mod tests {
     #[test]
     fn parts_without_effect_are_refused_with_a_remedy() {
         for (lines, part) in [
-            ("command = [\"a\"]\nlimits = { open_files = 9 }", "limits"),
-            ("command = [\"a\"]\nidle_stop_ms = 1", "idle_stop_ms"),
             (
-                "command = [\"a\"]\nsessions = \"shared\"\nprocesses = 2",
-                "processes",
+                "url = \"sse+https://h/sse\"\nera = \"modern\"",
+                "HTTP+SSE in the modern era",
             ),
-            ("url = \"sse+https://h/sse\"", "sse+http"),
             (
-                "urls = [\"http://127.0.0.1:1/\", \"http://127.0.0.1:2/\"]",
-                "urls",
+                "urls = [\"http://127.0.0.1:1/\", \"tcp://127.0.0.1:2\"]",
+                "urls of other servers than those of Streamable HTTP",
             ),
             (
                 "url = \"http://127.0.0.1/\"\nrequired = true",

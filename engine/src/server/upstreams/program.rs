@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -37,6 +37,7 @@ pub(in crate::server) struct Program {
     directory: Option<PathBuf>,
     /// All of its environment. It may have secrets.
     environment: Vec<(Box<str>, OsString)>,
+    limits: ChildLimits,
 }
 
 /// Shows no secrets.
@@ -50,15 +51,8 @@ impl Program {
     /// The program of the upstream called `name`.
     ///
     /// # Errors
-    /// Its directory is none, a secret cannot be read, or a part is not supported.
+    /// Its directory is none, or a secret cannot be read.
     pub(super) fn new(name: &str, child: &Child) -> Result<Program, UpstreamError> {
-        if let Some(part) = unsupported(child) {
-            return Err(UpstreamError::Unsupported {
-                name: name.to_owned(),
-                part,
-                remedy: "leave it out",
-            });
-        }
         if let Some(path) = child.directory.as_ref().filter(|path| !path.is_dir()) {
             return Err(UpstreamError::Directory {
                 name: name.to_owned(),
@@ -83,15 +77,31 @@ impl Program {
             command: child.command.clone(),
             directory: child.directory.clone(),
             environment,
+            limits: child.limits,
         })
     }
 
-    /// Starts a process. Returns it with the ends for a shard.
-    fn start(&self, stop: Duration) -> io::Result<(Process, StartedProcess)> {
+    /// Whether the kernel sets it bounds.
+    pub(super) fn has_limits(&self) -> bool {
+        self.limits != ChildLimits::default()
+    }
+
+    /// Starts a process, by the launcher if there is one. Returns it with the ends for a shard.
+    fn start(
+        &self,
+        launcher: Option<&Path>,
+        stop: Duration,
+    ) -> io::Result<(Process, StartedProcess)> {
         let (socket, theirs) = UnixStream::pair()?;
         let (leash, held) = UnixStream::pair()?;
         let input = socket.try_clone()?;
-        let mut command = Command::new(&*self.command[0]);
+        let mut command = match launcher {
+            Some(launcher) => self.launched(launcher),
+            None if self.has_limits() => {
+                return Err(io::Error::other("its limits need a launcher"));
+            }
+            None => Command::new(&*self.command[0]),
+        };
         command
             .args(self.command[1..].iter().map(|argument| &**argument))
             .env_clear()
@@ -110,17 +120,23 @@ impl Program {
         let process = Process::new(command.spawn()?, (input, held), &self.name, stop)?;
         Ok((process, StartedProcess { socket, leash }))
     }
-}
 
-/// The first part of a program that has no effect yet.
-fn unsupported(child: &Child) -> Option<&'static str> {
-    let checks = [
-        (child.limits != ChildLimits::default(), "limits"),
-        (child.processes != 1, "processes"),
-        (child.idle_stop_ms != 0, "idle_stop_ms"),
-    ];
-    let found = checks.into_iter().find(|(is_set, _)| *is_set);
-    found.map(|(_, part)| part)
+    /// The command of the launcher, up to the name of the program.
+    fn launched(&self, launcher: &Path) -> Command {
+        let mut command = Command::new(launcher);
+        command.args(["launch", "--parent", &std::process::id().to_string()]);
+        for (option, bound) in [
+            ("--address-space-bytes", self.limits.address_space_bytes),
+            ("--open-files", self.limits.open_files),
+            ("--processes", self.limits.processes),
+        ] {
+            if let Some(bound) = bound {
+                command.args([option, &bound.to_string()]);
+            }
+        }
+        command.args(["--", &self.command[0]]);
+        command
+    }
 }
 
 /// The threads of all processes. Dropping it stops the processes that no shard has, and waits
@@ -128,15 +144,22 @@ fn unsupported(child: &Child) -> Option<&'static str> {
 #[derive(Debug)]
 pub(in crate::server) struct ProcessThreads {
     board: Arc<UpstreamBoard>,
+    /// Starts the programs, if there is one.
+    launcher: Option<Arc<Path>>,
     stop: Duration,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl ProcessThreads {
     /// None yet. A process has the time `stop` to end, and again after SIGTERM.
-    pub(super) fn new(board: Arc<UpstreamBoard>, stop: Duration) -> ProcessThreads {
+    pub(super) fn new(
+        board: Arc<UpstreamBoard>,
+        launcher: Option<PathBuf>,
+        stop: Duration,
+    ) -> ProcessThreads {
         ProcessThreads {
             board,
+            launcher: launcher.map(Arc::from),
             stop,
             threads: Vec::new(),
         }
@@ -151,8 +174,10 @@ impl ProcessThreads {
     ) {
         self.threads.retain(|thread| !thread.is_finished());
         let (board, stop) = (Arc::clone(&self.board), self.stop);
+        let launcher = self.launcher.clone();
+        // The process is killed when its thread ends, which it does after the process.
         let run = move || {
-            let started = program.start(stop).map_err(|error| {
+            let started = program.start(launcher.as_deref(), stop).map_err(|error| {
                 let (upstream, command) = (&*program.name, &*program.command[0]);
                 tracing::warn!(upstream, command, %error, "its program does not start");
             });

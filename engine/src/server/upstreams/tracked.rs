@@ -18,7 +18,7 @@ use super::endpoint::{Place, probe_of};
 use super::listener::{Listen, Listener};
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
-use crate::upstream::board::{ControlAnswer, SubscriptionEvent};
+use crate::upstream::board::ControlAnswer;
 use crate::upstream::entry::RelayedEntry;
 
 /// The time after which nothing more is expected of a step: a shard that ended took it along.
@@ -85,8 +85,9 @@ type Lists = [RelayedList; ListKind::ALL.len()];
 pub(super) struct Tracked {
     number: u16,
     upstream: Upstream,
-    place: Place,
-    address: Option<SockAddr>,
+    /// Of its replicas.
+    places: Vec<Place>,
+    addresses: Vec<Option<SockAddr>>,
     phase: Phase,
     due: Instant,
     backoff: Backoff,
@@ -119,12 +120,17 @@ enum Expiry {
 
 impl Tracked {
     /// An upstream whose lists are read at `now`.
-    pub(super) fn new(number: u16, upstream: Upstream, place: Place, now: Instant) -> Tracked {
+    pub(super) fn new(
+        number: u16,
+        upstream: Upstream,
+        places: Vec<Place>,
+        now: Instant,
+    ) -> Tracked {
         Tracked {
             number,
             upstream,
-            place,
-            address: None,
+            places,
+            addresses: Vec::new(),
             phase: Phase::Idle,
             due: now,
             backoff: Backoff::START,
@@ -140,14 +146,14 @@ impl Tracked {
         }
     }
 
-    /// Where it is.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    /// Where its replicas are.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
     }
 
-    /// Its address, as far as that is known.
-    pub(super) fn address(&self) -> Option<&SockAddr> {
-        self.address.as_ref()
+    /// The address of one of them, as far as that is known.
+    pub(super) fn address(&self, replica: usize) -> Option<&SockAddr> {
+        self.addresses.get(replica)?.as_ref()
     }
 
     /// The era that it speaks, as far as that is known.
@@ -202,68 +208,18 @@ impl Tracked {
         }
     }
 
-    /// A client uses lists of upstreams that have expired.
-    pub(super) fn handle_expired_use(&mut self, now: Instant) {
-        if self.expiry == Expiry::Over {
-            self.read_soon(now);
-        }
-    }
-
-    /// Something has happened to a subscription. Returns whether resources may have been updated
-    /// without a report.
-    pub(super) fn handle_subscription(
+    /// Its addresses were looked up.
+    pub(super) fn handle_addresses(
         &mut self,
-        number: u32,
-        event: SubscriptionEvent,
-        turn: Turn<'_>,
-    ) -> bool {
-        match event {
-            SubscriptionEvent::Acknowledged => {
-                let has_missed = self.listener.handle_acknowledged(number, turn.now);
-                if has_missed {
-                    // A list may have changed before.
-                    self.read_soon(turn.now);
-                }
-                return has_missed;
-            }
-            SubscriptionEvent::ListChanged => self.read_soon(turn.now),
-            SubscriptionEvent::Refused => self.listener.handle_refused(number),
-            SubscriptionEvent::Ended(fault) => {
-                if let Some(fault) = fault {
-                    let name = &*self.upstream.name;
-                    tracing::info!(
-                        upstream = name,
-                        fault,
-                        "its changes are subscribed to again"
-                    );
-                }
-                self.listener.handle_ended(number, turn.now, turn.random);
-            }
-        }
-        false
-    }
-
-    /// Its lists are read soon: at most one read begins in a second.
-    fn read_soon(&mut self, now: Instant) {
-        self.is_outdated = true;
-        if matches!(self.phase, Phase::Idle) && !self.has_failed {
-            let earliest = self.begun_at + READ_INTERVAL_MIN;
-            self.due = self.due.min(now.max(earliest));
-        }
-    }
-
-    /// Its address was looked up.
-    pub(super) fn handle_address(
-        &mut self,
-        address: io::Result<Option<SockAddr>>,
+        addresses: io::Result<Vec<Option<SockAddr>>>,
         turn: Turn<'_>,
     ) -> Step {
         if !matches!(self.phase, Phase::Resolving) {
             return Step::Wait;
         }
-        match address {
-            Ok(address) => {
-                self.address = address;
+        match addresses {
+            Ok(addresses) => {
+                self.addresses = addresses;
                 match self.session {
                     Some(capabilities) => self.list(capabilities, turn),
                     None => self.probe(probe_of(&self.upstream), None, turn),
@@ -457,7 +413,7 @@ impl Tracked {
 
     fn begin(&mut self, phase: Phase, turn: Turn<'_>) {
         self.phase = phase;
-        let times_ms = turn.settings.list_ms + self.place.open_ms(turn.settings);
+        let times_ms = turn.settings.list_ms + self.places[0].open_ms(turn.settings);
         self.due = turn.now + Duration::from_millis(times_ms) + STEP_SLACK;
     }
 
@@ -496,5 +452,6 @@ fn changed(before: &Lists, after: &Lists) -> Vec<ListKind> {
     ListKind::ALL.into_iter().filter(is_changed).collect()
 }
 
+mod changes;
 #[cfg(test)]
 mod tests;

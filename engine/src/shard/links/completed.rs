@@ -98,7 +98,8 @@ impl Links {
             Received::Data { buffer, bytes, .. } => {
                 let bytes = rings.of(key).buffers().bytes(&buffer, bytes);
                 let local = self.local(key);
-                if let Some(line) = self.slots.get_mut(local).and_then(|it| it.line.as_mut()) {
+                let line = self.slots.get_mut(local).and_then(|it| it.line.as_mut());
+                if let Some(line) = line.filter(|line| !line.is_of_events()) {
                     line.input.extend_from_slice(bytes);
                     rings.of(key).buffers().recycle(buffer);
                     return self.read_lines(rings, key);
@@ -185,7 +186,7 @@ impl Links {
             return;
         };
         let state = link.state;
-        let is_free = !link.is_sending && !link.is_paused;
+        let is_free = !link.is_sending && !link.is_paused && link.line.is_none();
         let call = match state {
             LinkState::Carrying(call) => Some(call),
             LinkState::Idle | LinkState::Opening | LinkState::Line => None,
@@ -198,8 +199,10 @@ impl Links {
                 }
                 self.time_rest(call);
                 self.lend(rings, key, call);
+                self.take_events(rings, key, call);
             }
             (Some(Heard::Ended(end)), Some(call)) => {
+                self.take_events(rings, key, call);
                 self.end(call);
                 match end.is_reusable && is_free {
                     true => self.release(rings, key, end.keep_alive_s),
@@ -257,6 +260,9 @@ impl Links {
         self.leave_session(&relay);
         if let Some(request) = relay.request.take() {
             self.port.give(request);
+        }
+        if relay.is_of_events() {
+            return self.end_of_events(&relay);
         }
         if let Some(handshake) = relay.take_handshake() {
             let failure = relay.failure_of_answer();

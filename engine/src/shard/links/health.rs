@@ -19,8 +19,9 @@ const RETRY_AFTER_S_MAX: u16 = 2;
 const TRIES_MAX: u8 = 3;
 
 impl Links {
-    /// Lets a call go on, if its upstream works or the call is to try it.
-    pub(super) fn check_health(&mut self, key: RelayKey) -> bool {
+    /// Lets a call go on, if its upstream works, or the call is to try it, or is sent all the same
+    /// as `is_needed` says.
+    pub(super) fn check_health(&mut self, key: RelayKey, is_needed: bool) -> bool {
         let now_ms = self.now_ms;
         let Some(mut relay) = self.port.find(key) else {
             return false;
@@ -29,7 +30,7 @@ impl Links {
             return true;
         }
         let endpoint = &mut self.endpoints[usize::from(relay.upstream)];
-        let admitted = match relay.is_of_control() {
+        let admitted = match is_needed || relay.is_of_control() {
             true => Ok(endpoint.breaker.admit_probe(now_ms)),
             false => endpoint.breaker.admit(now_ms),
         };
@@ -96,7 +97,12 @@ impl Links {
         let was_sent = is_unknown && std::mem::replace(&mut relay.was_sent, true);
         let repeats = &mut self.endpoints[usize::from(relay.upstream)].repeats;
         let may = !was_sent && relay.tries < TRIES_MAX && relay.request.is_some();
-        may && repeats.take(now_ms)
+        drop(relay);
+        let may = may && repeats.take(now_ms);
+        if may {
+            self.leave_replica(key, failure);
+        }
+        may
     }
 
     /// Begins a call again, after a wait if it may have reached the upstream.

@@ -24,6 +24,8 @@ pub(super) struct LineLink {
     pub(super) calls: HashMap<u64, RelayKey, foldhash::fast::RandomState>,
     /// Those that get the notifications.
     pub(super) subscriptions: Vec<RelayKey>,
+    /// When a call of it began or ended last, in milliseconds since the shard started.
+    pub(super) used_ms: u64,
     /// Received bytes that are no whole line yet.
     pub(super) input: Vec<u8>,
     pub(super) framer: Framer,
@@ -31,21 +33,47 @@ pub(super) struct LineLink {
     output_bytes: usize,
     /// Of a process, which is stopped when this is closed.
     _leash: Option<UnixStream>,
+    /// Of HTTP+SSE: the request target of messages to the peer.
+    target: Option<Box<str>>,
 }
 
 impl LineLink {
     /// Nothing was sent.
-    pub(super) fn new(owner: SessionOwner, leash: Option<UnixStream>) -> LineLink {
+    pub(super) fn new(owner: SessionOwner) -> LineLink {
         LineLink {
             owner,
             calls: HashMap::default(),
             subscriptions: Vec::new(),
+            used_ms: 0,
             input: Vec::new(),
             framer: Framer::default(),
             output: VecDeque::new(),
             output_bytes: 0,
-            _leash: leash,
+            _leash: None,
+            target: None,
         }
+    }
+
+    /// Of a process that is stopped when `leash` is closed.
+    pub(super) fn with_leash(mut self, leash: UnixStream) -> LineLink {
+        self._leash = Some(leash);
+        self
+    }
+
+    /// Of HTTP+SSE, with the request target of messages to the peer.
+    pub(super) fn with_target(mut self, target: Box<str>) -> LineLink {
+        self.target = Some(target);
+        self
+    }
+
+    /// The request target of messages to a peer of HTTP+SSE.
+    pub(super) fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
+    /// Whether it is the stream of a peer of HTTP+SSE, which has no output.
+    pub(super) fn is_of_events(&self) -> bool {
+        self.target.is_some()
     }
 
     /// Whether no call is on its way.

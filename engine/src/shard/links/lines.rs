@@ -9,8 +9,9 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::framing::line::Step;
 
+use super::line_link::LineLink;
 use super::sessions::cancelled;
-use super::{Links, TIMEOUT};
+use super::{LinkState, Links, TIMEOUT};
 use crate::upstream::board::Carrier;
 use crate::upstream::relay::RelayKey;
 
@@ -31,6 +32,7 @@ impl Links {
             return self.fail(key, &Failure::unsent(Reason::Busy));
         }
         (relay.link, relay.tries) = (Some(link), relay.tries + 1);
+        line.used_ms = self.now_ms;
         let request = relay.request.take();
         if relay.is_subscription() {
             line.subscriptions.push(key);
@@ -38,17 +40,19 @@ impl Links {
         if relay.is_session_stream() {
             return relay.open_stream();
         }
-        if let Some(request) = request {
-            line.push(request);
-        }
-        let is_answerable = relay.is_answerable();
-        if is_answerable {
+        let (is_answerable, is_of_events) = (relay.is_answerable(), line.is_of_events());
+        if is_answerable || is_of_events {
             line.calls.insert(key.id, key);
         } else {
             relay.accept();
         }
         drop(relay);
-        if !is_answerable {
+        match request {
+            Some(request) if is_of_events => self.deliver(link, Some(key), request),
+            Some(request) => line.push(request),
+            None => {}
+        }
+        if !is_answerable && !is_of_events {
             self.end(key);
         }
         self.flush_line(rings, link);
@@ -57,6 +61,9 @@ impl Links {
     /// Sends the next line, unless one is on its way.
     pub(super) fn flush_line(&mut self, rings: &mut Rings, key: SlotKey) {
         let local = self.local(key);
+        if self.deliver_output(key) {
+            return;
+        }
         let Some(link) = self.slots.get_mut(local).filter(|it| !it.is_sending) else {
             return;
         };
@@ -129,7 +136,7 @@ impl Links {
     }
 
     /// Gives a line to the call that it is for.
-    fn take_line(&mut self, rings: &mut Rings, key: SlotKey, text: &[u8]) {
+    pub(super) fn take_line(&mut self, rings: &mut Rings, key: SlotKey, text: &[u8]) {
         let local = self.local(key);
         let Some(link) = self.slots.get_mut(local) else {
             return;
@@ -141,6 +148,7 @@ impl Links {
             LineMessage::Answer(id) => {
                 if let Some(call) = line.calls.remove(&id) {
                     line.forget(call);
+                    line.used_ms = self.now_ms;
                     self.give_line(call, text);
                     self.end(call);
                 }
@@ -245,17 +253,30 @@ impl Links {
     /// A peer has ended, or is ended now: its calls fail.
     pub(super) fn end_line(&mut self, rings: &mut Rings, key: SlotKey, failure: &Failure) {
         let local = self.local(key);
-        let Some(link) = self.slots.remove(local) else {
+        let Some(link) = self.slots.get_mut(local) else {
             return;
         };
-        rings.of(key).close(key);
-        let Some(mut line) = link.line else {
-            return;
-        };
+        let (upstream, state, line) = (link.upstream, link.state, link.line.take());
+        match state {
+            LinkState::Carrying(stream) => {
+                if let Some(request) = self.port.remove(stream).and_then(|it| it.request) {
+                    self.port.give(request);
+                }
+                self.drop_link(rings, key);
+            }
+            LinkState::Opening | LinkState::Idle | LinkState::Line => self.close(rings, key),
+        }
+        if let Some(line) = line {
+            self.line_ended(upstream, *line, failure);
+        }
+    }
+
+    /// The link to a peer is gone: its calls fail.
+    pub(super) fn line_ended(&mut self, upstream: u16, mut line: LineLink, failure: &Failure) {
         for call in line.take_calls() {
             self.fail(call, failure);
         }
-        self.peer_failed(link.upstream, &line.owner, failure);
+        self.peer_failed(upstream, &line.owner, failure);
     }
 }
 

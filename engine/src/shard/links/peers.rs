@@ -11,10 +11,8 @@ use corelane_gateway::relay::{Failure, Reason};
 use corelane_io::ring::Route;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
-use corelane_protocol::mcp::era::Era;
 
 use super::line_link::LineLink;
-use super::lines::ended;
 use super::peer::Peer;
 use super::{Link, LinkState, Links};
 use crate::upstream::board::{Carrier, ControlEvent, ProcessRequest, StartedProcess};
@@ -34,7 +32,10 @@ impl Links {
         };
         let (upstream, owner) = (relay.upstream, relay.owner());
         drop(relay);
-        let owner = owner.unwrap_or_else(|| self.port.shared_owner(upstream));
+        let owner = owner.unwrap_or_else(|| {
+            let shared = self.port.shared_owner(upstream);
+            self.least_used(upstream, shared)
+        });
         let (waiting_max, peers_max) = (self.settings.waiting_max, self.settings.processes_max);
         let peers = &mut self.endpoint(upstream).peers;
         let count = peers.by_owner.len();
@@ -70,8 +71,10 @@ impl Links {
         let waiting = vec![key];
         let peer = Peer::Opening { number, waiting };
         peers.by_owner.insert(owner.clone(), peer);
-        if self.carrier(upstream) != Carrier::Program {
-            return self.dial_line(rings, upstream, owner);
+        match self.carrier(upstream) {
+            Carrier::Program => {}
+            Carrier::Events => return self.open_events(upstream, owner),
+            Carrier::Http | Carrier::Lines => return self.dial_line(rings, upstream, owner),
         }
         let request = ProcessRequest {
             upstream,
@@ -93,7 +96,7 @@ impl Links {
         let Some(index) = self.free.pop() else {
             return self.peer_failed(upstream, &owner, &Failure::unsent(Reason::Busy));
         };
-        let key = self.insert_line(index, upstream, LineLink::new(owner, None));
+        let key = self.insert_line(index, upstream, LineLink::new(owner));
         let due_ms = self.now_ms + self.settings.connect_ms;
         self.opening.push_back((due_ms, key));
         let route = Route {
@@ -142,7 +145,7 @@ impl Links {
         let Some(index) = self.free.pop() else {
             return self.peer_failed(upstream, &owner, &Failure::unsent(Reason::Busy));
         };
-        let line = LineLink::new(owner.clone(), Some(started.leash));
+        let line = LineLink::new(owner.clone()).with_leash(started.leash);
         let key = self.insert_line(index, upstream, line);
         match rings.of(key).install(index, started.socket.as_fd()) {
             Ok(()) => self.peer_opened(rings, key),
@@ -171,7 +174,7 @@ impl Links {
     }
 
     /// The link of a peer is open: the calls that waited are sent.
-    fn peer_opened(&mut self, rings: &mut Rings, key: SlotKey) {
+    pub(super) fn peer_opened(&mut self, rings: &mut Rings, key: SlotKey) {
         let local = self.local(key);
         let Some(link) = self.slots.get_mut(local) else {
             return;
@@ -180,8 +183,10 @@ impl Links {
             return;
         };
         let owner = line.owner.clone();
-        (link.state, link.is_armed) = (LinkState::Line, true);
-        rings.of(key).recv_multishot(key);
+        if !line.is_of_events() {
+            (link.state, link.is_armed) = (LinkState::Line, true);
+            rings.of(key).recv_multishot(key);
+        }
         let peers = &mut self.endpoint(upstream).peers;
         let before = peers.by_owner.insert(owner, Peer::Open(key));
         if let Some(Peer::Opening { waiting, .. }) = before {
@@ -201,30 +206,6 @@ impl Links {
             }
         }
         self.session_failed(upstream, owner, failure);
-    }
-
-    /// Ends the peers whose sessions have ended.
-    pub(super) fn end_unused_lines(&mut self, rings: &mut Rings) {
-        for upstream in 0..self.endpoints.len() {
-            let endpoint = &self.endpoints[upstream];
-            let era = self.port.borrow_table().endpoints[upstream].era;
-            if era == Era::Modern || endpoint.peers.by_owner.is_empty() {
-                continue;
-            }
-            let all = endpoint.peers.by_owner.iter();
-            let unused = all.filter_map(|(owner, peer)| match peer {
-                Peer::Open(link) if endpoint.sessions.head(owner).is_none() => Some(*link),
-                _ => None,
-            });
-            let is_idle = |link: &SlotKey| {
-                let line = self.slots.get(self.local(*link)).map(|it| &it.line);
-                line.is_some_and(|line| line.as_ref().is_some_and(|line| line.is_idle()))
-            };
-            let unused: Vec<_> = unused.filter(is_idle).collect();
-            for link in unused {
-                self.end_line(rings, link, &ended());
-            }
-        }
     }
 }
 

@@ -108,8 +108,9 @@ impl Links {
         self.send_legacy(upstream, id, recipient, (fields, &body));
     }
 
-    /// Opens the session of the control side, which waits for the result of `initialize`.
-    pub(super) fn open_control(&mut self, upstream: u16) {
+    /// Opens the session of the control side with this upstream or replica. The control side waits
+    /// for the result of `initialize`.
+    pub(super) fn open_control_at(&mut self, upstream: u16) {
         let now_ms = self.now_ms;
         let endpoint = self.endpoint(upstream);
         endpoint.is_initializing = true;
@@ -139,6 +140,7 @@ impl Links {
                 was_lost: false,
             };
             relay.set_legacy(legacy, false);
+            relay.is_placed = false;
         }
         self.timed.push(key);
         key
@@ -156,7 +158,8 @@ impl Links {
                 failure: failure.clone(),
             },
         };
-        self.board.send(ControlEvent::Answer(upstream, answer));
+        let of = self.port.borrow_table().endpoints[usize::from(upstream)].upstream;
+        self.board.send(ControlEvent::Answer(of, answer));
     }
 
     /// A handshake had no answer.
@@ -166,7 +169,8 @@ impl Links {
         owner: &SessionOwner,
         failure: &Failure,
     ) {
-        if *owner == SessionOwner::Control {
+        let is_control = *owner == SessionOwner::Control;
+        if is_control && !self.initializes_another(upstream, failure) {
             self.answer_initialize(upstream, None, failure);
         }
         self.session_failed(upstream, owner, failure);
@@ -191,7 +195,7 @@ impl Links {
         let time_ms = match self.carrier(of.1) {
             // It may have to be installed first.
             Carrier::Program => self.settings.start_ms,
-            Carrier::Http | Carrier::Lines => self.settings.list_ms,
+            Carrier::Http | Carrier::Lines | Carrier::Events => self.settings.list_ms,
         };
         let due_ms = self.now_ms + time_ms;
         let key = self.port.add_written(of, recipient, Some(request), due_ms);
@@ -238,7 +242,7 @@ impl Links {
             ..failure.clone()
         };
         for call in self.endpoint(upstream).sessions.handle_failed(owner) {
-            self.fail(call, &failure);
+            self.fail_or_move(call, &failure);
         }
     }
 

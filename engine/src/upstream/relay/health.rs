@@ -8,7 +8,12 @@ impl Relay {
     /// Whether its end shows if the upstream works: it is a call of a client, or a request of the
     /// control side that is answered soon.
     pub(crate) fn counts_for_health(&self) -> bool {
-        matches!(self.reception.recipient, Recipient::Call(..)) || self.is_of_control()
+        self.is_of_client() || self.is_of_control()
+    }
+
+    /// Whether a client waits for its answer.
+    pub(crate) fn is_of_client(&self) -> bool {
+        matches!(self.reception.recipient, Recipient::Call(..))
     }
 
     /// Whether the control side waits for its answer.

@@ -8,7 +8,7 @@ use super::{Recipient, Relay};
 use crate::upstream::owner::SessionOwner;
 
 /// The status of a request whose session does not exist.
-const STATUS_LOST: u16 = 404;
+pub(super) const STATUS_LOST: u16 = 404;
 
 /// A step of the handshake of a session.
 #[derive(Debug)]

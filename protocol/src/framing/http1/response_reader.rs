@@ -34,6 +34,9 @@ pub enum Item<'a> {
     Head(&'a AnswerHead),
     /// A whole message.
     Message(&'a [u8]),
+    /// The data of an event `endpoint`: the URL for the messages of the client (MCP 2024-11-05
+    /// basic/transports, "HTTP with SSE").
+    Endpoint(&'a [u8]),
     /// The answer is over.
     End,
 }
@@ -272,7 +275,10 @@ impl ContentReader {
             MediaType::Other => {}
             MediaType::Events => {
                 let mut sink = |event: ReceivedEvent<'_>| {
-                    sink(Item::Message(event.data));
+                    sink(match event.event {
+                        "endpoint" => Item::Endpoint(event.data),
+                        _ => Item::Message(event.data),
+                    });
                 };
                 let read = self.events.read(piece, limit_bytes, &mut sink);
                 read.map_err(|_| fault)?;

@@ -11,8 +11,15 @@ use super::Gateway;
 /// A mock of revision 2025-11-25 whose sessions are `s-0`, `s-1` and so on. Calls are answered by
 /// `call`.
 fn with_sessions(call: impl Fn(&Received) -> Act + Send + Sync + 'static) -> MockUpstream {
+    MockUpstream::start(script(call))
+}
+
+/// The answers of that mock.
+pub(super) fn script(
+    call: impl Fn(&Received) -> Act + Send + Sync + 'static,
+) -> impl Fn(&Received) -> Act + Send + Sync + 'static {
     let opened = AtomicUsize::new(0);
-    MockUpstream::start(move |received| {
+    move |received| {
         if received.body.is_empty() {
             let status = match received.head.starts_with("DELETE") {
                 true => "200 OK",
@@ -41,7 +48,7 @@ fn with_sessions(call: impl Fn(&Received) -> Act + Send + Sync + 'static) -> Moc
             method if method.starts_with("notifications/") => empty("202 Accepted"),
             _ => empty("400 Bad Request"),
         }
-    })
+    }
 }
 
 fn empty(status: &str) -> Act {
@@ -49,7 +56,7 @@ fn empty(status: &str) -> Act {
 }
 
 /// A result with the session of its call.
-fn named(received: &Received) -> Act {
+pub(super) fn named(received: &Received) -> Act {
     let session = received.field("Mcp-Session-Id").unwrap_or("none");
     let result = json!({ "content": [{ "type": "text", "text": session }] });
     Act::Send(result_of(received, &result.to_string()))

@@ -49,6 +49,19 @@ while IFS= read -r line; do
             echo "then $cancelled" >&2
             ;;
         *'"do":"variables"'*) text "$id" "$(env | cut -d= -f1 | sort | tr '\n' ' ')" ;;
+        *'"do":"limits"'*) text "$id" "$(cat /proc/$$/limits /proc/$$/status | tr -s ' \t\n' ' ')" ;;
+        *'"do":"flood"'*)
+            yes "a line of its errors, of sixty-four bytes with the line end. 0123" |
+                head -c "$ERROR_BYTES" >&2
+            text "$id" done
+            ;;
+        *'"do":"leave"'*)
+            # One that leaves the group, and ends with its input.
+            exec 3<&0
+            setsid sh -c 'echo "left $$" >&2; cat >/dev/null' <&3 >/dev/null &
+            exec 3<&-
+            text "$id" left
+            ;;
         *'"do":"files"'*) text "$id" "$(ls -l /proc/$$/fd | tr '\n' ' ')" ;;
         *'"method":"tools/call"'*) text "$id" "$$" ;;
         *'"method":"notifications/'*) ;;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use corelane_tests::{Connection, Request, Session, Setup, wait_until};
 use serde_json::{Value, json};
@@ -63,6 +64,21 @@ fn wait_for_end(process: &str) {
     wait_until("the process ends", || (!path.exists()).then_some(()));
 }
 
+/// The numbers in the log after this text.
+fn numbers(gateway: &Gateway, text: &str) -> Vec<String> {
+    let log = gateway.server.log();
+    let numbers = log.split(text).skip(1).map(|rest| {
+        let digits = rest.chars().take_while(char::is_ascii_digit);
+        digits.collect::<String>()
+    });
+    numbers.filter(|number| !number.is_empty()).collect()
+}
+
+/// The processes that stubborn ones have started.
+fn sleepers(gateway: &Gateway) -> Vec<String> {
+    numbers(gateway, "sleeper ")
+}
+
 fn wait_for_log(gateway: &Gateway, text: &str) {
     wait_until(text, || gateway.server.log().contains(text).then_some(()));
 }
@@ -97,6 +113,49 @@ fn one_process_serves_all_clients_and_the_lists_if_the_configuration_says_so() {
     assert_eq!(process(&mut connection, None), one);
     let log = gateway.server.log();
     assert!(log.matches("with none").count() <= 1, "{log}");
+}
+
+#[test]
+fn a_call_goes_to_another_shared_process_while_the_first_one_has_one() {
+    let gateway = start(&[], "sessions = \"shared\"\nprocesses = 2");
+    let first = process(&mut gateway.connect(), None);
+    let mut waiting = gateway.connect();
+    // It waits for the next line.
+    waiting.send(&Request::modern_call(
+        "up_call",
+        json!({ "do": "cancelled" }),
+    ));
+    wait_for_log(&gateway, "the call has come");
+    let mut connection = gateway.connect();
+    let session = Session::open(&mut connection);
+    let second = process(&mut connection, Some(&session));
+    assert_ne!(second, first);
+    assert_eq!(process(&mut connection, None), second);
+    drop(waiting);
+    wait_for_log(&gateway, "notifications/cancelled");
+    wait_until("both serve calls again", || {
+        (process(&mut connection, None) == first).then_some(())
+    });
+    assert_eq!(gateway.server.children().len(), 2);
+}
+
+#[test]
+fn a_process_that_nothing_uses_is_stopped_and_started_by_the_next_call() {
+    for sessions in ["client", "shared"] {
+        let gateway = start(
+            &[],
+            &format!("sessions = \"{sessions}\"\nidle_stop_ms = 100"),
+        );
+        let mut connection = gateway.connect();
+        let before = process(&mut connection, None);
+        wait_for_end(&before);
+        wait_until("no process is left", || {
+            gateway.server.children().is_empty().then_some(())
+        });
+        assert_ne!(process(&mut connection, None), before);
+        let answer = call(&mut connection, None, "name");
+        assert_eq!(answer["error"], Value::Null, "{answer}");
+    }
 }
 
 #[test]
@@ -203,13 +262,9 @@ fn a_stubborn_process_and_its_group_are_killed_when_the_server_ends() {
     let mut connection = gateway.connect();
     let serving = process(&mut connection, None);
     let mut processes = vec![serving];
-    let log = wait_until("both processes have started others", || {
-        let log = gateway.server.log();
-        (log.matches("sleeper ").count() == 2).then_some(log)
-    });
-    processes.extend(log.split("sleeper ").skip(1).map(|rest| {
-        let digits = rest.chars().take_while(char::is_ascii_digit);
-        digits.collect::<String>()
+    processes.extend(wait_until("both processes have started others", || {
+        let sleepers = sleepers(&gateway);
+        (sleepers.len() == 2).then_some(sleepers)
     }));
     assert_eq!(processes.len(), 3);
     drop(connection);
@@ -228,6 +283,109 @@ fn processes_end_with_a_server_that_is_killed() {
     gateway.server.signal("KILL");
     assert!(!gateway.server.wait_for_exit().success());
     wait_until_dead(&serving);
+}
+
+#[test]
+fn a_program_that_ignores_the_end_of_its_input_ends_with_a_server_that_is_killed() {
+    let gateway = start(&["stubborn"], "");
+    let mut connection = gateway.connect();
+    let serving = process(&mut connection, None);
+    gateway.server.signal("KILL");
+    assert!(!gateway.server.wait_for_exit().success());
+    wait_until_dead(&serving);
+    // Another one of its group lives on: it has to end with its input, and this one does not.
+    for sleeper in sleepers(&gateway) {
+        let killed = Command::new("kill").args(["-KILL", &sleeper]).status();
+        assert!(killed.expect("there is kill").success(), "{sleeper}");
+    }
+}
+
+#[test]
+fn a_program_has_its_limits_and_gets_no_new_privileges() {
+    let limits = "limits = { address_space_bytes = 1073741824, open_files = 99, processes = 9999 }";
+    let gateway = start(&[], limits);
+    let limits = text(&call(&mut gateway.connect(), None, "limits"));
+    for expected in [
+        "Max address space 1073741824 1073741824 bytes",
+        "Max open files 99 99 files",
+        "Max processes 9999 9999 processes",
+        "NoNewPrivs: 1",
+    ] {
+        assert!(limits.contains(expected), "{expected}: {limits}");
+    }
+}
+
+#[test]
+fn a_limit_that_leaves_no_room_to_start_touches_its_own_entries_only() {
+    let small = section("small", &[], "limits = { address_space_bytes = 65536 }");
+    let gateway = Gateway::start(&(small + &section("up", &[], "")));
+    gateway.wait_for("up_call");
+    process(&mut gateway.connect(), None);
+    wait_for_log(&gateway, "its program has ended");
+}
+
+#[test]
+fn a_program_that_floods_its_errors_touches_no_other_one() {
+    // The long form has 1 GB.
+    let bytes = std::env::var("CORELANE_FLOOD_BYTES");
+    let bytes = bytes.unwrap_or_else(|_| (16 << 20).to_string());
+    let environment = format!("env = {{ ERROR_BYTES = \"{bytes}\" }}");
+    let flooding = section("flooding", &[], &environment);
+    let gateway = Gateway::start(&(flooding + &section("up", &[], "")));
+    gateway.wait_for("up_call");
+    gateway.wait_for("flooding_call");
+    let mut connection = gateway.connect();
+    let one = process(&mut connection, None);
+    let before = gateway.server.resident_bytes();
+    let mut flooded = gateway.connect();
+    let session = Session::open(&mut flooded);
+    flooded.send(&session.call("flooding_call", json!({ "do": "flood" })));
+    assert_eq!(process(&mut connection, None), one, "it goes on meanwhile");
+    let answer = flooded.read_response().answer();
+    assert_eq!(text(&answer), "done");
+    flooded.exchange(&session.delete());
+    wait_for_log(&gateway, "lines of its program are left out");
+    let grown = gateway.server.resident_bytes().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes");
+}
+
+#[test]
+fn one_that_leaves_the_group_ends_with_its_input() {
+    let setup = Setup::shards(1).profile(STOPS_SOON);
+    let gateway = Gateway::start_with(&section("up", &[], ""), setup);
+    gateway.wait_for("up_call");
+    let mut connection = gateway.connect();
+    let session = Session::open(&mut connection);
+    let answer = call(&mut connection, Some(&session), "leave");
+    assert_eq!(text(&answer), "left");
+    let left = wait_until("it has left", || numbers(&gateway, "left ").pop());
+    connection.exchange(&session.delete());
+    wait_until_dead(&left);
+}
+
+#[test]
+fn many_starts_and_stops_leave_no_process_behind() {
+    // The long form has 1,000.
+    let calls = std::env::var("CORELANE_PROCESSES");
+    let calls = calls.map_or(20, |it| it.parse().expect("a number"));
+    for arguments in [&[][..], &["stubborn"]] {
+        let setup = Setup::shards(1).profile(STOPS_SOON);
+        let section = section("up", arguments, "sessions = \"call\"");
+        let gateway = Gateway::start_with(&section, setup);
+        gateway.wait_for("up_call");
+        let mut connection = gateway.connect();
+        let mut seen: Vec<_> = (0..calls).map(|_| process(&mut connection, None)).collect();
+        let children = wait_until("only that of the lists is left", || {
+            let children = gateway.server.children();
+            (children.len() <= 1).then_some(children)
+        });
+        seen.iter().for_each(|process| wait_for_end(process));
+        gateway.server.signal("TERM");
+        assert!(gateway.server.wait_for_exit().success());
+        seen = children;
+        seen.extend(sleepers(&gateway));
+        seen.iter().for_each(|process| wait_until_dead(process));
+    }
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Run {
         let now = Instant::now();
         let place = Place::Host("127.0.0.1".to_owned(), 80);
         Run {
-            tracked: Tracked::new(3, upstream, place, now),
+            tracked: Tracked::new(3, upstream, vec![place], now),
             now,
             settings: Gateway::default(),
         }
@@ -52,8 +52,8 @@ impl Run {
 
     fn address(&mut self) -> Step {
         let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
-        let address = Ok(Some(SockAddr::from(address)));
-        self.with(|it, turn| it.handle_address(address, turn))
+        let addresses = Ok(vec![Some(SockAddr::from(address))]);
+        self.with(|it, turn| it.handle_addresses(addresses, turn))
     }
 
     fn answer(&mut self, result: &Value) -> Step {
@@ -140,7 +140,7 @@ fn a_failure_is_tried_again_ever_later_and_the_tools_stay_for_a_time() {
     let step = loop {
         assert_eq!(run.wait(), Step::Resolve);
         let refused = Err(std::io::Error::other("refused"));
-        let step = run.with(|it, turn| it.handle_address(refused, turn));
+        let step = run.with(|it, turn| it.handle_addresses(refused, turn));
         waits.push((run.tracked.due() - run.now).as_secs());
         if step != Step::Wait {
             break step;

@@ -11,6 +11,7 @@ fn read(input: &[u8], step: usize) -> Result<Vec<String>, ResponseFault> {
         found.push(match item {
             Item::Head(head) => format!("{} {:?}", head.status, head.media_type),
             Item::Message(message) => String::from_utf8_lossy(message).into_owned(),
+            Item::Endpoint(url) => format!("endpoint {}", String::from_utf8_lossy(url)),
             Item::End => "end".to_owned(),
         });
     };
