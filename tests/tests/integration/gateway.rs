@@ -14,6 +14,8 @@ mod legacy;
 mod links;
 #[path = "gateway/programs.rs"]
 mod programs;
+#[path = "gateway/races.rs"]
+mod races;
 #[path = "gateway/real.rs"]
 mod real;
 #[path = "gateway/relayed.rs"]
