@@ -12,6 +12,8 @@ mod health;
 mod legacy;
 #[path = "gateway/links.rs"]
 mod links;
+#[path = "gateway/lists.rs"]
+mod lists;
 #[path = "gateway/programs.rs"]
 mod programs;
 #[path = "gateway/races.rs"]
