@@ -108,7 +108,7 @@ pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 pub use upstream_error::UpstreamError;
-use upstreams::ServedUpstream;
+use upstreams::{ServedUpstream, required_of};
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
@@ -433,6 +433,7 @@ impl Server {
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let pages = page_settings(&profile)?;
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
+        controls[0].set_upstreams_down(required_of(&upstreams));
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
         let (events, (ready, ready_receiver)) = (mpsc::channel(), mpsc::channel());

@@ -81,6 +81,8 @@ pub struct MockUpstream {
 struct Shared {
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
+    /// How long a connection is kept that brings no request; for ever if there is none.
+    idle: Mutex<Option<Duration>>,
     /// Where waiting connections get bytes to send.
     waiting: Mutex<HashMap<usize, Sender<Vec<u8>>>>,
     /// Waiting connections whose other side has ended them.
@@ -136,6 +138,21 @@ impl MockUpstream {
         let tools = tools.map(|name| json!({"name": name, "inputSchema": {"type": "object"}}));
         let tools: Vec<Value> = tools.collect();
         MockUpstream::with_lists(&[("tools/list", "tools", json!(tools))], script)
+    }
+
+    /// The same, which ends a connection that is idle for this time.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn with_idle_end(
+        idle: Duration,
+        tools: &'static [&'static str],
+        script: impl Fn(&Received) -> Act + Send + Sync + 'static,
+    ) -> MockUpstream {
+        let mock = MockUpstream::with_tools(tools, script);
+        *lock(&mock.shared.idle) = Some(idle);
+        mock
     }
 
     /// A server with these lists: of each the method, the member of its result, and the entries. It
@@ -329,6 +346,7 @@ fn serve(
     script: &Script,
 ) {
     let mut reader = BufReader::new(stream);
+    let _ = socket.set_read_timeout(*lock(&shared.idle));
     while let Some(received) = read_request(&mut reader, connection) {
         let mut act = script(&received);
         lock(&shared.received).push(received);

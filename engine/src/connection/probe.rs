@@ -49,9 +49,11 @@ fn conditions(context: &Context<'_>) -> Vec<&'static str> {
     let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
     let is_leaving = context.readiness.is_leaving.load(Ordering::Relaxed);
     let shards_down = context.readiness.shards_down.load(Ordering::Relaxed);
+    let upstreams_down = context.readiness.upstreams_down.load(Ordering::Relaxed);
     let conditions = [
         (is_leaving || context.is_draining, "\"draining\""),
         (shards_down > 0, "\"shard_down\""),
+        (upstreams_down > 0, "\"upstream_required_down\""),
         (endpoint.is_out_of_memory(), "\"out_of_memory\""),
         (endpoint.sheds_calls(), "\"throttled\""),
         (endpoint.is_audit_failing(), "\"audit_unavailable\""),

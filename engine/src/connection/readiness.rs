@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-/// Whether the shards of a server take new clients. Written when a shard starts or ends, and read
-/// by probes.
+/// Whether the shards of a server take new clients. Written when a shard or an
+/// upstream comes or goes, and read by probes.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
     /// Shards that do not run.
     pub(crate) shards_down: AtomicUsize,
+    /// Required upstreams whose lists could not be read.
+    pub(crate) upstreams_down: AtomicUsize,
     /// The server is to drain soon: new clients should go to another one.
     pub(crate) is_leaving: AtomicBool,
 }

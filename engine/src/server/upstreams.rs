@@ -8,6 +8,7 @@ mod answers;
 mod backoff;
 mod endpoint;
 mod listener;
+mod outcomes;
 mod program;
 mod secret;
 mod tracked;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config::Upstream;
@@ -28,6 +29,7 @@ use corelane_protocol::mcp::subscription;
 
 use endpoint::{Place, Served, check, resolve_all};
 use listener::Listen;
+use outcomes::Outcomes;
 pub(super) use program::ProcessThreads;
 use tracked::{Step, Tracked, Turn};
 
@@ -117,8 +119,18 @@ pub(super) fn board_of(
     let table = UpstreamTable {
         client_info: String::from_utf8_lossy(&client_info).into(),
         endpoints: endpoints_of(upstreams),
+        notice: outcomes_of(upstreams).notice(),
     };
     Some(Arc::new(UpstreamBoard::new(table, shards)))
+}
+
+/// How many of them have to be read before the server is ready.
+pub(super) fn required_of(upstreams: &[ServedUpstream]) -> usize {
+    outcomes_of(upstreams).required_down()
+}
+
+fn outcomes_of(upstreams: &[ServedUpstream]) -> Outcomes {
+    Outcomes::new(upstreams.iter().map(|it| &it.upstream), SystemTime::now())
 }
 
 /// The first replicas of all upstreams, and then the further ones.
@@ -151,6 +163,7 @@ pub(super) struct UpstreamThread {
 /// The state of the thread.
 struct Control {
     tracked: Vec<Tracked>,
+    outcomes: Outcomes,
     board: Arc<UpstreamBoard>,
     shards: Vec<Arc<ShardControl>>,
     handle: ServerHandle,
@@ -176,6 +189,7 @@ impl UpstreamThread {
         let (events, received) = channel();
         board.set_control(events.clone());
         let now = Instant::now();
+        let outcomes = outcomes_of(&upstreams);
         let tracked = (0..).zip(upstreams);
         let tracked = tracked.map(|(number, it)| {
             let places = it.replicas.into_iter().map(|(place, _)| place);
@@ -184,6 +198,7 @@ impl UpstreamThread {
         let stop = Duration::from_millis(settings.stop_ms);
         let control = Control {
             tracked: tracked.collect(),
+            outcomes,
             processes: ProcessThreads::new(Arc::clone(&board), launcher, stop),
             board,
             shards,
@@ -339,6 +354,8 @@ impl Control {
             Step::Expire => self.board.expire_lists(),
             Step::Changed(kinds) => kinds.into_iter().for_each(|kind| self.publish(kind)),
         }
+        // Its entries are in the catalog before clients learn that nothing is missing.
+        self.publish_state(upstream);
     }
 
     /// Has a shard send a request.
@@ -384,6 +401,26 @@ impl Control {
         }
     }
 
+    /// Lets clients and probes know the state of the lists of an upstream, if it is another one.
+    fn publish_state(&mut self, upstream: usize) {
+        let state = self.tracked[upstream].list_state();
+        if !self.outcomes.set(upstream, state, SystemTime::now()) {
+            return;
+        }
+        let present = self.board.present();
+        self.board.publish(UpstreamTable {
+            client_info: present.client_info.clone(),
+            endpoints: present.endpoints.clone(),
+            notice: self.outcomes.notice(),
+        });
+        if let Some(shard) = self.shards.first() {
+            shard.set_upstreams_down(self.outcomes.required_down());
+        }
+        for shard in &self.shards {
+            shard.wake();
+        }
+    }
+
     /// Gives the shards the addresses and the era of an upstream, if they are other ones.
     fn publish_endpoint(&self, upstream: usize) {
         let present = self.board.present();
@@ -405,6 +442,7 @@ impl Control {
         self.board.publish(UpstreamTable {
             client_info: present.client_info.clone(),
             endpoints,
+            notice: present.notice.clone(),
         });
         for shard in &self.shards {
             shard.wake();

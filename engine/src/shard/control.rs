@@ -82,6 +82,14 @@ impl ShardControl {
             .store(drain_timeout_ms, Ordering::Relaxed);
     }
 
+    /// So many required upstreams have not been read, or not lately: probes of readiness of all
+    /// shards are refused until there is none.
+    pub(crate) fn set_upstreams_down(&self, count: usize) {
+        self.readiness
+            .upstreams_down
+            .store(count, Ordering::Relaxed);
+    }
+
     /// Lets all shards refuse probes of readiness; they serve everything else.
     pub(crate) fn begin_notice(&self) {
         self.readiness.is_leaving.store(true, Ordering::Relaxed);

@@ -287,8 +287,12 @@ impl Links {
                 self.close(rings, key);
             }
         }
-        // Requests of the control side need no answer any more.
-        for key in std::mem::take(&mut self.timed) {
+        // Requests of the control side need no answer any more. Those of HTTP+SSE carry calls.
+        let timed = std::mem::take(&mut self.timed).into_iter();
+        let is_kept = |key: &RelayKey| self.port.find(*key).is_some_and(|it| it.is_of_events());
+        let (kept, ended): (Vec<RelayKey>, Vec<RelayKey>) = timed.partition(is_kept);
+        self.timed = kept;
+        for key in ended {
             self.cancel(rings, key);
         }
     }

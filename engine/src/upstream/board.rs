@@ -110,6 +110,17 @@ pub(crate) struct UpstreamTable {
     pub(crate) client_info: Box<str>,
     /// The upstreams.
     pub(crate) endpoints: Vec<Endpoint>,
+    /// What their lists lack.
+    pub(crate) notice: ListNotice,
+}
+
+/// What clients learn about lists that upstreams have not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ListNotice {
+    /// The upstreams whose lists are not as they are now, as a JSON array; none if all are.
+    pub(crate) outcomes: Option<Arc<str>>,
+    /// Whether an upstream that is required has given none, so that all lists fail.
+    pub(crate) lacks_required: bool,
 }
 
 impl UpstreamTable {

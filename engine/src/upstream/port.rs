@@ -28,7 +28,7 @@ use slab::Slab;
 
 pub(crate) use ticket::ParkedTicket;
 
-use super::board::{Carrier, UpstreamBoard, UpstreamTable};
+use super::board::{Carrier, ListNotice, UpstreamBoard, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
 use super::relay::{LegacyCall, Recipient, Relay, RelayKey, Surroundings};
@@ -402,9 +402,10 @@ impl UpstreamPort {
         has_updates.then(|| SubscribedUri::of(&self.board, upstream, uri))?
     }
 
-    /// A client reads a list.
-    pub(crate) fn use_list(&self) {
+    /// A client reads a list. Returns what it lacks.
+    pub(crate) fn use_list(&self) -> ListNotice {
         self.board.use_list();
+        self.table.borrow().notice.clone()
     }
 
     /// Takes the next command.

@@ -66,12 +66,24 @@ impl ResultTrailer {
         }
     }
 
-    /// Closes a result that is not cacheable and has more `_meta`: whole members that `meta`
-    /// appends. The result has no member of its own yet.
-    pub fn finish_with_meta(&self, out: &mut Vec<u8>, era: Era, meta: impl FnOnce(&mut Vec<u8>)) {
+    /// Closes a result that has more `_meta`: whole members that `meta` appends. `out` ends as for
+    /// [`ResultTrailer::finish`].
+    pub fn finish_with_meta(
+        &self,
+        out: &mut Vec<u8>,
+        (era, caching): (Era, Caching),
+        meta: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if out.last() != Some(&b'{') {
+            out.push(b',');
+        }
         if era == Era::Modern {
+            let trailer = match caching {
+                Caching::NotCacheable => &self.modern,
+                Caching::Revalidate => &self.modern_revalidate,
+            };
             // Behind the server's name, before the three closing braces.
-            let (members, end) = self.modern.split_at(self.modern.len() - 3);
+            let (members, end) = trailer.split_at(trailer.len() - 3);
             out.extend_from_slice(members);
             out.push(b',');
             meta(out);

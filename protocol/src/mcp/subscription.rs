@@ -6,7 +6,7 @@ use super::about::write_array;
 use super::era::Era;
 use super::meta::SUBSCRIPTION_ID;
 use super::resources::URI_BYTES_MAX;
-use super::result::ResultTrailer;
+use super::result::{Caching, ResultTrailer};
 use crate::jsonrpc::{Id, Object, Value, encode};
 
 /// The method of the first message of a subscription.
@@ -276,7 +276,7 @@ pub fn write_task(out: &mut Vec<u8>, members: &[u8], subscription: Id<'_>) {
 pub fn write_ended(out: &mut Vec<u8>, subscription: Id<'_>, trailer: &ResultTrailer) {
     encode::begin_result(out, subscription);
     out.push(b'{');
-    trailer.finish_with_meta(out, Era::Modern, |out| {
+    trailer.finish_with_meta(out, (Era::Modern, Caching::NotCacheable), |out| {
         encode::write_string(out, SUBSCRIPTION_ID);
         out.push(b':');
         encode::write_id(out, subscription);

@@ -12,6 +12,8 @@ mod health;
 mod legacy;
 #[path = "gateway/links.rs"]
 mod links;
+#[path = "gateway/lists.rs"]
+mod lists;
 #[path = "gateway/parked.rs"]
 mod parked;
 #[path = "gateway/programs.rs"]
@@ -22,6 +24,8 @@ mod question_lines;
 mod question_table;
 #[path = "gateway/questions.rs"]
 mod questions;
+#[path = "gateway/races.rs"]
+mod races;
 #[path = "gateway/real.rs"]
 mod real;
 #[path = "gateway/relayed.rs"]

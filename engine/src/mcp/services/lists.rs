@@ -1,6 +1,7 @@
 //! The routes that need only the catalog: lists, and the methods that exist.
 
 use corelane_protocol::jsonrpc::{Id, Value, encode};
+use corelane_protocol::mcp::error_code::INTERNAL_ERROR;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::result::Caching;
 use corelane_protocol::mcp::revision::Revision;
@@ -12,6 +13,12 @@ use crate::mcp::context::invalid_params;
 use crate::mcp::cursor::{NO_SUCH_CURSOR, SealedCursor, cursor_of};
 use crate::mcp::disposition::Disposition;
 use crate::mcp::inbound::Inbound;
+
+/// The member of `_meta` of a first page with the upstreams whose lists are missing or old.
+const OUTCOMES: &str = "corelane/upstreams";
+/// The error of a list without the entries of an upstream that is required.
+const LACKING: &str = "the list is not complete: a required upstream has not been read: try again";
+const LACKING_DATA: &[u8] = br#"{"reason":"unavailable","retryAfterMs":1000}"#;
 
 impl Services {
     /// Whether the server has the feature that a method belongs to.
@@ -45,8 +52,12 @@ impl Services {
             Method::PromptsList => (List::Prompts, EntryKind::Prompt),
             _ => (List::Tools, EntryKind::Tool),
         };
-        if let Some(port) = self.calls.port() {
-            port.use_list();
+        let notice = self.calls.port().map(|port| port.use_list());
+        let notice = notice.unwrap_or_default();
+        if notice.lacks_required {
+            let data = |out: &mut Vec<u8>| out.extend_from_slice(LACKING_DATA);
+            encode::write_error_with_data(out, Some(id), INTERNAL_ERROR, LACKING, data);
+            return Disposition::ok();
         }
         let pages = self.catalog.pages(list, revision);
         let cursor = match cursor_of(params) {
@@ -76,7 +87,19 @@ impl Services {
             }
         }
         let trailer = &self.context.trailer;
-        trailer.finish(out, revision.era(), Caching::Revalidate);
+        let of = (revision.era(), Caching::Revalidate);
+        // A policy may hide an upstream, and its name is no business of the requester then.
+        match notice
+            .outcomes
+            .filter(|_| cursor.is_none() && view.is_none())
+        {
+            None => trailer.finish(out, of.0, of.1),
+            Some(outcomes) => trailer.finish_with_meta(out, of, |out| {
+                encode::write_string(out, OUTCOMES);
+                out.push(b':');
+                out.extend_from_slice(outcomes.as_bytes());
+            }),
+        }
         Disposition::ok()
     }
 }

@@ -240,9 +240,6 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
     };
     let checks = [
         of_target,
-        upstream
-            .is_required
-            .then_some(("required = true", "leave it out")),
         (upstream.pins != OnChange::Off).then_some(("pins", "leave it out")),
         upstream
             .has_namespaced_uris
@@ -411,10 +408,6 @@ mod tests {
             (
                 "urls = [\"http://127.0.0.1:1/\", \"tcp://127.0.0.1:2\"]",
                 "urls of other servers than those of Streamable HTTP",
-            ),
-            (
-                "url = \"http://127.0.0.1/\"\nrequired = true",
-                "required = true",
             ),
             ("url = \"http://127.0.0.1/\"\npins = \"warn\"", "pins"),
             (

@@ -16,6 +16,7 @@ use super::answers::{self, Capabilities, answered, header_params_of, lacks_metho
 use super::backoff::Backoff;
 use super::endpoint::{Place, probe_of};
 use super::listener::{Listen, Listener};
+use super::outcomes::ListState;
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
 use crate::upstream::board::ControlAnswer;
@@ -169,6 +170,16 @@ impl Tracked {
     /// Whether it reports updates of resources.
     pub(super) fn has_updates(&self) -> bool {
         self.listener.takes_uris()
+    }
+
+    /// The state of its lists.
+    pub(super) fn list_state(&self) -> ListState {
+        match (self.read_at, self.has_failed) {
+            (Some(_), false) => ListState::Fresh,
+            (Some(_), true) => ListState::Stale,
+            (None, false) => ListState::Loading,
+            (None, true) => ListState::Failed,
+        }
     }
 
     /// When something is to be done without an event.
@@ -438,6 +449,7 @@ impl Tracked {
         if !is_stale {
             return Step::Wait;
         }
+        self.read_at = None;
         let stale = std::mem::take(&mut self.lists);
         match changed(&stale, &self.lists) {
             changed if changed.is_empty() => Step::Wait,

@@ -34,7 +34,9 @@ impl Links {
         }
         let choice = match relay.owner() {
             // Each replica has a session for these.
-            None | Some(SessionOwner::Everyone(_) | SessionOwner::Call(..)) => Choice::drawn(key.id),
+            None | Some(SessionOwner::Everyone(_) | SessionOwner::Call(..)) => {
+                Choice::drawn(key.id)
+            }
             Some(owner) => Choice::of_key(&owner),
         };
         drop(relay);

@@ -217,7 +217,7 @@ fn a_session_stays_at_its_replica_and_moves_when_that_is_gone() {
     let session = sessions.iter().take(3);
     session.for_each(&mut call);
     let left: usize = mocks.iter().flatten().map(|mock| count(mock).1).sum();
-    assert!(left >= 36 - counts[busiest].1 + 1, "{counts:?}");
+    assert!(left > 36 - counts[busiest].1, "{counts:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Upstreams of HTTP+SSE: their streams, the messages to them, and hostile ones.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 
 use corelane_tests::certificates::Authority;
 use corelane_tests::mock_upstream::{Act, MockUpstream, Received};
@@ -305,6 +306,31 @@ fn a_server_without_stream_and_one_without_endpoint_are_tried_again() {
     let gateway = Gateway::start_with(&section(&mock), Setup::shards(1).profile(profile));
     gateway.wait_for("up_call");
     text(&call(&mut gateway.connect(), None));
+}
+
+#[test]
+fn a_call_is_answered_while_the_server_drains() {
+    let (arrive, arrived) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(released);
+    let mock = mock(move |received| {
+        arrive.send(()).expect("the test waits");
+        let _ = released.lock().expect("no panic").recv();
+        named(received)
+    });
+    let gateway = before(&mock);
+    let mut connection = gateway.connect();
+    let request = Request::modern_call("up_call", json!({}));
+    connection.send(&request);
+    arrived.recv().expect("the call arrives");
+    gateway.server.signal("TERM");
+    wait_until("the drain", || {
+        Connection::open(gateway.server.address()).err()
+    });
+    release.send(()).expect("the mock waits");
+    text(&connection.read_response().answer());
+    drop(connection);
+    assert!(gateway.server.wait_for_exit().success());
 }
 
 #[test]
