@@ -102,7 +102,7 @@ use pinning::Pinning;
 #[cfg(feature = "metrics")]
 use records::{RecordThread, SlowRequests};
 use reload::{ReloadHooks, live_of};
-pub use reload_result::{ReloadError, ReloadReport};
+pub use reload_result::{ReloadError, ReloadReport, UpstreamChange, UpstreamChangeKind};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -473,8 +473,8 @@ impl Server {
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         let of_server = (handle.clone(), controls.clone());
-        running.keep_reloading((certificates, access), (profile, hooks), live, of_server);
         running.read_lists(upstreams, &parts, (controls, handle.clone()))?;
+        running.keep_reloading((certificates, access), (profile, hooks), live, of_server);
         running.watch(directories, &handle)?;
         Ok(running)
     }

@@ -211,6 +211,15 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         })
     }
 
+    /// Ends all sessions, which have no calls: returns those for which DELETE is due.
+    pub fn end_all(&mut self) -> Vec<EndedSession> {
+        let owners: Vec<K> = self.entries.keys().cloned().collect();
+        let ended = owners.iter().filter_map(|owner| self.end(owner));
+        let mut ended: Vec<EndedSession> = ended.collect();
+        ended.extend(self.evicted.drain(..));
+        ended
+    }
+
     /// Ends the session that was not used for the longest time, for another one. Returns whether
     /// there is one without calls.
     fn evict(&mut self) -> bool {

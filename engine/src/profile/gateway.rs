@@ -56,6 +56,12 @@ knobs! {
         /// Milliseconds that a program gets to end after its input has ended, and again after
         /// SIGTERM. Then it is killed, with its process group.
         stop_ms: u64 = 5000, within(10..=600_000), restart;
+        /// Milliseconds that the calls of an upstream get to end which a reload removes or
+        /// replaces.
+        drain_ms: u64 = 25_000, within(0..=DAY_MS), restart;
+        /// Milliseconds until an upstream that a reload changes takes the place of the one of
+        /// before, though its lists are not read yet.
+        takeover_ms: u64 = 10_000, within(0..=DAY_MS), restart;
         /// Characters of an exposed name: some clients take 64.
         name_chars_max: usize = 64, within(16..=128), restart;
     }

@@ -29,7 +29,7 @@ use super::figures::figures;
 use super::metrics::{is_draining, read_shard};
 use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
-use super::reload_result::ReloadError;
+use super::reload_result::{ReloadError, UpstreamChange};
 use crate::log;
 use crate::meter::Counter;
 use crate::meter::conditions::conditions;
@@ -276,6 +276,7 @@ impl Site {
                 "changed": rows_of(&report.changed),
                 "refused": [],
                 "not_applied": report.not_applied,
+                "upstreams": upstream_rows(&report.upstreams),
                 "adopted_us": report.adopted_us,
             })),
             Err(ReloadError::Refused { refused }) => Ok(json!({
@@ -292,6 +293,12 @@ impl Site {
 /// The knobs that a reload changed.
 fn rows_of(changes: &[KnobChange]) -> Vec<Value> {
     let row = |it: &KnobChange| json!({ "key": it.key, "old": it.old, "new": it.new });
+    changes.iter().map(row).collect()
+}
+
+/// The upstreams that a reload changes.
+fn upstream_rows(changes: &[UpstreamChange]) -> Vec<Value> {
+    let row = |it: &UpstreamChange| json!({ "name": it.name, "change": it.kind.as_str() });
     changes.iter().map(row).collect()
 }
 

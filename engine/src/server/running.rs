@@ -19,7 +19,7 @@ use super::handle::ServerHandle;
 use super::pinning::Pinning;
 use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
-use super::upstreams::{ServedUpstream, UpstreamThread};
+use super::upstreams::{ServedUpstream, UpstreamReload, UpstreamThread};
 use super::{
     AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess, systemd,
 };
@@ -69,6 +69,8 @@ pub struct RunningServer {
     gateway: Gateway,
     /// The control side of upstreams; ends before the shards.
     upstreams: Option<UpstreamThread>,
+    /// Their part in reloads, until these are ready.
+    upstream_reload: Option<UpstreamReload>,
     /// Where the shards run, unless there is one channel.
     pub(super) pinning: Option<Pinning>,
     /// The listener for metrics, if there is one; ends after the shards.
@@ -108,6 +110,7 @@ impl RunningServer {
             reloader: None,
             gateway: profile.gateway,
             upstreams: None,
+            upstream_reload: None,
             pinning: None,
             metrics: None,
             records: None,
@@ -157,6 +160,7 @@ impl RunningServer {
         let files = ReloadedFiles {
             access: access.as_ref().map(ServerAccess::reload),
             certificates: certificates.as_ref().map(Certificates::reload),
+            upstreams: self.upstream_reload.take(),
         };
         let addresses = self.addresses.clone();
         self.reloader = Some(Reloader::new(profile, live, of_server, addresses, files));
@@ -164,13 +168,14 @@ impl RunningServer {
         self.access = access;
     }
 
-    /// Reads the lists of `upstreams` for as long as the server runs.
+    /// Reads the lists of `upstreams` for as long as the server runs. The `fixed` ones stay with
+    /// each reload.
     ///
     /// # Errors
     /// The thread for that cannot be made.
     pub(super) fn read_lists(
         &mut self,
-        upstreams: Vec<ServedUpstream>,
+        (fixed, upstreams): (Vec<ServedUpstream>, Vec<ServedUpstream>),
         parts: &ServerParts,
         of_server: (Vec<Arc<ShardControl>>, ServerHandle),
     ) -> Result<()> {
@@ -179,6 +184,8 @@ impl RunningServer {
             let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
             self.upstreams = Some(thread);
         }
+        let port = self.upstreams.as_ref().map(UpstreamThread::port);
+        self.upstream_reload = Some(UpstreamReload::new(fixed, port));
         Ok(())
     }
 

@@ -26,7 +26,11 @@ const RESOURCES_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     /// Its name in the configuration.
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
+    /// Its number, which no other one ever has; its place in the table may be used again.
+    pub(crate) instance: u64,
+    /// Whether it is to stay.
+    pub(crate) standing: Standing,
     /// Where it is; none while that is not known, and of a program.
     pub(crate) address: Option<SockAddr>,
     /// How it is reached.
@@ -43,6 +47,45 @@ pub(crate) struct Endpoint {
     pub(crate) has_updates: bool,
 }
 
+impl Endpoint {
+    /// A place in the table that is free, and whose last upstream had this number.
+    pub(crate) fn free(instance: u64) -> Endpoint {
+        Endpoint {
+            name: "".into(),
+            instance,
+            standing: Standing::Ends,
+            address: None,
+            carrier: Carrier::Lines,
+            tls: None,
+            heads: Heads::default(),
+            era: Era::Modern,
+            sessions: Sessions::Client,
+            has_updates: false,
+        }
+    }
+
+    /// Whether what may change of an upstream is as in `other`.
+    pub(crate) fn is_as(&self, other: &Endpoint) -> bool {
+        self.instance == other.instance
+            && self.standing == other.standing
+            && self.address == other.address
+            && self.era == other.era
+            && self.has_updates == other.has_updates
+    }
+}
+
+/// Whether an upstream is to stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is.
+    #[default]
+    Serves,
+    /// A reload has removed it or put another one in its place: its calls go on to their ends.
+    Drains,
+    /// The time for these calls is over.
+    Ends,
+}
+
 /// How an upstream is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
@@ -56,7 +99,7 @@ pub(crate) enum Carrier {
 
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
 /// may have a credential. Lines have no heads: these are empty.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heads {
     /// Of messages.
     pub(crate) post: Arc<[u8]>,
@@ -66,12 +109,12 @@ pub(crate) struct Heads {
     pub(crate) delete: Arc<[u8]>,
 }
 
-/// All upstreams, in the order of the configuration.
+/// All upstreams.
 #[derive(Debug)]
 pub(crate) struct UpstreamTable {
     /// The name and version of this server, as a JSON object.
     pub(crate) client_info: Box<str>,
-    /// The upstreams.
+    /// The upstreams by number, and those whose places are free.
     pub(crate) endpoints: Vec<Endpoint>,
 }
 
@@ -112,7 +155,7 @@ pub(crate) struct ProcessRequest {
     pub(crate) upstream: u16,
     /// The shard.
     pub(crate) shard: u16,
-    /// The number of the request on its shard.
+    /// The number of the request.
     pub(crate) number: u64,
 }
 
@@ -144,6 +187,8 @@ pub(crate) enum ControlAnswer {
 pub(crate) struct Subscription {
     /// The number of the upstream.
     pub(crate) upstream: u16,
+    /// The name of the upstream.
+    pub(crate) name: Arc<str>,
     /// Its own number.
     pub(crate) number: u32,
     /// Where its events go.
@@ -165,7 +210,7 @@ impl Subscription {
     /// The upstream has reported an update of a resource.
     pub(crate) fn handle_update(&self, uri: &str) {
         let board = &self.board;
-        board.report(board.interests.mark(self.upstream, uri));
+        board.report(board.interests.mark(&self.name, uri));
     }
 }
 
@@ -207,6 +252,17 @@ pub(crate) enum ControlEvent {
     Interests,
     /// A client reads lists that have expired.
     ExpiredListUsed,
+    /// A shard has nothing more of an upstream that was removed or replaced.
+    Drained {
+        /// The number of the upstream.
+        upstream: u16,
+        /// That of [`Endpoint::instance`].
+        instance: u64,
+        /// The shard.
+        shard: u16,
+    },
+    /// Another set of upstreams is there, from a reload.
+    Exchange,
     /// The server ends.
     Stop,
 }
@@ -224,6 +280,7 @@ pub(crate) struct UpstreamBoard {
     /// Whether lists have expired, which are read again once a client uses them.
     has_expired: AtomicBool,
     interests: Interests,
+    last_process: AtomicU64,
     control: OnceLock<Sender<ControlEvent>>,
 }
 
@@ -246,6 +303,7 @@ impl UpstreamBoard {
             is_over: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
             interests: Interests::default(),
+            last_process: AtomicU64::new(0),
             control: OnceLock::new(),
         }
     }
@@ -259,6 +317,12 @@ impl UpstreamBoard {
     pub(crate) fn send(&self, event: ControlEvent) -> bool {
         let control = self.control.get();
         control.is_some_and(|control| control.send(event).is_ok())
+    }
+
+    /// The number of the next request for a process. None is used twice: an answer that comes late
+    /// must not be taken for that to a request of another upstream.
+    pub(crate) fn next_process(&self) -> u64 {
+        self.last_process.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Leaves a process for the shard that needs it. The caller wakes it.
@@ -296,14 +360,14 @@ impl UpstreamBoard {
     }
 
     /// A client subscribes to a resource of an upstream. Returns whether it may.
-    pub(super) fn add_interest(&self, upstream: u16, uri: &Arc<str>) -> bool {
+    pub(super) fn add_interest(&self, upstream: &Arc<str>, uri: &Arc<str>) -> bool {
         let added = self.interests.add(upstream, uri, RESOURCES_MAX);
         self.report(added == Some(true));
         added.is_some()
     }
 
     /// The subscription of a client has ended.
-    pub(super) fn remove_interest(&self, upstream: u16, uri: &Arc<str>) {
+    pub(super) fn remove_interest(&self, upstream: &Arc<str>, uri: &Arc<str>) {
         self.report(self.interests.remove(upstream, uri));
     }
 

@@ -18,12 +18,15 @@ mod programs;
 mod real;
 #[path = "gateway/relayed.rs"]
 mod relayed;
+#[path = "gateway/reloads.rs"]
+mod reloads;
 #[path = "gateway/secured.rs"]
 mod secured;
 #[path = "gateway/updates.rs"]
 mod updates;
 
 use std::fs;
+use std::path::Path;
 
 use corelane_tests::mock_upstream::MockUpstream;
 use corelane_tests::{Connection, Request, Server, Setup, wait_until};
@@ -41,7 +44,7 @@ pub(crate) fn empty() -> Value {
 /// A server in front of upstreams.
 pub(crate) struct Gateway {
     server: Server,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Gateway {
@@ -54,11 +57,11 @@ impl Gateway {
     pub(crate) fn start_with(sections: &str, setup: Setup) -> Gateway {
         let directory = TempDir::new().expect("a directory");
         let path = directory.path().join("corelane.toml");
-        fs::write(&path, format!("[auth]\nmode = \"none\"\n{sections}")).expect("there is space");
+        write(&path, sections);
         let path = path.to_str().expect("a path of text");
         Gateway {
             server: setup.arguments(&["--config", path]).start(),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -67,6 +70,13 @@ impl Gateway {
         let gateway = Gateway::start(&mock.section("up"));
         gateway.wait_for("up_call");
         gateway
+    }
+
+    /// Replaces the sections of its file, which it reads with the next reload.
+    pub(crate) fn write(&self, sections: &str) {
+        let next = self.directory.path().join("next");
+        write(&next, sections);
+        fs::rename(next, self.directory.path().join("corelane.toml")).expect("it is there");
     }
 
     /// Waits until a tool is listed.
@@ -82,6 +92,10 @@ impl Gateway {
     pub(crate) fn connect(&self) -> Connection {
         self.server.connect()
     }
+}
+
+fn write(path: &Path, sections: &str) {
+    fs::write(path, format!("[auth]\nmode = \"none\"\n{sections}")).expect("there is space");
 }
 
 /// The tools that a client sees, by name.

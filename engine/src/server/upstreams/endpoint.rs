@@ -21,13 +21,13 @@ use crate::profile::CertificateFiles;
 use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Carrier, Endpoint, Heads};
+use crate::upstream::board::{Carrier, Endpoint, Heads, Standing};
 
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";
 
 /// Where an upstream is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Place {
     /// A host and a port.
     Host(String, u16),
@@ -97,7 +97,9 @@ pub(in crate::server) fn check(
         }
     };
     let endpoint = Endpoint {
-        name: upstream.name.clone(),
+        name: Arc::from(&*upstream.name),
+        instance: 0,
+        standing: Standing::Serves,
         address: None,
         carrier,
         tls: tls_of(upstream)?,

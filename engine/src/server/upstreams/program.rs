@@ -29,6 +29,7 @@ use crate::upstream::board::{ProcessRequest, StartedProcess, UpstreamBoard};
 use process::Process;
 
 /// A program that was checked.
+#[derive(PartialEq, Eq)]
 pub(in crate::server) struct Program {
     /// The name of its upstream.
     name: Box<str>,

@@ -2,6 +2,8 @@
 //!
 //! The clock and all effects are the caller's.
 
+mod configured;
+
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
@@ -138,11 +140,6 @@ impl Tracked {
             era: Era::Modern,
             session: None,
         }
-    }
-
-    /// Where it is.
-    pub(super) fn place(&self) -> &Place {
-        &self.place
     }
 
     /// Its address, as far as that is known.

@@ -11,7 +11,7 @@ use super::{Gateway, tools};
 /// A profile that stops processes soon.
 const STOPS_SOON: &str = "[gateway]\nstop_ms = 50\n";
 
-fn script() -> PathBuf {
+pub(super) fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/gateway/program.sh")
 }
 
@@ -58,7 +58,7 @@ fn wait_until_dead(process: &str) {
 }
 
 /// Waits until a process has ended and was waited for.
-fn wait_for_end(process: &str) {
+pub(super) fn wait_for_end(process: &str) {
     let path = Path::new("/proc").join(process);
     wait_until("the process ends", || (!path.exists()).then_some(()));
 }

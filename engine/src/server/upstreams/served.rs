@@ -1,0 +1,100 @@
+//! Upstreams that were checked, and their part in the server that starts with them.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use corelane_gateway::config::Upstream;
+use corelane_protocol::mcp::lifecycle::Feature;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::endpoint::{Place, check};
+use crate::catalog::Entries;
+use crate::mcp::ServerParts;
+use crate::server::error::Result;
+use crate::server::upstream_error::UpstreamError;
+use crate::upstream::board::{Endpoint, UpstreamBoard, UpstreamTable};
+
+/// An upstream that was checked.
+#[derive(Clone)]
+pub(in crate::server) struct ServedUpstream {
+    pub(super) upstream: Upstream,
+    pub(super) place: Place,
+    pub(super) endpoint: Endpoint,
+    /// Differs for other contents of its files with certificates.
+    pub(super) files: u64,
+}
+
+/// Checks an upstream that is served besides `others`.
+///
+/// # Errors
+/// Its configuration needs something that is not supported, or another one has its name.
+pub(in crate::server) fn check_upstream(
+    upstream: Upstream,
+    others: &[ServedUpstream],
+) -> Result<ServedUpstream> {
+    if others
+        .iter()
+        .any(|other| other.upstream.name == upstream.name)
+    {
+        let name = upstream.name.to_string();
+        return Err(UpstreamError::Twice { name }.into());
+    }
+    let (place, endpoint) = check(&upstream)?;
+    Ok(ServedUpstream {
+        files: files_of(&upstream),
+        upstream,
+        place,
+        endpoint,
+    })
+}
+
+/// A number that differs for other contents of the files with certificates.
+fn files_of(upstream: &Upstream) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let certificate = upstream.client_certificate.iter();
+    let certificate = certificate.flat_map(|it| [&it.certificate_file, &it.key_file]);
+    for path in upstream.ca_files.iter().chain(certificate) {
+        // One that cannot be read was refused before.
+        fs::read(path).unwrap_or_default().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Declares the features that upstreams may have, and their schemes. A client sees the same
+/// capabilities before they are read, and while they are down.
+pub(in crate::server) fn declare(upstreams: &[ServedUpstream], entries: &mut Entries) {
+    if upstreams.is_empty() {
+        return;
+    }
+    for feature in [Feature::Prompts, Feature::Resources, Feature::Completions] {
+        entries.offer.insert(feature);
+    }
+    for (number, served) in (0..).zip(upstreams) {
+        let schemes = served.upstream.schemes.iter();
+        let schemes = schemes.map(|scheme| (number, scheme.clone()));
+        entries.schemes.extend(schemes);
+    }
+}
+
+/// The board of a server with these upstreams, if there are any.
+pub(in crate::server) fn board_of(
+    upstreams: &[ServedUpstream],
+    parts: &ServerParts,
+    shards: usize,
+) -> Option<Arc<UpstreamBoard>> {
+    if upstreams.is_empty() {
+        return None;
+    }
+    let client_info = parts.description.server_info(Revision::V2026_07_28);
+    // As the first instances are numbered.
+    let endpoints = (1..).zip(upstreams).map(|(instance, it)| Endpoint {
+        instance,
+        ..it.endpoint.clone()
+    });
+    let table = UpstreamTable {
+        client_info: String::from_utf8_lossy(&client_info).into(),
+        endpoints: endpoints.collect(),
+    };
+    Some(Arc::new(UpstreamBoard::new(table, shards)))
+}
