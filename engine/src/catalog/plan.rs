@@ -68,6 +68,9 @@ pub(crate) struct Plan {
     routes: UriRoutes,
 }
 
+/// An entry of an upstream that is left out: its kind, the number of its upstream, and its fault.
+pub(crate) type HiddenEntry = (RelayedKind, u16, CatalogError);
+
 /// A list of the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
@@ -220,13 +223,13 @@ impl Plan {
 
     /// The same catalog with these entries instead of all of their kinds that upstreams have, and
     /// with these schemes of upstreams; with it the lists in which clients see a difference, and
-    /// the faults of entries that are left out. Nothing if nothing changes. An entry of this server
+    /// the entries that are left out. Nothing if nothing changes. An entry of this server
     /// keeps its name.
     pub(crate) fn with_upstreams(
         &self,
         schemes: Vec<(u16, Box<str>)>,
         entries: Vec<(RelayedKind, RelayedList)>,
-    ) -> (Option<(Plan, ListKinds)>, Vec<CatalogError>) {
+    ) -> (Option<(Plan, ListKinds)>, Vec<HiddenEntry>) {
         let mut lists = self.lists.clone();
         let (mut changed, mut faults) = (ListKinds::default(), Vec::new());
         let mut is_other = *self.rules.schemes != *schemes;
@@ -236,7 +239,11 @@ impl Plan {
             if change == Exchanged::Listed {
                 changed.insert(list_of(kind));
             }
-            faults.extend(left_out);
+            faults.extend(
+                left_out
+                    .into_iter()
+                    .map(|(upstream, fault)| (kind, upstream, fault)),
+            );
         }
         let rules = Rules {
             schemes: schemes.into(),

@@ -62,13 +62,13 @@ impl Lists {
     }
 
     /// Puts `entries` in the place of all of upstreams of their kind. Returns the change, and the
-    /// faults of those that are left out.
+    /// faults of those that are left out, with the numbers of their upstreams.
     pub(super) fn put_relayed(
         &mut self,
         kind: ListKind,
         entries: RelayedList,
         rules: &Rules,
-    ) -> (Exchanged, Vec<CatalogError>) {
+    ) -> (Exchanged, Vec<(u16, CatalogError)>) {
         match kind {
             ListKind::Tools => exchange(&mut self.tools, entries, |key, entry| {
                 rules.checked(checked_tool(Tool::relayed(key, entry))?)
@@ -97,7 +97,7 @@ fn exchange<P: Listed>(
     list: &mut OrderedRegistry<P>,
     entries: RelayedList,
     check: impl Fn(String, RelayedEntry) -> Result<Arc<P>, CatalogError>,
-) -> (Exchanged, Vec<CatalogError>) {
+) -> (Exchanged, Vec<(u16, CatalogError)>) {
     let is_relayed = |it: &P| it.relayed().is_some();
     let own = list.iter().filter(|it| !is_relayed(it));
     let mut keys: HashSet<String> = own.map(|it| it.key().to_owned()).collect();
@@ -107,7 +107,7 @@ fn exchange<P: Listed>(
     }
     let (mut parts, mut faults) = (Vec::with_capacity(entries.len()), Vec::new());
     for (key, entry) in entries {
-        let name = String::from(key);
+        let (name, upstream) = (String::from(key), entry.upstream);
         let checked = match keys.insert(name.clone()) {
             false => Err(CatalogError::Duplicate {
                 kind: P::WORD,
@@ -120,7 +120,7 @@ fn exchange<P: Listed>(
         };
         match checked {
             Ok(part) => parts.push(part),
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push((upstream, fault)),
         }
     }
     let before: Vec<_> = list.iter().filter_map(|it| it.relayed()).collect();

@@ -184,8 +184,8 @@ impl RunningServer {
             let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
             self.upstreams = Some(thread);
         }
-        let port = self.upstreams.as_ref().map(UpstreamThread::port);
-        self.upstream_reload = Some(UpstreamReload::new(fixed, port));
+        let requests = self.upstreams.as_ref().map(UpstreamThread::requests);
+        self.upstream_reload = Some(UpstreamReload::new(fixed, requests));
         Ok(())
     }
 
@@ -317,6 +317,7 @@ impl RunningServer {
             events: self.events(),
             is_ending,
             slow: self.records.as_ref().and_then(RecordThread::slow),
+            upstreams: self.upstreams.as_ref().map(UpstreamThread::requests),
         }
     }
 

@@ -12,6 +12,7 @@ mod file;
 mod instances;
 mod listener;
 mod program;
+mod requests;
 mod secret;
 mod served;
 mod tracked;
@@ -28,18 +29,18 @@ use corelane_protocol::mcp::era::Era;
 
 use endpoint::Place;
 pub(super) use exchange::UpstreamReload;
-use exchange::{ExchangeRequest, Port};
 #[cfg(feature = "auth")]
 pub(super) use file::upstreams_of;
 use instances::Instances;
 use listener::Listen;
 pub(super) use program::ProcessThreads;
+pub(super) use requests::UpstreamRequests;
+use requests::{Exchange, UpstreamRequest};
 pub(super) use served::{ServedUpstream, board_of, check_upstream, declare};
 use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
-use super::reload_result::UpstreamChange;
 use super::upstream_error::UpstreamError;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
@@ -53,7 +54,7 @@ const UPDATES_RETRY: Duration = Duration::from_millis(100);
 /// The control side of upstreams; it ends when this is dropped.
 pub(super) struct UpstreamThread {
     events: Sender<ControlEvent>,
-    requests: Sender<ExchangeRequest>,
+    requests: Sender<UpstreamRequest>,
     thread: Option<JoinHandle<ProcessThreads>>,
 }
 
@@ -68,7 +69,7 @@ impl fmt::Debug for UpstreamThread {
 /// The state of the thread.
 struct Control {
     instances: Instances,
-    requests: Receiver<ExchangeRequest>,
+    requests: Receiver<UpstreamRequest>,
     board: Arc<UpstreamBoard>,
     shards: Vec<Arc<ShardControl>>,
     handle: ServerHandle,
@@ -77,6 +78,8 @@ struct Control {
     processes: ProcessThreads,
     /// Resources of upstreams with updates that are not broadcast yet.
     updated: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// Entries that are hidden, with the numbers of their upstreams, and why.
+    hidden: Vec<(ListKind, u16, String)>,
 }
 
 impl UpstreamThread {
@@ -104,6 +107,7 @@ impl UpstreamThread {
             events: events.clone(),
             settings,
             updated: BTreeSet::new(),
+            hidden: Vec::new(),
         };
         let thread = thread::Builder::new().name("upstreams".to_owned());
         let thread = thread.spawn(move || control.run(received));
@@ -116,9 +120,12 @@ impl UpstreamThread {
 }
 
 impl UpstreamThread {
-    /// The way of another set of upstreams to the thread.
-    pub(super) fn port(&self) -> Port {
-        (self.events.clone(), self.requests.clone())
+    /// The way of requests to the thread.
+    pub(super) fn requests(&self) -> UpstreamRequests {
+        UpstreamRequests {
+            events: self.events.clone(),
+            requests: self.requests.clone(),
+        }
     }
 
     /// Ends the reading of lists, and the start of programs. The processes end after the shards,
@@ -229,27 +236,33 @@ impl Control {
                 instance,
                 shard,
             } => self.instances.handle_drained(upstream, instance, shard),
-            ControlEvent::Exchange => {
+            ControlEvent::Request => {
                 if let Ok(request) = self.requests.try_recv() {
-                    let ExchangeRequest {
-                        set,
-                        is_check,
-                        answer,
-                    } = request;
-                    // The reload may have given up.
-                    let _ = answer.send(self.exchange(set, is_check));
+                    self.handle_request(request);
                 }
             }
             ControlEvent::Stop => {}
         }
     }
 
+    /// Answers a request. Its sender may have given up.
+    fn handle_request(&mut self, request: UpstreamRequest) {
+        let now = Instant::now();
+        match request {
+            UpstreamRequest::Exchange(set, is_check, answer) => {
+                let _ = answer.send(self.exchange(set, is_check));
+            }
+            UpstreamRequest::Inspect(answer) => {
+                let _ = answer.send(self.instances.inspected(now, &self.hidden));
+            }
+            UpstreamRequest::Refresh(name, answer) => {
+                let _ = answer.send(self.instances.refresh(&name, now));
+            }
+        }
+    }
+
     /// Serves another set of upstreams, if that is no check. Returns what changes.
-    fn exchange(
-        &mut self,
-        set: Vec<ServedUpstream>,
-        is_check: bool,
-    ) -> std::result::Result<Vec<UpstreamChange>, UpstreamError> {
+    fn exchange(&mut self, set: Vec<ServedUpstream>, is_check: bool) -> Exchange {
         let changes = self.instances.changes_to(&set);
         let changes = changes.map_err(|_| UpstreamError::TooManyDrain)?;
         if !is_check {
@@ -398,7 +411,7 @@ impl Control {
     }
 
     /// Puts the entries of these kinds of all upstreams into the catalog.
-    fn publish(&self, kinds: &[ListKind]) {
+    fn publish(&mut self, kinds: &[ListKind]) {
         let lists = kinds
             .iter()
             .map(|kind| (*kind, self.instances.entries(*kind)));
@@ -409,9 +422,14 @@ impl Control {
             faults = left_out;
             Ok(plan)
         });
-        for fault in faults {
+        for (.., fault) in &faults {
             tracing::warn!(%fault, "an entry of an upstream is hidden");
         }
+        // Of the other kinds, nothing has changed.
+        self.hidden.retain(|(kind, ..)| !kinds.contains(kind));
+        let hidden = faults.into_iter();
+        let hidden = hidden.map(|(kind, upstream, fault)| (kind, upstream, fault.to_string()));
+        self.hidden.extend(hidden);
         if let Err(error) = changed {
             tracing::error!(%error, ?kinds, "entries of upstreams are not in the catalog");
         }

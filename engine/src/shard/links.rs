@@ -11,6 +11,7 @@
 mod completed;
 mod endpoint_links;
 mod health;
+mod inspected;
 mod line_link;
 mod lines;
 mod peer;

@@ -261,8 +261,8 @@ pub(crate) enum ControlEvent {
         /// The shard.
         shard: u16,
     },
-    /// Another set of upstreams is there, from a reload.
-    Exchange,
+    /// A request waits for the control side.
+    Request,
     /// The server ends.
     Stop,
 }

@@ -381,6 +381,19 @@ impl UpstreamPort {
         of_it.map(key_of).collect()
     }
 
+    /// The calls of clients, by upstream, of so many of them.
+    pub(crate) fn calls_by_upstream(&self, upstreams: usize) -> Vec<usize> {
+        let mut calls = vec![0; upstreams];
+        for (_, relay) in self.relays.borrow().iter() {
+            if relay.is_for_client()
+                && let Some(count) = calls.get_mut(usize::from(relay.upstream))
+            {
+                *count += 1;
+            }
+        }
+        calls
+    }
+
     /// Takes a call out.
     pub(crate) fn remove(&self, key: RelayKey) -> Option<Relay> {
         let is_it = self.find(key).is_some();

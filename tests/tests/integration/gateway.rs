@@ -8,6 +8,8 @@ mod faults;
 mod features;
 #[path = "gateway/health.rs"]
 mod health;
+#[path = "gateway/inspected.rs"]
+mod inspected;
 #[path = "gateway/legacy.rs"]
 mod legacy;
 #[path = "gateway/links.rs"]

@@ -1,39 +1,21 @@
 //! Another set of upstreams, from a reload to the thread that reads their lists.
 
 use std::fmt;
-use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
 
 use super::file::upstreams_in;
+use super::requests::UpstreamRequests;
 use super::served::{ServedUpstream, check_upstream};
 use crate::profile::Profile;
 use crate::server::error::{Error, Result};
 use crate::server::reload_result::UpstreamChange;
 use crate::server::upstream_error::UpstreamError;
-use crate::upstream::board::ControlEvent;
-
-/// The time for an answer of the thread, which waits for nothing.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
-
-/// The way to the thread: requests, and events that wake it.
-pub(in crate::server) type Port = (Sender<ControlEvent>, Sender<ExchangeRequest>);
-
-/// A set of upstreams that is to be served.
-pub(in crate::server) struct ExchangeRequest {
-    /// In the order of the configuration.
-    pub(super) set: Vec<ServedUpstream>,
-    /// Whether nothing is to change.
-    pub(super) is_check: bool,
-    /// Gets what changes.
-    pub(super) answer: Sender<std::result::Result<Vec<UpstreamChange>, UpstreamError>>,
-}
 
 /// Gives the server another set of upstreams: those of the program, and those of its file.
 pub(in crate::server) struct UpstreamReload {
     /// Those of the program.
     fixed: Vec<ServedUpstream>,
     /// None of a server that started without upstreams.
-    port: Option<Port>,
+    requests: Option<UpstreamRequests>,
 }
 
 /// A set of upstreams that was checked.
@@ -46,10 +28,13 @@ pub(in crate::server) struct PreparedUpstreams {
 }
 
 impl UpstreamReload {
-    /// A server has the `fixed` upstreams whatever its file has. It has the port if it started with
-    /// an upstream.
-    pub(in crate::server) fn new(fixed: Vec<ServedUpstream>, port: Option<Port>) -> UpstreamReload {
-        UpstreamReload { fixed, port }
+    /// A server has the `fixed` upstreams whatever its file has. It takes requests if it started
+    /// with an upstream.
+    pub(in crate::server) fn new(
+        fixed: Vec<ServedUpstream>,
+        requests: Option<UpstreamRequests>,
+    ) -> UpstreamReload {
+        UpstreamReload { fixed, requests }
     }
 
     /// Reads the upstreams of the profile's file, and checks everything about them.
@@ -64,8 +49,8 @@ impl UpstreamReload {
                 set.push(served);
             }
         }
-        let needs_start = self.port.is_none() && !set.is_empty();
-        let changes = match self.port {
+        let needs_start = self.requests.is_none() && !set.is_empty();
+        let changes = match self.requests {
             Some(_) => self.request(set.clone(), true)?,
             None => Vec::new(),
         };
@@ -81,7 +66,7 @@ impl UpstreamReload {
     /// # Errors
     /// The server ends.
     pub(in crate::server) fn apply(&self, prepared: PreparedUpstreams) -> Result<()> {
-        match prepared.changes.is_empty() && self.port.is_none() {
+        match prepared.changes.is_empty() && self.requests.is_none() {
             true => Ok(()),
             // An order may be another one without a change.
             false => self.request(prepared.set, false).map(drop),
@@ -89,21 +74,11 @@ impl UpstreamReload {
     }
 
     fn request(&self, set: Vec<ServedUpstream>, is_check: bool) -> Result<Vec<UpstreamChange>> {
-        let Some((events, requests)) = &self.port else {
+        let Some(requests) = &self.requests else {
             return Ok(Vec::new());
         };
-        let (answer, answered) = channel();
-        let request = ExchangeRequest {
-            set,
-            is_check,
-            answer,
-        };
-        // If the thread has ended, there is no answer.
-        let _ = requests.send(request);
-        let _ = events.send(ControlEvent::Exchange);
-        let changes = answered.recv_timeout(ANSWER_TIME);
-        let changes = changes.map_err(|_| Error::from(UpstreamError::NotTaken))?;
-        Ok(changes?)
+        let changes = requests.exchange(set, is_check);
+        Ok(changes.ok_or(Error::from(UpstreamError::NotTaken))??)
     }
 }
 

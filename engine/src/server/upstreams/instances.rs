@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::ListKind;
+use serde_json::{Value, json};
 
 use super::served::ServedUpstream;
 use super::tracked::Tracked;
@@ -62,6 +63,17 @@ enum Stage {
     /// Its calls end, at this time at the latest.
     Drains(Instant),
     Ends,
+}
+
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Stage::Serves => "serves",
+            Stage::Begins(..) => "begins",
+            Stage::Drains(_) => "drains",
+            Stage::Ends => "ends",
+        }
+    }
 }
 
 /// How an upstream is like one of another configuration.
@@ -324,6 +336,47 @@ impl Instances {
         let served = self.order.iter().filter_map(|number| self.used(*number));
         let entries = served.flat_map(|it| it.tracked.entries(kind).iter().cloned());
         entries.collect()
+    }
+
+    /// The states of all instances, for an administrator; `hidden` are entries of upstreams that
+    /// are hidden, and why.
+    pub(super) fn inspected(&self, now: Instant, hidden: &[(ListKind, u16, String)]) -> Vec<Value> {
+        let rows = self.numbers().filter_map(|number| {
+            let instance = self.used(number)?;
+            let mut row = instance.tracked.inspected(now);
+            let hidden = hidden.iter().filter(|(_, of, _)| *of == number);
+            let hidden: Vec<&str> = hidden.map(|(.., fault)| &**fault).collect();
+            let has_failed = matches!(row["state"].as_str(), Some("failed" | "stale"));
+            let conditions = [
+                ("upstream_down", has_failed),
+                ("catalog_stale", row["state"] == "stale"),
+                ("catalog_truncated", row["cut"] != json!([])),
+                ("names_hidden", !hidden.is_empty()),
+            ];
+            let conditions = conditions.into_iter().filter(|(_, holds)| *holds);
+            let conditions: Vec<&str> = conditions.map(|(name, _)| name).collect();
+            row["name"] = json!(&**instance.name());
+            row["number"] = json!(number);
+            row["stage"] = json!(instance.stage.word());
+            row["hidden"] = json!(hidden);
+            row["conditions"] = json!(conditions);
+            Some(row)
+        });
+        rows.collect()
+    }
+
+    /// Reads the lists of the upstreams with this name again. Returns whether there is one.
+    pub(super) fn refresh(&mut self, name: &str, now: Instant) -> bool {
+        let mut is_there = false;
+        for number in self.numbers() {
+            if self.name(number) == name
+                && let Some(instance) = self.active(number)
+            {
+                instance.tracked.refresh(now);
+                is_there = true;
+            }
+        }
+        is_there
     }
 
     /// The schemes of the upstreams that are served.

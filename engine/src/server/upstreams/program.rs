@@ -26,10 +26,10 @@ use super::secret::secret;
 use crate::server::upstream_error::UpstreamError;
 use crate::shard::ShardControl;
 use crate::upstream::board::{ProcessRequest, StartedProcess, UpstreamBoard};
+use error_log::{ErrorLog, ErrorTail};
 use process::Process;
 
 /// A program that was checked.
-#[derive(PartialEq, Eq)]
 pub(in crate::server) struct Program {
     /// The name of its upstream.
     name: Box<str>,
@@ -38,7 +38,20 @@ pub(in crate::server) struct Program {
     directory: Option<PathBuf>,
     /// All of its environment. It may have secrets.
     environment: Vec<(Box<str>, OsString)>,
+    errors: ErrorTail,
 }
+
+/// Whether processes of one serve for the other.
+impl PartialEq for Program {
+    fn eq(&self, other: &Program) -> bool {
+        self.name == other.name
+            && self.command == other.command
+            && self.directory == other.directory
+            && self.environment == other.environment
+    }
+}
+
+impl Eq for Program {}
 
 /// Shows no secrets.
 impl fmt::Debug for Program {
@@ -84,7 +97,13 @@ impl Program {
             command: child.command.clone(),
             directory: child.directory.clone(),
             environment,
+            errors: ErrorTail::default(),
         })
+    }
+
+    /// The last lines of standard error of its processes.
+    pub(super) fn error_lines(&self) -> Vec<String> {
+        self.errors.lines()
     }
 
     /// Starts a process. Returns it with the ends for a shard.
@@ -108,7 +127,8 @@ impl Program {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        let process = Process::new(command.spawn()?, (input, held), &self.name, stop)?;
+        let log = ErrorLog::new(&self.name, &self.errors);
+        let process = Process::new(command.spawn()?, (input, held), log, stop)?;
         Ok((process, StartedProcess { socket, leash }))
     }
 }

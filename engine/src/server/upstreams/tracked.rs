@@ -3,6 +3,7 @@
 //! The clock and all effects are the caller's.
 
 mod configured;
+mod inspected;
 
 use std::collections::VecDeque;
 use std::io;
@@ -96,6 +97,10 @@ pub(super) struct Tracked {
     /// When the lists were read last.
     read_at: Option<Instant>,
     has_failed: bool,
+    /// When it failed last, and why.
+    last_failure: Option<(Instant, Box<str>)>,
+    /// The lists that were cut at a bound.
+    cut: Vec<ListKind>,
     /// When the last read of the lists began.
     begun_at: Instant,
     /// Whether a list has changed since then.
@@ -133,6 +138,8 @@ impl Tracked {
             lists: Lists::default(),
             read_at: None,
             has_failed: false,
+            last_failure: None,
+            cut: Vec::new(),
             begun_at: now,
             is_outdated: false,
             expiry: Expiry::Unknown,
@@ -145,21 +152,6 @@ impl Tracked {
     /// Its address, as far as that is known.
     pub(super) fn address(&self) -> Option<&SockAddr> {
         self.address.as_ref()
-    }
-
-    /// The era that it speaks, as far as that is known.
-    pub(super) fn era(&self) -> Era {
-        self.era
-    }
-
-    /// The subscription to its changes.
-    pub(super) fn listener(&mut self) -> &mut Listener {
-        &mut self.listener
-    }
-
-    /// Whether it reports updates of resources.
-    pub(super) fn has_updates(&self) -> bool {
-        self.listener.takes_uris()
     }
 
     /// When something is to be done without an event.
@@ -192,6 +184,7 @@ impl Tracked {
             _ if self.due > turn.now => Step::Wait,
             Phase::Idle => {
                 (self.begun_at, self.is_outdated) = (turn.now, false);
+                self.cut.clear();
                 self.begin(Phase::Resolving, turn);
                 Step::Resolve
             }
@@ -363,6 +356,7 @@ impl Tracked {
         let list = walk.finish();
         if let Some(bound) = list.bound {
             tracing::warn!(upstream = &*name, list = kind.method(), ?bound, "it is cut");
+            self.cut.push(kind);
         }
         listing.ttl_ms = listing.ttl_ms.into_iter().chain(list.ttl_ms).min();
         for entry in list.entries {
@@ -468,6 +462,7 @@ impl Tracked {
                 "its lists cannot be read: trying again"
             );
         }
+        self.last_failure = Some((turn.now, fault.into()));
         self.phase = Phase::Idle;
         // Its era may be another one now.
         self.session = None;

@@ -16,7 +16,7 @@ pub(super) fn script() -> PathBuf {
 }
 
 /// The section of the scripted program with these arguments and further lines.
-fn section(name: &str, arguments: &[&str], lines: &str) -> String {
+pub(super) fn section(name: &str, arguments: &[&str], lines: &str) -> String {
     let script = script().display().to_string();
     let command = [&["sh", &script], arguments].concat();
     format!("[[upstream]]\nname = \"{name}\"\ncommand = {command:?}\n{lines}\n")

@@ -4,11 +4,28 @@ use std::time::Instant;
 
 use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config::Upstream;
+use corelane_protocol::mcp::era::Era;
 
 use super::Tracked;
 use crate::server::upstreams::endpoint::Place;
+use crate::server::upstreams::listener::Listener;
 
 impl Tracked {
+    /// The subscription to its changes.
+    pub(in crate::server::upstreams) fn listener(&mut self) -> &mut Listener {
+        &mut self.listener
+    }
+
+    /// Whether it reports updates of resources.
+    pub(in crate::server::upstreams) fn has_updates(&self) -> bool {
+        self.listener.takes_uris()
+    }
+
+    /// The era that it speaks, as far as that is known.
+    pub(in crate::server::upstreams) fn era(&self) -> Era {
+        self.era
+    }
+
     /// Where it is.
     pub(in crate::server::upstreams) fn place(&self) -> &Place {
         &self.place
