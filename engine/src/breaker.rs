@@ -197,6 +197,15 @@ impl Breaker {
         }
     }
 
+    /// Its state in a word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.state {
+            State::Closed { .. } => "closed",
+            State::Open { .. } => "open",
+            State::Trying { .. } => "trying",
+        }
+    }
+
     /// Milliseconds until a call may try; 0 if one may, or does.
     pub(crate) fn left_ms(&self, now_ms: u64) -> u64 {
         match self.state {

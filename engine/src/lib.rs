@@ -140,7 +140,7 @@ pub use handler::{
 pub use profile::{ListenAddress, ListenAddressError, Profile};
 pub use server::UpstreamError;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
-pub use server::{ReloadError, ReloadReport};
+pub use server::{ReloadError, ReloadReport, UpstreamChange, UpstreamChangeKind};
 pub use server::{Reply, TestClient, TestClientError, TestResult};
 
 /// The crate whose `JsonSchema` the arguments of tools derive.

@@ -102,7 +102,7 @@ use pinning::Pinning;
 #[cfg(feature = "metrics")]
 use records::{RecordThread, SlowRequests};
 use reload::{ReloadHooks, live_of};
-pub use reload_result::{ReloadError, ReloadReport};
+pub use reload_result::{ReloadError, ReloadReport, UpstreamChange, UpstreamChangeKind};
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
@@ -433,7 +433,7 @@ impl Server {
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let pages = page_settings(&profile)?;
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
-        controls[0].set_upstreams_down(required_of(&upstreams));
+        controls[0].set_upstreams_down(required_of(&upstreams.1));
         let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
         let (events, (ready, ready_receiver)) = (mpsc::channel(), mpsc::channel());
@@ -476,8 +476,8 @@ impl Server {
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
         let of_server = (handle.clone(), controls.clone());
-        running.keep_reloading((certificates, access), (profile, hooks), live, of_server);
         running.read_lists((upstreams, launcher), &parts, (controls, handle.clone()))?;
+        running.keep_reloading((certificates, access), (profile, hooks), live, of_server);
         running.watch(directories, &handle)?;
         Ok(running)
     }

@@ -8,6 +8,7 @@ mod slow;
 mod socket;
 mod status;
 mod top;
+mod upstreams;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,24 +17,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::client::output::escaped;
-use socket::{Failure, Socket};
+use socket::{Failure, SocketArguments};
 
 /// Between two looks at a server that is to end or to become ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// The exit code when a deadline is over.
 const LATE: u8 = 5;
-
-/// Where the control socket is.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct SocketArguments {
-    /// The control socket of the server, as admin.socket of its profile has it [default:
-    /// $CORELANE_SOCKET, $XDG_RUNTIME_DIR/corelane/control.sock or /run/corelane/control.sock].
-    #[arg(long, value_name = "PATH")]
-    socket: Option<std::path::PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -47,6 +36,9 @@ pub(crate) enum AdminCommand {
     Streams(ListArguments),
     /// List the sessions of a running server.
     Sessions(ListArguments),
+    /// Show the other servers that a running server is in front of. Exits with 1 if one of them has
+    /// a condition.
+    Upstreams(upstreams::UpstreamsArguments),
     /// Show the slow requests of a running server, the newest first, with their parts.
     Slow(SlowArguments),
     /// Say what goes wrong on a running server, from two looks at its counters. Exits with 0 if
@@ -176,6 +168,7 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         AdminCommand::Connections(arguments) => (&arguments.at, list("connections", arguments)),
         AdminCommand::Streams(arguments) => (&arguments.at, list("streams", arguments)),
         AdminCommand::Sessions(arguments) => (&arguments.at, list("sessions", arguments)),
+        AdminCommand::Upstreams(arguments) => (arguments.socket(), upstreams::run(arguments)),
         AdminCommand::Slow(arguments) => (&arguments.at, show_slow(arguments)),
         AdminCommand::Doctor(arguments) => (&arguments.at, examine(arguments)),
         AdminCommand::Top(arguments) => (&arguments.at, top(arguments)),
@@ -191,12 +184,6 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         }
         failure.exit_code()
     })
-}
-
-impl SocketArguments {
-    fn open(&self) -> Socket {
-        Socket::at(self.socket.as_deref())
-    }
 }
 
 fn reload(arguments: &ReloadArguments) -> Result<ExitCode, Failure> {

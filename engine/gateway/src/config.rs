@@ -164,6 +164,24 @@ pub struct ToolOverride {
     pub fixed: serde_json::Map<String, serde_json::Value>,
 }
 
+impl Upstream {
+    /// Whether it is reached as `other` is: links, sessions and processes of one serve the other.
+    pub fn is_reached_like(&self, other: &Upstream) -> bool {
+        // The rest is about the entries that clients see.
+        let reached = Upstream {
+            is_required: other.is_required,
+            naming: other.naming.clone(),
+            schemes: other.schemes.clone(),
+            tools: other.tools.clone(),
+            overrides: other.overrides.clone(),
+            pins: other.pins,
+            trusts_annotations: other.trusts_annotations,
+            ..self.clone()
+        };
+        reached == *other
+    }
+}
+
 impl Filter {
     /// Whether clients may see an entry. An exclusion wins; without inclusions all are included.
     pub fn admits(&self, original: &str) -> bool {

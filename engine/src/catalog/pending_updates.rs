@@ -227,10 +227,18 @@ impl PendingUpdates {
         lists: ListKinds,
         edit: impl FnOnce(&Plan) -> Result<Option<Plan>, CatalogError>,
     ) -> Result<bool, ChangeError> {
+        self.exchange(|plan| Ok(edit(plan)?.map(|next| (next, lists))))
+    }
+
+    /// The same for an `edit` that finds out which lists it changes.
+    pub(crate) fn exchange(
+        &self,
+        edit: impl FnOnce(&Plan) -> Result<Option<(Plan, ListKinds)>, CatalogError>,
+    ) -> Result<bool, ChangeError> {
         let server = self.server.get().ok_or(ChangeError::NotRunning)?;
         // Locked until every shard has it: the shards get changes in one order.
         let mut latest = server.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(next) = edit(&latest)? else {
+        let Some((next, lists)) = edit(&latest)? else {
             return Ok(false);
         };
         *latest = Arc::new(next);

@@ -9,6 +9,7 @@ use corelane_gateway::catalog::ListKind as RelayedKind;
 use corelane_gateway::uris::UriRoutes;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
 use super::checked::{checked, checked_prompt, checked_resource, checked_template, checked_tool};
 use super::defect::CatalogError;
@@ -18,7 +19,7 @@ use super::page::Pages;
 #[cfg(feature = "auth")]
 use super::pinned::{self, PinnedEntries, RefusedEntry};
 use super::prompt::{Prompt, PromptParts};
-use super::relayed::{OWN, RelayedList};
+use super::relayed::{Exchanged, OWN, RelayedList};
 use super::resource::{Resource, ResourceParts, ResourceTemplate};
 use super::rules::Rules;
 use super::tool::{Tool, ToolParts};
@@ -66,6 +67,9 @@ pub(crate) struct Plan {
     rules: Rules,
     routes: UriRoutes,
 }
+
+/// An entry of an upstream that is left out: its kind, the number of its upstream, and its fault.
+pub(crate) type HiddenEntry = (RelayedKind, u16, CatalogError);
 
 /// A list of the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,20 +221,35 @@ impl Plan {
         }))
     }
 
-    /// The same catalog with `entries` instead of all of their kind that upstreams have, and the
-    /// faults of those that are left out; nothing if nothing changes. An entry of this server keeps
-    /// its name.
-    pub(crate) fn with_relayed(
+    /// The same catalog with these entries instead of all of their kinds that upstreams have, and
+    /// with these schemes of upstreams; with it the lists in which clients see a difference, and
+    /// the entries that are left out. Nothing if nothing changes. An entry of this server
+    /// keeps its name.
+    pub(crate) fn with_upstreams(
         &self,
-        kind: RelayedKind,
-        entries: RelayedList,
-    ) -> (Option<Plan>, Vec<CatalogError>) {
-        let mut faults = Vec::new();
-        let plan = self.edited(|lists| {
-            let (is_changed, left_out) = lists.put_relayed(kind, entries, &self.rules);
-            faults = left_out;
-            is_changed
-        });
+        schemes: Vec<(u16, Box<str>)>,
+        entries: Vec<(RelayedKind, RelayedList)>,
+    ) -> (Option<(Plan, ListKinds)>, Vec<HiddenEntry>) {
+        let mut lists = self.lists.clone();
+        let (mut changed, mut faults) = (ListKinds::default(), Vec::new());
+        let mut is_other = *self.rules.schemes != *schemes;
+        for (kind, entries) in entries {
+            let (change, left_out) = lists.put_relayed(kind, entries, &self.rules);
+            is_other |= change != Exchanged::Nothing;
+            if change == Exchanged::Listed {
+                changed.insert(list_of(kind));
+            }
+            faults.extend(
+                left_out
+                    .into_iter()
+                    .map(|(upstream, fault)| (kind, upstream, fault)),
+            );
+        }
+        let rules = Rules {
+            schemes: schemes.into(),
+            ..self.rules.clone()
+        };
+        let plan = is_other.then(|| (Plan::of(lists, rules, self.offer), changed));
         (plan, faults)
     }
 
@@ -310,6 +329,15 @@ impl Plan {
     /// Which features there are, or were.
     pub(crate) fn offer(&self) -> Offer {
         self.offer
+    }
+}
+
+/// The list that clients know, of the entries of a kind.
+fn list_of(kind: RelayedKind) -> ListKind {
+    match kind {
+        RelayedKind::Tools => ListKind::Tools,
+        RelayedKind::Prompts => ListKind::Prompts,
+        RelayedKind::Resources | RelayedKind::Templates => ListKind::Resources,
     }
 }
 

@@ -21,6 +21,17 @@ use crate::upstream::entry::RelayedEntry;
 /// The number of this server among the owners of URIs.
 pub(super) const OWN: u16 = u16::MAX;
 
+/// What an exchange of entries has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exchanged {
+    /// Nothing.
+    Nothing,
+    /// The ways to upstreams, which no client sees.
+    Ways,
+    /// What clients see.
+    Listed,
+}
+
 /// The entries of all upstreams of one kind, with their names, URIs or templates.
 pub(crate) type RelayedList = Vec<(Box<str>, RelayedEntry)>;
 
@@ -50,14 +61,14 @@ impl Lists {
         routes
     }
 
-    /// Puts `entries` in the place of all of upstreams of their kind. Returns whether that changed
-    /// anything, and the faults of those that are left out.
+    /// Puts `entries` in the place of all of upstreams of their kind. Returns the change, and the
+    /// faults of those that are left out, with the numbers of their upstreams.
     pub(super) fn put_relayed(
         &mut self,
         kind: ListKind,
         entries: RelayedList,
         rules: &Rules,
-    ) -> (bool, Vec<CatalogError>) {
+    ) -> (Exchanged, Vec<(u16, CatalogError)>) {
         match kind {
             ListKind::Tools => exchange(&mut self.tools, entries, |key, entry| {
                 rules.checked(checked_tool(Tool::relayed(key, entry))?)
@@ -86,7 +97,7 @@ fn exchange<P: Listed>(
     list: &mut OrderedRegistry<P>,
     entries: RelayedList,
     check: impl Fn(String, RelayedEntry) -> Result<Arc<P>, CatalogError>,
-) -> (bool, Vec<CatalogError>) {
+) -> (Exchanged, Vec<(u16, CatalogError)>) {
     let is_relayed = |it: &P| it.relayed().is_some();
     let own = list.iter().filter(|it| !is_relayed(it));
     let mut keys: HashSet<String> = own.map(|it| it.key().to_owned()).collect();
@@ -96,7 +107,7 @@ fn exchange<P: Listed>(
     }
     let (mut parts, mut faults) = (Vec::with_capacity(entries.len()), Vec::new());
     for (key, entry) in entries {
-        let name = String::from(key);
+        let (name, upstream) = (String::from(key), entry.upstream);
         let checked = match keys.insert(name.clone()) {
             false => Err(CatalogError::Duplicate {
                 kind: P::WORD,
@@ -109,13 +120,25 @@ fn exchange<P: Listed>(
         };
         match checked {
             Ok(part) => parts.push(part),
-            Err(fault) => faults.push(fault),
+            Err(fault) => faults.push((upstream, fault)),
         }
     }
-    let before = list.iter().filter_map(|it| it.relayed());
-    let is_same = before.eq(parts.iter().filter_map(|it| it.relayed()));
+    let before: Vec<_> = list.iter().filter_map(|it| it.relayed()).collect();
+    let after: Vec<_> = parts.iter().filter_map(|it| it.relayed()).collect();
+    let are_listed_alike = || {
+        let both = before.iter().zip(&after);
+        before.len() == after.len()
+            && both
+                .into_iter()
+                .all(|(one, other)| one.listed == other.listed)
+    };
+    let exchanged = match before == after {
+        true => Exchanged::Nothing,
+        false if are_listed_alike() => Exchanged::Ways,
+        false => Exchanged::Listed,
+    };
     list.replace_in_order(is_relayed, P::key, &parts);
-    (!is_same, faults)
+    (exchanged, faults)
 }
 
 /// The entry, if no reader takes its name for another one.

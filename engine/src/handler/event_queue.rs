@@ -47,7 +47,7 @@ pub(crate) enum CallEvent {
 #[derive(Debug)]
 pub(crate) struct UpstreamInput {
     /// The name of the upstream.
-    pub(crate) upstream: Box<str>,
+    pub(crate) upstream: Arc<str>,
     /// The requests and the state.
     pub(crate) required: InputRequired,
 }

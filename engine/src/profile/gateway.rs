@@ -62,6 +62,12 @@ knobs! {
         parked_max: usize = 1024, within(0..=1_000_000), restart;
         /// Of them those of one principal, or of the anonymous clients of one network.
         parked_per_principal_max: usize = 64, within(0..=1_000_000), restart;
+        /// Milliseconds that the calls of an upstream get to end which a reload removes or
+        /// replaces.
+        drain_ms: u64 = 25_000, within(0..=DAY_MS), restart;
+        /// Milliseconds until an upstream that a reload changes takes the place of the one of
+        /// before, though its lists are not read yet.
+        takeover_ms: u64 = 10_000, within(0..=DAY_MS), restart;
         /// Characters of an exposed name: some clients take 64.
         name_chars_max: usize = 64, within(16..=128), restart;
     }

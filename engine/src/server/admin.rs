@@ -4,8 +4,10 @@
 //! |---|---|
 //! | GET /api/v1/status | the state, the conditions, and a row for each shard |
 //! | GET /api/v1/connections, streams, sessions | rows of one shard: `shard`, `from`, `limit` |
+//! | GET /api/v1/upstreams | the upstreams, with the links of each shard |
 //! | GET /api/v1/counters | the counters of each shard |
 //! | GET /api/v1/slow | the slow requests that ended last, the newest first |
+//! | POST /api/v1/upstreams/refresh | reads the lists of an upstream again |
 //! | POST /api/v1/slow/reset | forgets them |
 //! | POST /api/v1/log | sets the level of the log for a time |
 //! | POST /api/v1/drain, stop | drains the server, with or without time for its calls |
@@ -29,13 +31,15 @@ use super::figures::figures;
 use super::metrics::{is_draining, read_shard};
 use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
-use super::reload_result::ReloadError;
+use super::reload_result::{ReloadError, UpstreamChange};
+use super::upstreams::UpstreamRequests;
 use crate::log;
 use crate::meter::Counter;
 use crate::meter::conditions::conditions;
 use crate::meter::shard_reading::ShardReading;
 use crate::profile::{Admin, KnobChange, Unix, UnixName};
-use crate::shard::inspection::{InspectionRequest, Listed};
+use crate::shard::ShardControl;
+use crate::shard::inspection::{InspectionAnswer, InspectionRequest, Listed};
 use crate::transport::unix::{self, SocketFile};
 
 /// Clients that may wait for the socket.
@@ -46,6 +50,8 @@ const ANSWER_TIME_MAX: Duration = Duration::from_millis(200);
 const ROWS_MAX: usize = 200;
 /// The longest time that shards can get for a reload.
 const RELOAD_TIME_MAX_MS: u64 = 20_000;
+/// The thread of upstreams does not answer.
+const STUCK: &str = "the thread of upstreams does not answer: see the log";
 /// The longest time for which another level of the log can be set.
 const LEVEL_TIME_MAX_S: u64 = 24 * 3600;
 
@@ -93,6 +99,13 @@ impl Default for ReloadBody {
             within_ms: ADOPTION_TIME.as_millis() as u64,
         }
     }
+}
+
+/// The body of a request to read lists again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefreshRequest {
+    name: String,
 }
 
 /// The body of a request to end.
@@ -145,16 +158,22 @@ impl Site {
             (false, "connections") => self.list(Listed::Connections, &request.query),
             (false, "streams") => self.list(Listed::Streams, &request.query),
             (false, "sessions") => self.list(Listed::Sessions, &request.query),
+            (false, "upstreams") => self.upstreams(),
+            (true, "upstreams/refresh") => self.refresh(&request.body),
             (false, "slow") => self.slow().map(SlowRequests::list),
             (true, "slow/reset") => self.slow().map(|it| json!({ "forgotten": it.reset() })),
             (true, "log") => set_level(&request.body),
             (true, "drain") => Ok(self.end(false)),
             (true, "stop") => self.stop(&request.body),
             (true, "reload") => self.reload(&request.body),
-            (true, "status" | "counters" | "connections" | "streams" | "sessions" | "slow") => {
+            (
+                true,
+                "status" | "counters" | "connections" | "streams" | "sessions" | "slow"
+                | "upstreams",
+            ) => {
                 return failure(405, "this is read with GET");
             }
-            (false, "log" | "drain" | "stop" | "reload" | "slow/reset") => {
+            (false, "log" | "drain" | "stop" | "reload" | "slow/reset" | "upstreams/refresh") => {
                 return failure(405, "this is a change, and needs POST");
             }
             _ => return failure(404, "there is no such thing"),
@@ -218,15 +237,7 @@ impl Site {
             ));
         };
         let _one = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        let (answer, answered) = sync_channel(1);
-        control.inspection.leave(InspectionRequest {
-            listed,
-            from,
-            rows_max: limit.clamp(1, ROWS_MAX),
-            answer,
-        });
-        control.wake();
-        let answer = answered.recv_timeout(ANSWER_TIME_MAX).ok();
+        let answer = inspect(control, listed, (from, limit.clamp(1, ROWS_MAX)));
         let next_shard = (shard + 1 < shards).then(|| json!({ "shard": shard + 1, "from": 0 }));
         let next = answer.as_ref().and_then(|answer| answer.next);
         let next = next.map(|from| json!({ "shard": shard, "from": from }));
@@ -236,6 +247,42 @@ impl Site {
             "rows": answer.map(|answer| answer.rows).unwrap_or_default(),
             "next": next.or(next_shard),
         }))
+    }
+
+    /// The upstreams as the thread that reads their lists sees them, each with the links of the
+    /// shards to it.
+    fn upstreams(&self) -> std::result::Result<Value, String> {
+        let mut upstreams = self.requests()?.inspect().ok_or(STUCK)?;
+        let _one = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        for (shard, control) in self.server.shards.iter().enumerate() {
+            let answer = inspect(control, Listed::Upstreams, (0, usize::MAX));
+            let rows = json!(answer.map(|answer| answer.rows).unwrap_or_default());
+            for row in rows.as_array().into_iter().flatten() {
+                let mut upstreams = upstreams.iter_mut();
+                if let Some(upstream) = upstreams.find(|it| it["number"] == row["number"]) {
+                    let mut row = row.clone();
+                    row["shard"] = json!(shard);
+                    match upstream["shards"].as_array_mut() {
+                        Some(shards) => shards.push(row),
+                        None => upstream["shards"] = json!([row]),
+                    }
+                }
+            }
+        }
+        Ok(json!({ "upstreams": upstreams }))
+    }
+
+    fn refresh(&self, body: &[u8]) -> std::result::Result<Value, String> {
+        let RefreshRequest { name } = parsed(body)?;
+        match self.requests()?.refresh(&name).ok_or(STUCK)? {
+            true => Ok(json!({ "refreshed": name })),
+            false => Err(format!("no upstream is named {name:?}")),
+        }
+    }
+
+    fn requests(&self) -> std::result::Result<&UpstreamRequests, String> {
+        let requests = self.server.upstreams.as_ref();
+        requests.ok_or_else(|| "the server has no upstreams: it started without one".to_owned())
     }
 
     fn slow(&self) -> std::result::Result<&SlowRequests, String> {
@@ -276,6 +323,7 @@ impl Site {
                 "changed": rows_of(&report.changed),
                 "refused": [],
                 "not_applied": report.not_applied,
+                "upstreams": upstream_rows(&report.upstreams),
                 "adopted_us": report.adopted_us,
             })),
             Err(ReloadError::Refused { refused }) => Ok(json!({
@@ -289,9 +337,32 @@ impl Site {
     }
 }
 
+/// Has a shard list a part of a table: from a place on, so many rows at most. None if it is stuck.
+fn inspect(
+    control: &ShardControl,
+    listed: Listed,
+    (from, rows_max): (u32, usize),
+) -> Option<InspectionAnswer> {
+    let (answer, answered) = sync_channel(1);
+    control.inspection.leave(InspectionRequest {
+        listed,
+        from,
+        rows_max,
+        answer,
+    });
+    control.wake();
+    answered.recv_timeout(ANSWER_TIME_MAX).ok()
+}
+
 /// The knobs that a reload changed.
 fn rows_of(changes: &[KnobChange]) -> Vec<Value> {
     let row = |it: &KnobChange| json!({ "key": it.key, "old": it.old, "new": it.new });
+    changes.iter().map(row).collect()
+}
+
+/// The upstreams that a reload changes.
+fn upstream_rows(changes: &[UpstreamChange]) -> Vec<Value> {
+    let row = |it: &UpstreamChange| json!({ "name": it.name, "change": it.kind.as_str() });
     changes.iter().map(row).collect()
 }
 

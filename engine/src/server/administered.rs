@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::SlowRequests;
 use super::event::Event;
 use super::reload::Reloader;
+use super::upstreams::UpstreamRequests;
 use crate::shard::ShardControl;
 
 /// The parts of a running server that an administrator sees and changes.
@@ -24,6 +25,8 @@ pub(super) struct Administered {
     pub(super) reloader: Option<Arc<Reloader>>,
     /// The slow requests, if they are kept.
     pub(super) slow: Option<Arc<SlowRequests>>,
+    /// Requests about upstreams, if there are any.
+    pub(super) upstreams: Option<UpstreamRequests>,
     pub(super) events: Sender<Event>,
     /// Set by the first request to end.
     pub(super) is_ending: Arc<AtomicBool>,

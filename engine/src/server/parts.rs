@@ -14,6 +14,9 @@ use crate::handler::state::StateMaker;
 use crate::mcp::ServerParts;
 use crate::profile::Profile;
 
+/// The upstreams of a program, and those with the ones of its file.
+pub(super) type FixedAndAll = (Vec<ServedUpstream>, Vec<ServedUpstream>);
+
 impl Server {
     /// Adds other MCP servers. Their entries become those of this one: tools and prompts under the
     /// names that their configuration gives them, resources under their URIs. They are read in the
@@ -64,12 +67,14 @@ impl Server {
         self.into_all_parts(profile, 1).map(|(parts, ..)| parts)
     }
 
-    /// The same for so many shards, the writer of its audit log, and its upstreams.
+    /// The same for so many shards, the writer of its audit log, its upstreams without those of its
+    /// file, and all of them.
     pub(super) fn into_all_parts(
         mut self,
         profile: &Profile,
         shards: usize,
-    ) -> Result<(ServerParts, Option<AuditThread>, Vec<ServedUpstream>)> {
+    ) -> Result<(ServerParts, Option<AuditThread>, FixedAndAll)> {
+        let fixed = self.upstreams.clone();
         #[cfg(feature = "auth")]
         {
             self = self.with_access_file(profile)?;
@@ -104,6 +109,6 @@ impl Server {
             audit,
         };
         parts.upstreams = board_of(&self.upstreams, &parts, shards);
-        Ok((parts, thread, self.upstreams))
+        Ok((parts, thread, (fixed, self.upstreams)))
     }
 }

@@ -20,6 +20,7 @@ use super::addresses::{origin_policies, principal_header};
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::reload_result::{ReloadError, ReloadReport};
+use super::upstreams::UpstreamReload;
 use super::{AccessReload, CertificateReload, public, state_keys};
 use crate::live::Live;
 use crate::log;
@@ -92,6 +93,7 @@ impl Default for ReloadRequest {
 pub(super) struct ReloadedFiles {
     pub(super) access: Option<AccessReload>,
     pub(super) certificates: Option<CertificateReload>,
+    pub(super) upstreams: Option<UpstreamReload>,
 }
 
 /// Reloads of one server.
@@ -239,6 +241,8 @@ impl Reloader {
         if let Some(check) = &self.hooks.check {
             check(&next.profile).map_err(|reason| ReloadError::Program { reason })?;
         }
+        let upstreams = self.files.upstreams.as_ref();
+        let set = upstreams.map(|it| it.prepare(&next.profile)).transpose()?;
         let access = self.files.access.as_ref();
         let read = access.map(|it| it.read_again(&next.profile, request.is_check));
         let mut report = ReloadReport {
@@ -246,13 +250,23 @@ impl Reloader {
             is_check: request.is_check,
             not_applied: read.transpose()?.unwrap_or_default(),
             changed: next.changes.clone(),
+            upstreams: Vec::new(),
             adopted_us: Vec::new(),
         };
+        if let Some(set) = &set {
+            report.upstreams.clone_from(&set.changes);
+            if set.needs_start {
+                report.not_applied.push("upstream".to_owned());
+            }
+        }
         if request.is_check {
             return Ok(report);
         }
         if let (Some(certificates), Some(prepared)) = (certificates, prepared) {
             certificates.apply(prepared);
+        }
+        if let (Some(upstreams), Some(set)) = (upstreams, set) {
+            upstreams.apply(set)?;
         }
         report.generation = next.live.generation;
         report.adopted_us = self.publish(state, next, request.within)?;

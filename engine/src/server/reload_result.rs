@@ -18,8 +18,42 @@ pub struct ReloadReport {
     /// Places of the file of access control whose changes are not in use, because only a start
     /// applies them, such as `audit`.
     pub not_applied: Vec<String>,
+    /// The upstreams of the file of access control that it adds, changes and removes. They follow
+    /// in the background: a reload waits for none of them.
+    pub upstreams: Vec<UpstreamChange>,
     /// How long each shard took to use the settings, in microseconds; of a check nothing.
     pub adopted_us: Vec<u64>,
+}
+
+/// A change of one upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamChange {
+    /// Its name.
+    pub name: String,
+    /// How it changes.
+    pub kind: UpstreamChangeKind,
+}
+
+/// How a reload changes an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamChangeKind {
+    /// It is another one.
+    Added,
+    /// Its configuration is another one, or a secret or a certificate that it names.
+    Changed,
+    /// It is not served any more.
+    Removed,
+}
+
+impl UpstreamChangeKind {
+    /// The word for it in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UpstreamChangeKind::Added => "added",
+            UpstreamChangeKind::Changed => "changed",
+            UpstreamChangeKind::Removed => "removed",
+        }
+    }
 }
 
 impl ReloadReport {
@@ -27,6 +61,10 @@ impl ReloadReport {
     pub(super) fn log(&self) {
         let keys: Vec<&str> = self.changed.iter().map(|it| it.key.as_str()).collect();
         let changed = keys.join(" ");
+        for upstream in &self.upstreams {
+            let (name, kind) = (&*upstream.name, upstream.kind.as_str());
+            tracing::info!(upstream = name, is_check = self.is_check, "it is {kind}");
+        }
         match self.is_check {
             true => tracing::info!(changed, "a reload was checked"),
             false => tracing::info!(

@@ -17,10 +17,11 @@ use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::handle::ServerHandle;
+use super::parts::FixedAndAll;
 use super::pinning::Pinning;
 use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
-use super::upstreams::{ServedUpstream, UpstreamThread};
+use super::upstreams::{UpstreamReload, UpstreamThread};
 use super::{
     AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess, systemd,
 };
@@ -70,6 +71,8 @@ pub struct RunningServer {
     gateway: Gateway,
     /// The control side of upstreams; ends before the shards.
     upstreams: Option<UpstreamThread>,
+    /// Their part in reloads, until these are ready.
+    upstream_reload: Option<UpstreamReload>,
     /// Where the shards run, unless there is one channel.
     pub(super) pinning: Option<Pinning>,
     /// The listener for metrics, if there is one; ends after the shards.
@@ -109,6 +112,7 @@ impl RunningServer {
             reloader: None,
             gateway: profile.gateway,
             upstreams: None,
+            upstream_reload: None,
             pinning: None,
             metrics: None,
             records: None,
@@ -158,6 +162,7 @@ impl RunningServer {
         let files = ReloadedFiles {
             access: access.as_ref().map(ServerAccess::reload),
             certificates: certificates.as_ref().map(Certificates::reload),
+            upstreams: self.upstream_reload.take(),
         };
         let addresses = self.addresses.clone();
         self.reloader = Some(Reloader::new(profile, live, of_server, addresses, files));
@@ -165,23 +170,26 @@ impl RunningServer {
         self.access = access;
     }
 
-    /// Reads the lists of `upstreams` for as long as the server runs. Their programs are started by
-    /// the launcher, if there is one.
+    /// Reads the lists of `upstreams` for as long as the server runs. The `fixed` ones stay with
+    /// each reload. Their programs are started by the launcher, if there is one.
     ///
     /// # Errors
     /// The thread for that cannot be made.
     pub(super) fn read_lists(
         &mut self,
-        (upstreams, launcher): (Vec<ServedUpstream>, Option<PathBuf>),
+        ((fixed, upstreams), launcher): (FixedAndAll, Option<PathBuf>),
         parts: &ServerParts,
         of_server: (Vec<Arc<ShardControl>>, ServerHandle),
     ) -> Result<()> {
+        let has_launcher = launcher.is_some();
         if let Some(board) = &parts.upstreams {
             let board = Arc::clone(board);
             let upstreams = (upstreams, launcher);
             let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
             self.upstreams = Some(thread);
         }
+        let requests = self.upstreams.as_ref().map(UpstreamThread::requests);
+        self.upstream_reload = Some(UpstreamReload::new((fixed, has_launcher), requests));
         Ok(())
     }
 
@@ -313,6 +321,7 @@ impl RunningServer {
             events: self.events(),
             is_ending,
             slow: self.records.as_ref().and_then(RecordThread::slow),
+            upstreams: self.upstreams.as_ref().map(UpstreamThread::requests),
         }
     }
 

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use corelane_gateway as gateway;
 use serde::Deserialize;
 
 use super::Server;
 use super::error::{Error, Result};
+use super::upstreams::upstreams_of;
 use crate::guard::audit::AuditText;
 use crate::guard::finding::line_of;
 use crate::guard::pins::{Pins, PinsSettings};
@@ -66,11 +66,7 @@ impl Server {
             })?;
             server = server.with_audit(settings);
         }
-        let upstreams = gateway::config::parse(&text).map_err(|error| {
-            let faults = error.0.iter().map(|finding| fault_of(&finding.to_string()));
-            Error::Access(faults.collect::<Vec<_>>().join("\n"))
-        })?;
-        server = server.with_upstreams(upstreams)?;
+        server = server.with_upstreams(upstreams_of(path, &text)?)?;
         if let Some(settings) = sections.pins {
             let file = path.parent().unwrap_or(Path::new("")).join(&settings.file);
             let pinned = fs::read_to_string(&file)

@@ -73,6 +73,15 @@ pub enum UpstreamError {
         /// The name.
         name: String,
     },
+    /// A reload replaces upstreams faster than those of before drain.
+    #[error(
+        "too many upstreams that were replaced still have calls: reload again later, or lower \
+         gateway.drain_ms of the profile"
+    )]
+    TooManyDrain,
+    /// The thread of upstreams has ended, or is stuck.
+    #[error("the thread of upstreams does not answer: see the log, and restart the server")]
+    NotTaken,
     /// A header or the URL cannot be sent.
     #[error("upstream {name:?}: {error}")]
     Head {

@@ -7,13 +7,19 @@
 mod answers;
 mod backoff;
 mod endpoint;
+mod exchange;
+mod file;
+mod instances;
 mod listener;
 mod outcomes;
 mod program;
+mod requests;
 mod secret;
+mod served;
 mod tracked;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,149 +27,55 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use corelane_gateway::catalog::ListKind;
-use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::era::Era;
-use corelane_protocol::mcp::lifecycle::Feature;
-use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::mcp::subscription;
 
-use endpoint::{Place, Served, check, resolve_all};
+use endpoint::{Place, resolve_all};
+pub(super) use exchange::UpstreamReload;
+#[cfg(feature = "auth")]
+pub(super) use file::upstreams_of;
+use instances::Instances;
 use listener::Listen;
 use outcomes::Outcomes;
 pub(super) use program::ProcessThreads;
+pub(super) use requests::UpstreamRequests;
+use requests::{Exchange, UpstreamRequest};
+pub(super) use served::{
+    ServedUpstream, board_of, check_launcher, check_upstream, declare, required_of,
+};
 use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::upstream_error::UpstreamError;
-use crate::catalog::{Entries, RelayedList};
-use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
 use crate::upstream::board::{
-    ControlEvent, ControlRequest, Endpoint, ProcessRequest, Purpose, UpstreamBoard, UpstreamTable,
+    ControlEvent, ControlRequest, ProcessRequest, Purpose, UpstreamBoard, UpstreamTable,
 };
 
 /// Between two trials to broadcast updates of resources.
 const UPDATES_RETRY: Duration = Duration::from_millis(100);
 
-/// An upstream that was checked.
-pub(super) struct ServedUpstream {
-    upstream: Upstream,
-    replicas: Vec<Served>,
-}
-
-/// Checks an upstream that is served besides `others`.
-///
-/// # Errors
-/// Its configuration needs something that is not supported, or another one has its name.
-pub(super) fn check_upstream(
-    upstream: Upstream,
-    others: &[ServedUpstream],
-) -> Result<ServedUpstream> {
-    if others
-        .iter()
-        .any(|other| other.upstream.name == upstream.name)
-    {
-        let name = upstream.name.to_string();
-        return Err(UpstreamError::Twice { name }.into());
-    }
-    let replicas = check(&upstream)?;
-    Ok(ServedUpstream { upstream, replicas })
-}
-
-/// Checks that there is a launcher, if a program needs one.
-///
-/// # Errors
-/// There is none.
-pub(super) fn check_launcher(upstreams: &[ServedUpstream], has_launcher: bool) -> Result<()> {
-    let needs_it = |served: &&ServedUpstream| {
-        let mut places = served.replicas.iter().map(|(place, _)| place);
-        places.any(|place| matches!(place, Place::Program(program) if program.has_limits()))
-    };
-    match upstreams.iter().find(needs_it) {
-        Some(served) if !has_launcher => {
-            let name = served.upstream.name.to_string();
-            Err(UpstreamError::Launcher { name }.into())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Declares the features that upstreams may have, and their schemes. A client sees the same
-/// capabilities before they are read, and while they are down.
-pub(super) fn declare(upstreams: &[ServedUpstream], entries: &mut Entries) {
-    if upstreams.is_empty() {
-        return;
-    }
-    for feature in [Feature::Prompts, Feature::Resources, Feature::Completions] {
-        entries.offer.insert(feature);
-    }
-    for (number, served) in (0..).zip(upstreams) {
-        let schemes = served.upstream.schemes.iter();
-        let schemes = schemes.map(|scheme| (number, scheme.clone()));
-        entries.schemes.extend(schemes);
-    }
-}
-
-/// The board of a server with these upstreams, if there are any.
-pub(super) fn board_of(
-    upstreams: &[ServedUpstream],
-    parts: &ServerParts,
-    shards: usize,
-) -> Option<Arc<UpstreamBoard>> {
-    if upstreams.is_empty() {
-        return None;
-    }
-    let client_info = parts.description.server_info(Revision::V2026_07_28);
-    let table = UpstreamTable {
-        client_info: String::from_utf8_lossy(&client_info).into(),
-        endpoints: endpoints_of(upstreams),
-        notice: outcomes_of(upstreams).notice(),
-    };
-    Some(Arc::new(UpstreamBoard::new(table, shards)))
-}
-
-/// How many of them have to be read before the server is ready.
-pub(super) fn required_of(upstreams: &[ServedUpstream]) -> usize {
-    outcomes_of(upstreams).required_down()
-}
-
-fn outcomes_of(upstreams: &[ServedUpstream]) -> Outcomes {
-    Outcomes::new(upstreams.iter().map(|it| &it.upstream), SystemTime::now())
-}
-
-/// The first replicas of all upstreams, and then the further ones.
-fn endpoints_of(upstreams: &[ServedUpstream]) -> Vec<Endpoint> {
-    let (mut endpoints, mut further) = (Vec::new(), Vec::new());
-    for (number, served) in (0..).zip(upstreams) {
-        let mut replicas = served.replicas.iter().map(|(_, endpoint)| Endpoint {
-            upstream: number,
-            ..endpoint.clone()
-        });
-        let begin = (upstreams.len() + further.len()) as u16;
-        endpoints.extend(replicas.next());
-        further.extend(replicas);
-        let end = (upstreams.len() + further.len()) as u16;
-        if let Some(first) = endpoints.last_mut() {
-            first.replicas = begin..end;
-        }
-    }
-    endpoints.append(&mut further);
-    endpoints
-}
-
 /// The control side of upstreams; it ends when this is dropped.
-#[derive(Debug)]
 pub(super) struct UpstreamThread {
     events: Sender<ControlEvent>,
+    requests: Sender<UpstreamRequest>,
     thread: Option<JoinHandle<ProcessThreads>>,
+}
+
+impl fmt::Debug for UpstreamThread {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("UpstreamThread")
+            .finish_non_exhaustive()
+    }
 }
 
 /// The state of the thread.
 struct Control {
-    tracked: Vec<Tracked>,
+    instances: Instances,
     outcomes: Outcomes,
+    requests: Receiver<UpstreamRequest>,
     board: Arc<UpstreamBoard>,
     shards: Vec<Arc<ShardControl>>,
     handle: ServerHandle,
@@ -171,7 +83,9 @@ struct Control {
     settings: Gateway,
     processes: ProcessThreads,
     /// Resources of upstreams with updates that are not broadcast yet.
-    updated: BTreeSet<(u16, Arc<str>)>,
+    updated: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// Entries that are hidden, with the numbers of their upstreams, and why.
+    hidden: Vec<(ListKind, u16, String)>,
 }
 
 impl UpstreamThread {
@@ -188,17 +102,13 @@ impl UpstreamThread {
     ) -> Result<UpstreamThread> {
         let (events, received) = channel();
         board.set_control(events.clone());
-        let now = Instant::now();
-        let outcomes = outcomes_of(&upstreams);
-        let tracked = (0..).zip(upstreams);
-        let tracked = tracked.map(|(number, it)| {
-            let places = it.replicas.into_iter().map(|(place, _)| place);
-            Tracked::new(number, it.upstream, places.collect(), now)
-        });
+        let (requests, requested) = channel();
         let stop = Duration::from_millis(settings.stop_ms);
+        let instances = Instances::new(upstreams, shards.len(), Instant::now());
         let control = Control {
-            tracked: tracked.collect(),
-            outcomes,
+            outcomes: Outcomes::of(instances.list_states(), SystemTime::now()),
+            instances,
+            requests: requested,
             processes: ProcessThreads::new(Arc::clone(&board), launcher, stop),
             board,
             shards,
@@ -206,17 +116,27 @@ impl UpstreamThread {
             events: events.clone(),
             settings,
             updated: BTreeSet::new(),
+            hidden: Vec::new(),
         };
         let thread = thread::Builder::new().name("upstreams".to_owned());
         let thread = thread.spawn(move || control.run(received));
         Ok(UpstreamThread {
             events,
+            requests,
             thread: Some(thread.map_err(Error::Upstreams)?),
         })
     }
 }
 
 impl UpstreamThread {
+    /// The way of requests to the thread.
+    pub(super) fn requests(&self) -> UpstreamRequests {
+        UpstreamRequests {
+            events: self.events.clone(),
+            requests: self.requests.clone(),
+        }
+    }
+
     /// Ends the reading of lists, and the start of programs. The processes end after the shards,
     /// when what this returns is dropped.
     pub(super) fn end(mut self) -> Option<ProcessThreads> {
@@ -241,13 +161,18 @@ impl Control {
     fn run(mut self, received: Receiver<ControlEvent>) -> ProcessThreads {
         loop {
             let now = Instant::now();
-            for upstream in 0..self.tracked.len() {
-                while self.tracked[upstream].due() <= now {
+            for upstream in self.instances.numbers() {
+                while self.is_due(upstream, now) {
                     let step = self.with(upstream, Tracked::handle_due);
                     self.take(upstream, step);
                 }
             }
-            let due = self.tracked.iter().map(Tracked::due).min();
+            if self.instances.advance(now, &self.settings) {
+                self.publish(&ListKind::ALL);
+                self.note_states();
+            }
+            self.publish_table();
+            let due = self.instances.due();
             let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
             let wait = match self.broadcast_updates() {
                 true => wait,
@@ -276,97 +201,183 @@ impl Control {
         true
     }
 
+    fn is_due(&mut self, upstream: u16, now: Instant) -> bool {
+        let instance = self.instances.active(upstream);
+        instance.is_some_and(|it| it.tracked.due() <= now)
+    }
+
     fn handle(&mut self, event: ControlEvent) {
         match event {
             ControlEvent::Answer(upstream, part) => {
-                let upstream = usize::from(upstream);
                 let step = self.with(upstream, |it, turn| it.handle_answer(&part, turn));
                 self.take(upstream, step);
             }
             ControlEvent::Resolved(upstream, addresses) => {
-                let upstream = usize::from(upstream);
                 let step = self.with(upstream, |it, turn| it.handle_addresses(addresses, turn));
                 self.take(upstream, step);
+                self.instances.handle_looked_up(upstream);
             }
             ControlEvent::Subscription(upstream, number, event) => {
-                let place = usize::from(upstream);
-                let has_missed = self.with(place, |it, turn| {
+                let has_missed = self.with(upstream, |it, turn| {
                     it.handle_subscription(number, event, turn)
                 });
-                if has_missed {
-                    let uris = self.tracked[place].listener().uris();
-                    self.updated
-                        .extend(uris.map(|uri| (upstream, Arc::clone(uri))));
+                if has_missed == Some(true) {
+                    self.update_all_of(upstream);
                 }
             }
             ControlEvent::Interests => {
-                let (news, now) = (self.board.interests().take_news(), Instant::now());
-                for upstream in news.changed {
-                    let uris = self.board.interests().of(upstream);
-                    self.tracked[usize::from(upstream)]
-                        .listener()
-                        .set_uris(uris, now);
+                let news = self.board.interests().take_news();
+                for upstream in self.instances.numbers() {
+                    self.take_interests(upstream, |name| news.changed.contains(name));
                 }
                 self.updated.extend(news.updated);
             }
             ControlEvent::Start(request) => self.start_process(request),
             ControlEvent::ExpiredListUsed => {
                 let now = Instant::now();
-                for tracked in &mut self.tracked {
-                    tracked.handle_expired_use(now);
+                for upstream in self.instances.numbers() {
+                    if let Some(instance) = self.instances.active(upstream) {
+                        instance.tracked.handle_expired_use(now);
+                    }
+                }
+            }
+            ControlEvent::Drained {
+                upstream,
+                instance,
+                shard,
+            } => self.instances.handle_drained(upstream, instance, shard),
+            ControlEvent::Request => {
+                if let Ok(request) = self.requests.try_recv() {
+                    self.handle_request(request);
                 }
             }
             ControlEvent::Stop => {}
         }
     }
 
-    /// Lets an upstream handle something now.
-    fn with<T>(&mut self, upstream: usize, handle: impl FnOnce(&mut Tracked, Turn<'_>) -> T) -> T {
+    /// Answers a request. Its sender may have given up.
+    fn handle_request(&mut self, request: UpstreamRequest) {
+        let now = Instant::now();
+        match request {
+            UpstreamRequest::Exchange(set, is_check, answer) => {
+                let _ = answer.send(self.exchange(set, is_check));
+            }
+            UpstreamRequest::Inspect(answer) => {
+                let _ = answer.send(self.instances.inspected(now, &self.hidden));
+            }
+            UpstreamRequest::Refresh(name, answer) => {
+                let _ = answer.send(self.instances.refresh(&name, now));
+            }
+        }
+    }
+
+    /// Serves another set of upstreams, if that is no check. Returns what changes.
+    fn exchange(&mut self, set: Vec<ServedUpstream>, is_check: bool) -> Exchange {
+        let changes = self.instances.changes_to(&set);
+        let changes = changes.map_err(|_| UpstreamError::TooManyDrain)?;
+        if !is_check {
+            self.instances.exchange(set, Instant::now(), &self.settings);
+            for upstream in self.instances.numbers() {
+                self.take_interests(upstream, |_| true);
+            }
+            // Shards learn that an upstream drains after they have the catalog without it.
+            self.publish(&ListKind::ALL);
+            self.note_states();
+            self.publish_table();
+        }
+        Ok(changes)
+    }
+
+    /// The resources of an upstream may have been updated without a report.
+    fn update_all_of(&mut self, upstream: u16) {
+        if let Some(instance) = self.instances.active(upstream) {
+            let name = Arc::clone(instance.name());
+            let uris = instance.tracked.listener().uris();
+            let uris = uris.map(|uri| (Arc::clone(&name), Arc::clone(uri)));
+            self.updated.extend(uris);
+        }
+    }
+
+    /// Lets an upstream subscribe to the resources to which clients have subscribed, if its name is
+    /// one of those.
+    fn take_interests(&mut self, upstream: u16, is_one: impl Fn(&Arc<str>) -> bool) {
+        if let Some(instance) = self.instances.active(upstream)
+            && is_one(instance.name())
+        {
+            let uris = self.board.interests().of(instance.name());
+            instance.tracked.listener().set_uris(uris, Instant::now());
+        }
+    }
+
+    /// Lets an upstream handle something now, unless it drains.
+    fn with<T>(
+        &mut self,
+        upstream: u16,
+        handle: impl FnOnce(&mut Tracked, Turn<'_>) -> T,
+    ) -> Option<T> {
         let turn = Turn {
             now: Instant::now(),
             // Without random numbers times are not spread.
             random: getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX)),
             settings: &self.settings,
         };
-        handle(&mut self.tracked[upstream], turn)
+        let instance = self.instances.active(upstream)?;
+        Some(handle(&mut instance.tracked, turn))
     }
 
     /// Does the next step for an upstream.
-    fn take(&mut self, upstream: usize, step: Step) {
-        self.publish_endpoint(upstream);
+    fn take(&mut self, upstream: u16, step: Option<Step>) {
+        self.publish_table();
         match step {
-            Step::Wait => {}
-            Step::Resolve => self.resolve(upstream),
-            Step::Request(method, params, era) => {
+            None | Some(Step::Wait) => {}
+            Some(Step::Resolve) => self.resolve(upstream),
+            Some(Step::Request(method, params, era)) => {
                 self.request(upstream, (method, params, era), Purpose::Answer);
             }
-            Step::Listen(listen) => {
-                let era = self.tracked[upstream].era();
-                let (method, params, purpose) = match listen {
-                    Listen::Begin(number, params) => {
-                        ("subscriptions/listen", params, Purpose::Listen(number))
-                    }
-                    Listen::Close(number) => ("", String::new(), Purpose::Close(number)),
-                    Listen::Request(method, params) => (method, params, Purpose::Effect),
-                };
-                self.request(upstream, (method, params, era), purpose);
-            }
-            Step::Expire => self.board.expire_lists(),
-            Step::Changed(kinds) => kinds.into_iter().for_each(|kind| self.publish(kind)),
+            Some(Step::Listen(listen)) => self.listen(upstream, listen),
+            Some(Step::Expire) => self.board.expire_lists(),
+            Some(Step::Changed(kinds)) => self.publish(&kinds),
         }
         // Its entries are in the catalog before clients learn that nothing is missing.
-        self.publish_state(upstream);
+        if self.note_states() {
+            self.publish_table();
+        }
+    }
+
+    /// Lets probes know the states of the lists, if they are other ones; clients learn them with the
+    /// next table. Returns whether they are.
+    fn note_states(&mut self) -> bool {
+        let states = self.instances.list_states();
+        let has_changed = self.outcomes.follow(states, SystemTime::now());
+        if has_changed && let Some(shard) = self.shards.first() {
+            shard.set_upstreams_down(self.outcomes.required_down());
+        }
+        has_changed
+    }
+
+    fn listen(&mut self, upstream: u16, listen: Listen) {
+        let Some(era) = self.instances.used(upstream).map(|it| it.tracked.era()) else {
+            return;
+        };
+        let (method, params, purpose) = match listen {
+            Listen::Begin(number, params) => {
+                ("subscriptions/listen", params, Purpose::Listen(number))
+            }
+            Listen::Close(number) => ("", String::new(), Purpose::Close(number)),
+            Listen::Request(method, params) => (method, params, Purpose::Effect),
+        };
+        self.request(upstream, (method, params, era), purpose);
     }
 
     /// Has a shard send a request.
     fn request(
         &self,
-        upstream: usize,
+        upstream: u16,
         (method, params, era): (&'static str, String, Era),
         purpose: Purpose,
     ) {
         let shard = self.board.request(ControlRequest {
-            upstream: upstream as u16,
+            upstream,
             era,
             method,
             params,
@@ -377,100 +388,78 @@ impl Control {
     }
 
     /// Looks the addresses of an upstream up on a thread of its own: that may take long.
-    fn resolve(&self, upstream: usize) {
-        let places = self.tracked[upstream].places().to_vec();
+    fn resolve(&mut self, upstream: u16) {
+        let Some(instance) = self.instances.active(upstream) else {
+            return;
+        };
+        instance.lookups += 1;
+        let places = instance.tracked.places().to_vec();
         let events = self.events.clone();
-        let number = upstream as u16;
         let thread = thread::Builder::new().name("resolve".to_owned());
         let resolve = move || {
-            let _ = events.send(ControlEvent::Resolved(number, resolve_all(&places)));
+            let _ = events.send(ControlEvent::Resolved(upstream, resolve_all(&places)));
         };
         if let Err(error) = thread.spawn(resolve) {
-            let _ = self.events.send(ControlEvent::Resolved(number, Err(error)));
+            let _ = self
+                .events
+                .send(ControlEvent::Resolved(upstream, Err(error)));
         }
     }
 
     /// Starts a process of a program.
     fn start_process(&mut self, request: ProcessRequest) {
         let shard = Arc::clone(&self.shards[usize::from(request.shard)]);
-        match self.tracked[usize::from(request.upstream)].places() {
-            [Place::Program(program)] => {
+        let instance = self.instances.used(request.upstream);
+        match instance.map(|it| it.tracked.places()) {
+            Some([Place::Program(program)]) => {
                 self.processes.start(Arc::clone(program), request, shard);
             }
             _ => self.board.leave_process(request, None),
         }
     }
 
-    /// Lets clients and probes know the state of the lists of an upstream, if it is another one.
-    fn publish_state(&mut self, upstream: usize) {
-        let state = self.tracked[upstream].list_state();
-        if !self.outcomes.set(upstream, state, SystemTime::now()) {
-            return;
-        }
+    /// Gives the shards another table, if something of it has changed.
+    fn publish_table(&self) {
         let present = self.board.present();
-        self.board.publish(UpstreamTable {
-            client_info: present.client_info.clone(),
-            endpoints: present.endpoints.clone(),
-            notice: self.outcomes.notice(),
-        });
-        if let Some(shard) = self.shards.first() {
-            shard.set_upstreams_down(self.outcomes.required_down());
-        }
-        for shard in &self.shards {
-            shard.wake();
-        }
-    }
-
-    /// Gives the shards the addresses and the era of an upstream, if they are other ones.
-    fn publish_endpoint(&self, upstream: usize) {
-        let present = self.board.present();
-        let tracked = &self.tracked[upstream];
-        let mut endpoints = present.endpoints.clone();
-        let mut is_same = true;
-        for (replica, number) in present.replicas(upstream as u16).enumerate() {
-            let endpoint = &mut endpoints[usize::from(number)];
-            let address = tracked.address(replica).cloned();
-            let (era, has_updates) = (tracked.era(), tracked.has_updates());
-            is_same &= endpoint.address == address
-                && (endpoint.era, endpoint.has_updates) == (era, has_updates);
-            endpoint.address = address;
-            (endpoint.era, endpoint.has_updates) = (era, has_updates);
-        }
-        if is_same {
+        let endpoints = self.instances.endpoints();
+        let mut both = endpoints.iter().zip(&present.endpoints);
+        let notice = self.outcomes.notice();
+        let is_same = endpoints.len() == present.endpoints.len() && notice == present.notice;
+        if is_same && both.all(|(now, before)| now.is_as(before)) {
             return;
         }
         self.board.publish(UpstreamTable {
             client_info: present.client_info.clone(),
             endpoints,
-            notice: present.notice.clone(),
+            notice,
         });
         for shard in &self.shards {
             shard.wake();
         }
     }
 
-    /// Puts the entries of all upstreams of one kind into the catalog.
-    fn publish(&self, kind: ListKind) {
-        let tracked = self.tracked.iter();
-        let entries = tracked.flat_map(|it| it.entries(kind).iter().cloned());
-        let entries: RelayedList = entries.collect();
+    /// Puts the entries of these kinds of all upstreams into the catalog.
+    fn publish(&mut self, kinds: &[ListKind]) {
+        let lists = kinds
+            .iter()
+            .map(|kind| (*kind, self.instances.entries(*kind)));
+        let (lists, schemes) = (lists.collect(), self.instances.schemes());
         let mut faults = Vec::new();
-        let list = match kind {
-            ListKind::Tools => subscription::ListKind::Tools,
-            ListKind::Prompts => subscription::ListKind::Prompts,
-            ListKind::Resources | ListKind::Templates => subscription::ListKind::Resources,
-        };
-        let changed = self.handle.updates().change(list, |plan| {
-            let (plan, left_out) = plan.with_relayed(kind, entries);
+        let changed = self.handle.updates().exchange(|plan| {
+            let (plan, left_out) = plan.with_upstreams(schemes, lists);
             faults = left_out;
             Ok(plan)
         });
-        for fault in faults {
+        for (.., fault) in &faults {
             tracing::warn!(%fault, "an entry of an upstream is hidden");
         }
+        // Of the other kinds, nothing has changed.
+        self.hidden.retain(|(kind, ..)| !kinds.contains(kind));
+        let hidden = faults.into_iter();
+        let hidden = hidden.map(|(kind, upstream, fault)| (kind, upstream, fault.to_string()));
+        self.hidden.extend(hidden);
         if let Err(error) = changed {
-            let list = kind.method();
-            tracing::error!(%error, list, "entries of upstreams are not in the catalog");
+            tracing::error!(%error, ?kinds, "entries of upstreams are not in the catalog");
         }
     }
 }

@@ -22,6 +22,10 @@ impl Shard {
         let answer = match request.listed {
             Listed::Connections | Listed::Streams => self.list_connections(request),
             Listed::Sessions => self.list_sessions(request),
+            Listed::Upstreams => {
+                let links = self.links.as_ref();
+                links.map_or_else(InspectionAnswer::default, |links| links.inspected(request))
+            }
         };
         // Its receiver may have given up.
         let _ = request.answer.try_send(answer);

@@ -21,6 +21,8 @@ pub(crate) enum Listed {
     /// Connections with an open stream of events.
     Streams,
     Sessions,
+    /// The links to upstreams.
+    Upstreams,
 }
 
 /// A part of a table, from a place on.
@@ -54,6 +56,16 @@ pub(crate) enum Row {
         requests: u32,
         output_bytes: usize,
         stream_s: Option<u64>,
+    },
+    Upstream {
+        number: u16,
+        links: usize,
+        links_idle: usize,
+        waiting: usize,
+        calls: usize,
+        sessions: usize,
+        processes: usize,
+        breaker: &'static str,
     },
     Session {
         key: String,

@@ -9,9 +9,11 @@
 //! because a link is closed when its call ends before its answer.
 
 mod completed;
+mod endpoint_links;
 mod ends;
 mod events;
 mod health;
+mod inspected;
 mod line_link;
 mod lines;
 mod peer;
@@ -24,6 +26,7 @@ mod secured_link;
 mod session_streams;
 mod sessions;
 mod signs;
+mod table;
 mod taken;
 
 use std::collections::VecDeque;
@@ -31,26 +34,19 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_gateway::link::{Assigned, Pool, PoolLimits, Released, RepeatBudget};
+use corelane_gateway::link::{Assigned, Released};
 use corelane_gateway::relay::{Executed, Failure, Reason};
-use corelane_gateway::session::{SessionLimits, UpstreamSessions};
 use corelane_io::ring::{Completion, Route};
 use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
-use corelane_protocol::framing::http1::HeadCache;
 
+use self::endpoint_links::EndpointLinks;
 use self::line_link::LineLink;
 use self::lines::ended;
-use self::peer::Peers;
-use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
-use self::signs::breaker_limits;
-use crate::breaker::Breaker;
+use self::secured_link::SecuredLink;
 use crate::meter::ShardMeter;
-use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
-use crate::transport::OutgoingTls;
 use crate::upstream::board::{Carrier, UpstreamBoard};
-use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::{Command, UpstreamPort};
 use crate::upstream::relay::RelayKey;
 
@@ -90,28 +86,11 @@ pub(super) struct Links {
     lost_streams: Vec<SlotKey>,
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
+    /// Whether an upstream drains.
+    has_leaving: bool,
     next_sweep_ms: u64,
     /// Milliseconds since the shard started.
     pub(super) now_ms: u64,
-}
-
-/// The links to one upstream.
-struct EndpointLinks {
-    pool: Pool<SlotKey, RelayKey>,
-    heads: HeadCache,
-    breaker: Breaker,
-    repeats: RepeatBudget,
-    /// Of an upstream with lines.
-    peers: Peers,
-    /// Of an upstream with `https`.
-    tls: Option<OutgoingTls>,
-    warnings: Throttle,
-    /// Of the legacy era.
-    sessions: UpstreamSessions<SessionOwner, RelayKey>,
-    /// Whether the control side waits for the result of `initialize`.
-    is_initializing: bool,
-    /// The replicas that the control side has sent `initialize`, a bit for each.
-    initialized: u32,
 }
 
 /// One link.
@@ -150,30 +129,9 @@ impl Links {
         meter: Rc<ShardMeter>,
         indexes: Range<u32>,
     ) -> Links {
-        let limits = PoolLimits {
-            links_max: settings.links_max,
-            idle_max: settings.links_idle_max,
-            connects_max: settings.connects_max,
-            waiting_max: settings.waiting_max,
-        };
-        let session_limits = SessionLimits {
-            sessions_max: settings.sessions_max,
-            waiting_max: settings.waiting_max,
-            idle_ms: settings.session_idle_ms,
-        };
         let table = port.table();
-        let endpoints = table.endpoints.iter().map(|endpoint| EndpointLinks {
-            pool: Pool::new(limits),
-            heads: HeadCache::default(),
-            breaker: Breaker::new(breaker_limits(&settings)),
-            repeats: RepeatBudget::default(),
-            peers: Peers::default(),
-            tls: endpoint.tls.as_ref().map(OutgoingTls::of_shard),
-            warnings: Throttle::new(WARNING_INTERVAL_MS),
-            sessions: UpstreamSessions::new(session_limits),
-            is_initializing: false,
-            initialized: 0,
-        });
+        let of = |endpoint| EndpointLinks::new(endpoint, &settings);
+        let endpoints = table.endpoints.iter().map(of);
         Links {
             endpoints: endpoints.collect(),
             slots: Slots::new(indexes.len() as u32),
@@ -192,6 +150,8 @@ impl Links {
             delayed: Vec::new(),
             lost_streams: Vec::new(),
             paused: Vec::new(),
+            // Another life of the shard may have died before it let go of one.
+            has_leaving: true,
             next_sweep_ms: 0,
             now_ms: 0,
         }
@@ -271,7 +231,7 @@ impl Links {
     /// When the shard has to look at its links at the latest; none without links.
     pub(super) fn due_ms(&self) -> Option<u64> {
         let has_calls = !self.timed.is_empty() || !self.delayed.is_empty();
-        let is_idle = self.slots.is_empty() && !has_calls;
+        let is_idle = self.slots.is_empty() && !has_calls && !self.has_leaving;
         let has_sessions = self.endpoints.iter().any(|it| !it.sessions.is_empty());
         match (is_idle, has_sessions) {
             (false, _) => Some(self.next_sweep_ms),

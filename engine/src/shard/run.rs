@@ -170,6 +170,10 @@ impl Shard {
         // Resources that changed wait among the updates, where they coalesce, until the last ones
         // were broadcast.
         if let Some(mut changes) = self.updates.take(endpoint.takes_updates()) {
+            // A catalog with entries of other upstreams comes after the table with these.
+            if let Some(links) = self.links.as_mut().filter(|_| changes.plan.is_some()) {
+                links.take_table(&mut self.rings);
+            }
             let live = changes.live.take();
             endpoint.handle_changes(changes);
             if let Some(live) = live {

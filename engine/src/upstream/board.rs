@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io;
-use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -27,13 +26,17 @@ const RESOURCES_MAX: usize = 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     /// Its name in the configuration.
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     /// The number of the upstream that it is, or that it is a further replica of.
     pub(crate) upstream: u16,
     /// The numbers of the further replicas of the upstream; none of such a replica.
-    pub(crate) replicas: Range<u16>,
+    pub(crate) replicas: Arc<[u16]>,
     /// The hash of its address in the configuration.
     pub(crate) hash: u64,
+    /// Its number, which no other one ever has; its place in the table may be used again.
+    pub(crate) instance: u64,
+    /// Whether it is to stay.
+    pub(crate) standing: Standing,
     /// Where it is; none while that is not known, and of a program.
     pub(crate) address: Option<SockAddr>,
     /// How it is reached.
@@ -65,6 +68,62 @@ pub(crate) struct Processes {
     pub(crate) idle_stop_ms: u64,
 }
 
+impl Processes {
+    /// One, which is not stopped.
+    pub(crate) const ONE: Processes = Processes {
+        shared_max: 1,
+        idle_stop_ms: 0,
+    };
+}
+
+impl Endpoint {
+    /// A number of the table that is free, and whose last upstream was this instance.
+    pub(crate) fn free(number: u16, instance: u64) -> Endpoint {
+        Endpoint {
+            name: "".into(),
+            upstream: number,
+            replicas: Arc::default(),
+            hash: 0,
+            instance,
+            standing: Standing::Ends,
+            address: None,
+            carrier: Carrier::Lines,
+            tls: None,
+            heads: Heads::default(),
+            era: Era::Modern,
+            sessions: Sessions::Client,
+            has_updates: false,
+            question_prefix: Box::default(),
+            parks_calls: false,
+            processes: Processes::ONE,
+        }
+    }
+
+    /// Whether what may change of an upstream is as in `other`.
+    pub(crate) fn is_as(&self, other: &Endpoint) -> bool {
+        self.instance == other.instance
+            && self.standing == other.standing
+            && self.address == other.address
+            && self.era == other.era
+            && self.has_updates == other.has_updates
+            && (self.upstream, &self.replicas) == (other.upstream, &other.replicas)
+            && self.question_prefix == other.question_prefix
+            && self.parks_calls == other.parks_calls
+    }
+}
+
+/// Whether an upstream is to stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is.
+    #[default]
+    Serves,
+    /// A reload has removed it or put another one in its place: its calls go on to their ends.
+    Drains,
+    /// The time for these calls is over.
+    Ends,
+}
+
 /// How an upstream is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
@@ -80,7 +139,7 @@ pub(crate) enum Carrier {
 
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
 /// may have a credential. Messages of lines and of HTTP+SSE have no heads: these are empty.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heads {
     /// Of messages.
     pub(crate) post: Arc<[u8]>,
@@ -93,7 +152,7 @@ pub(crate) struct Heads {
 }
 
 /// The starts of the heads of HTTP+SSE.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EventHeads {
     /// The URL of the stream, to which that for messages may be relative.
     pub(crate) url: Box<str>,
@@ -103,12 +162,12 @@ pub(crate) struct EventHeads {
     pub(crate) post: Arc<[u8]>,
 }
 
-/// All upstreams, in the order of the configuration, and then their further replicas.
+/// The replicas of all upstreams.
 #[derive(Debug)]
 pub(crate) struct UpstreamTable {
     /// The name and version of this server, as a JSON object.
     pub(crate) client_info: Box<str>,
-    /// The upstreams.
+    /// By number, with those that are free.
     pub(crate) endpoints: Vec<Endpoint>,
     /// What their lists lack.
     pub(crate) notice: ListNotice,
@@ -131,7 +190,8 @@ impl UpstreamTable {
 
     /// The numbers of the replicas of an upstream.
     pub(crate) fn replicas(&self, upstream: u16) -> impl Iterator<Item = u16> + use<> {
-        let further = self.endpoints[usize::from(upstream)].replicas.clone();
+        let further = Arc::clone(&self.endpoints[usize::from(upstream)].replicas);
+        let further = (0..further.len()).map(move |place| further[place]);
         std::iter::once(upstream).chain(further)
     }
 }
@@ -173,7 +233,7 @@ pub(crate) struct ProcessRequest {
     pub(crate) upstream: u16,
     /// The shard.
     pub(crate) shard: u16,
-    /// The number of the request on its shard.
+    /// The number of the request.
     pub(crate) number: u64,
 }
 
@@ -205,6 +265,8 @@ pub(crate) enum ControlAnswer {
 pub(crate) struct Subscription {
     /// The number of the upstream.
     pub(crate) upstream: u16,
+    /// The name of the upstream.
+    pub(crate) name: Arc<str>,
     /// Its own number.
     pub(crate) number: u32,
     /// Where its events go.
@@ -226,7 +288,7 @@ impl Subscription {
     /// The upstream has reported an update of a resource.
     pub(crate) fn handle_update(&self, uri: &str) {
         let board = &self.board;
-        board.report(board.interests.mark(self.upstream, uri));
+        board.report(board.interests.mark(&self.name, uri));
     }
 }
 
@@ -269,6 +331,17 @@ pub(crate) enum ControlEvent {
     Interests,
     /// A client reads lists that have expired.
     ExpiredListUsed,
+    /// A shard has nothing more of an upstream that was removed or replaced.
+    Drained {
+        /// The number of the upstream.
+        upstream: u16,
+        /// That of [`Endpoint::instance`].
+        instance: u64,
+        /// The shard.
+        shard: u16,
+    },
+    /// A request waits for the control side.
+    Request,
     /// The server ends.
     Stop,
 }
@@ -286,6 +359,7 @@ pub(crate) struct UpstreamBoard {
     /// Whether lists have expired, which are read again once a client uses them.
     has_expired: AtomicBool,
     interests: Interests,
+    last_process: AtomicU64,
     control: OnceLock<Sender<ControlEvent>>,
 }
 
@@ -308,6 +382,7 @@ impl UpstreamBoard {
             is_over: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
             interests: Interests::default(),
+            last_process: AtomicU64::new(0),
             control: OnceLock::new(),
         }
     }
@@ -321,6 +396,12 @@ impl UpstreamBoard {
     pub(crate) fn send(&self, event: ControlEvent) -> bool {
         let control = self.control.get();
         control.is_some_and(|control| control.send(event).is_ok())
+    }
+
+    /// The number of the next request for a process. None is used twice: an answer that comes late
+    /// must not be taken for that to a request of another upstream.
+    pub(crate) fn next_process(&self) -> u64 {
+        self.last_process.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Leaves a process for the shard that needs it. The caller wakes it.
@@ -358,14 +439,14 @@ impl UpstreamBoard {
     }
 
     /// A client subscribes to a resource of an upstream. Returns whether it may.
-    pub(super) fn add_interest(&self, upstream: u16, uri: &Arc<str>) -> bool {
+    pub(super) fn add_interest(&self, upstream: &Arc<str>, uri: &Arc<str>) -> bool {
         let added = self.interests.add(upstream, uri, RESOURCES_MAX);
         self.report(added == Some(true));
         added.is_some()
     }
 
     /// The subscription of a client has ended.
-    pub(super) fn remove_interest(&self, upstream: u16, uri: &Arc<str>) {
+    pub(super) fn remove_interest(&self, upstream: &Arc<str>, uri: &Arc<str>) {
         self.report(self.interests.remove(upstream, uri));
     }
 

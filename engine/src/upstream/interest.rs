@@ -16,7 +16,7 @@ pub(crate) struct SubscribedUri {
 
 /// One subscription to a resource of an upstream.
 pub(super) struct Interest {
-    upstream: u16,
+    upstream: Arc<str>,
     uri: Arc<str>,
     board: Arc<UpstreamBoard>,
 }
@@ -33,14 +33,14 @@ impl SubscribedUri {
     /// A resource of an upstream. None if clients have subscribed to too many others of it.
     pub(super) fn of(
         board: &Arc<UpstreamBoard>,
-        upstream: u16,
+        upstream: &Arc<str>,
         uri: &str,
     ) -> Option<SubscribedUri> {
         let uri: Arc<str> = uri.into();
         board.add_interest(upstream, &uri).then(|| SubscribedUri {
             uri: Arc::clone(&uri),
             _interest: Some(Interest {
-                upstream,
+                upstream: Arc::clone(upstream),
                 uri,
                 board: Arc::clone(board),
             }),
@@ -58,7 +58,7 @@ impl Deref for SubscribedUri {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        self.board.remove_interest(self.upstream, &self.uri);
+        self.board.remove_interest(&self.upstream, &self.uri);
     }
 }
 

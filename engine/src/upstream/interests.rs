@@ -8,8 +8,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A resource of an upstream.
-type Key = (u16, Arc<str>);
+/// A resource of an upstream, which is known by its name: another one of that name takes its place
+/// with a reload.
+type Key = (Arc<str>, Arc<str>);
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -26,7 +27,7 @@ struct State {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     /// Upstreams with other resources.
-    pub(crate) changed: BTreeSet<u16>,
+    pub(crate) changed: BTreeSet<Arc<str>>,
     /// Resources with an update.
     pub(crate) updated: BTreeSet<Key>,
 }
@@ -40,29 +41,29 @@ impl News {
 impl Interests {
     /// Adds one subscription. None if there are `max` resources of this upstream already, and this
     /// is another one; else whether the control side is to be woken.
-    pub(crate) fn add(&self, upstream: u16, uri: &Arc<str>, max: usize) -> Option<bool> {
+    pub(crate) fn add(&self, upstream: &Arc<str>, uri: &Arc<str>, max: usize) -> Option<bool> {
         let mut state = self.lock();
-        let key = (upstream, Arc::clone(uri));
+        let key = (Arc::clone(upstream), Arc::clone(uri));
         if let Some(subscriptions) = state.resources.get_mut(&key) {
             *subscriptions += 1;
             return Some(false);
         }
-        let of_upstream = state.resources.keys().filter(|(of, _)| *of == upstream);
+        let of_upstream = state.resources.keys().filter(|(of, _)| of == upstream);
         if of_upstream.count() >= max {
             return None;
         }
         state.resources.insert(key, 1);
-        Some(state.report(|news| news.changed.insert(upstream)))
+        Some(state.report(|news| news.changed.insert(Arc::clone(upstream))))
     }
 
     /// Removes one subscription. Returns whether the control side is to be woken.
-    pub(crate) fn remove(&self, upstream: u16, uri: &Arc<str>) -> bool {
+    pub(crate) fn remove(&self, upstream: &Arc<str>, uri: &Arc<str>) -> bool {
         let mut state = self.lock();
-        let key = (upstream, Arc::clone(uri));
+        let key = (Arc::clone(upstream), Arc::clone(uri));
         match state.resources.get_mut(&key) {
             Some(1) => {
                 state.resources.remove(&key);
-                state.report(|news| news.changed.insert(upstream))
+                state.report(|news| news.changed.insert(Arc::clone(upstream)))
             }
             Some(subscriptions) => {
                 *subscriptions -= 1;
@@ -74,9 +75,9 @@ impl Interests {
 
     /// An upstream has reported an update; that of a resource without subscriptions is none.
     /// Returns whether the control side is to be woken.
-    pub(crate) fn mark(&self, upstream: u16, uri: &str) -> bool {
+    pub(crate) fn mark(&self, upstream: &Arc<str>, uri: &str) -> bool {
         let mut state = self.lock();
-        let key: Key = (upstream, uri.into());
+        let key: Key = (Arc::clone(upstream), uri.into());
         state.resources.contains_key(&key) && state.report(|news| news.updated.insert(key))
     }
 
@@ -86,9 +87,9 @@ impl Interests {
     }
 
     /// The resources of an upstream, in the order of their URIs.
-    pub(crate) fn of(&self, upstream: u16) -> BTreeSet<Arc<str>> {
+    pub(crate) fn of(&self, upstream: &str) -> BTreeSet<Arc<str>> {
         let state = self.lock();
-        let of_upstream = state.resources.keys().filter(|(of, _)| *of == upstream);
+        let of_upstream = state.resources.keys().filter(|(of, _)| **of == *upstream);
         of_upstream.map(|(_, uri)| Arc::clone(uri)).collect()
     }
 
@@ -115,32 +116,41 @@ mod tests {
     fn a_resource_is_there_from_its_first_subscription_to_the_end_of_its_last() {
         let interests = Interests::default();
         let [one, two, three] = ["a:1", "a:2", "a:3"].map(Arc::<str>::from);
-        assert_eq!(interests.add(0, &one, 2), Some(true));
-        assert_eq!(interests.add(0, &one, 2), Some(false));
-        assert_eq!(interests.add(0, &two, 2), Some(false), "news wait already");
-        assert_eq!(interests.add(0, &three, 2), None, "there are two");
-        assert_eq!(interests.add(0, &two, 2), Some(false), "it is no third one");
-        assert_eq!(interests.add(1, &three, 2), Some(false));
-        assert_eq!(interests.take_news().changed, [0, 1].into());
-        assert!(!interests.remove(0, &one));
-        assert_eq!(interests.of(0), [Arc::clone(&one), two].into());
-        assert!(interests.remove(0, &one), "that was the last one");
-        assert!(!interests.remove(0, &one));
-        assert_eq!(interests.take_news().changed, [0].into());
-        assert_eq!(interests.of(1), [three].into());
+        let [up, other] = ["up", "other"].map(Arc::<str>::from);
+        assert_eq!(interests.add(&up, &one, 2), Some(true));
+        assert_eq!(interests.add(&up, &one, 2), Some(false));
+        assert_eq!(
+            interests.add(&up, &two, 2),
+            Some(false),
+            "news wait already"
+        );
+        assert_eq!(interests.add(&up, &three, 2), None, "there are two");
+        assert_eq!(
+            interests.add(&up, &two, 2),
+            Some(false),
+            "it is no third one"
+        );
+        assert_eq!(interests.add(&other, &three, 2), Some(false));
+        assert_eq!(interests.take_news().changed, [up.clone(), other].into());
+        assert!(!interests.remove(&up, &one));
+        assert_eq!(interests.of("up"), [Arc::clone(&one), two].into());
+        assert!(interests.remove(&up, &one), "that was the last one");
+        assert!(!interests.remove(&up, &one));
+        assert_eq!(interests.take_news().changed, [up.clone()].into());
+        assert_eq!(interests.of("other"), [three].into());
     }
 
     #[test]
     fn updates_are_taken_once_and_those_of_other_resources_are_none() {
         let interests = Interests::default();
-        let one: Arc<str> = "a:1".into();
-        interests.add(3, &one, 9);
+        let [up, other, one] = ["up", "other", "a:1"].map(Arc::<str>::from);
+        interests.add(&up, &one, 9);
         interests.take_news();
-        assert!(!interests.mark(2, "a:1"), "of another upstream");
-        assert!(!interests.mark(3, "a:2"));
-        assert!(interests.mark(3, "a:1"));
-        assert!(!interests.mark(3, "a:1"), "it waits");
-        assert_eq!(interests.take_news().updated, [(3, one)].into());
+        assert!(!interests.mark(&other, "a:1"), "of another upstream");
+        assert!(!interests.mark(&up, "a:2"));
+        assert!(interests.mark(&up, "a:1"));
+        assert!(!interests.mark(&up, "a:1"), "it waits");
+        assert_eq!(interests.take_news().updated, [(up, one)].into());
         assert_eq!(interests.take_news(), News::default());
     }
 }

@@ -398,8 +398,10 @@ impl UpstreamPort {
     /// A client subscribes to a resource of an upstream. None if that reports no updates, or if
     /// clients have subscribed to too many others of it.
     pub(crate) fn subscribe(&self, upstream: u16, uri: &str) -> Option<SubscribedUri> {
-        let has_updates = self.table.borrow().endpoints[usize::from(upstream)].has_updates;
-        has_updates.then(|| SubscribedUri::of(&self.board, upstream, uri))?
+        let table = self.table.borrow();
+        let endpoint = &table.endpoints[usize::from(upstream)];
+        let has_updates = endpoint.has_updates;
+        has_updates.then(|| SubscribedUri::of(&self.board, &endpoint.name, uri))?
     }
 
     /// A client reads a list. Returns what it lacks.
@@ -441,6 +443,30 @@ impl UpstreamPort {
             }),
             _ => None,
         }
+    }
+
+    /// The calls and other requests of an upstream.
+    pub(crate) fn of_upstream(&self, upstream: u16) -> Vec<RelayKey> {
+        let relays = self.relays.borrow();
+        let of_it = relays.iter().filter(|(_, it)| it.upstream == upstream);
+        let key_of = |(index, relay): (usize, &Relay)| RelayKey {
+            index: index as u32,
+            id: relay.id,
+        };
+        of_it.map(key_of).collect()
+    }
+
+    /// The calls of clients, by upstream, of so many of them.
+    pub(crate) fn calls_by_upstream(&self, upstreams: usize) -> Vec<usize> {
+        let mut calls = vec![0; upstreams];
+        for (_, relay) in self.relays.borrow().iter() {
+            if relay.is_for_client()
+                && let Some(count) = calls.get_mut(usize::from(relay.upstream))
+            {
+                *count += 1;
+            }
+        }
+        calls
     }
 
     /// Takes a call out.

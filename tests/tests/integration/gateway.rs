@@ -8,6 +8,8 @@ mod faults;
 mod features;
 #[path = "gateway/health.rs"]
 mod health;
+#[path = "gateway/inspected.rs"]
+mod inspected;
 #[path = "gateway/legacy.rs"]
 mod legacy;
 #[path = "gateway/links.rs"]
@@ -30,6 +32,8 @@ mod races;
 mod real;
 #[path = "gateway/relayed.rs"]
 mod relayed;
+#[path = "gateway/reloads.rs"]
+mod reloads;
 #[path = "gateway/replicas.rs"]
 mod replicas;
 #[path = "gateway/secured.rs"]
@@ -42,6 +46,7 @@ mod sse;
 mod updates;
 
 use std::fs;
+use std::path::Path;
 
 use corelane_tests::mock_upstream::MockUpstream;
 use corelane_tests::{Connection, Request, Server, Setup, wait_until};
@@ -59,7 +64,7 @@ pub(crate) fn empty() -> Value {
 /// A server in front of upstreams.
 pub(crate) struct Gateway {
     server: Server,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Gateway {
@@ -72,11 +77,11 @@ impl Gateway {
     pub(crate) fn start_with(sections: &str, setup: Setup) -> Gateway {
         let directory = TempDir::new().expect("a directory");
         let path = directory.path().join("corelane.toml");
-        fs::write(&path, format!("[auth]\nmode = \"none\"\n{sections}")).expect("there is space");
+        write(&path, sections);
         let path = path.to_str().expect("a path of text");
         Gateway {
             server: setup.arguments(&["--config", path]).start(),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -85,6 +90,13 @@ impl Gateway {
         let gateway = Gateway::start(&mock.section("up"));
         gateway.wait_for("up_call");
         gateway
+    }
+
+    /// Replaces the sections of its file, which it reads with the next reload.
+    pub(crate) fn write(&self, sections: &str) {
+        let next = self.directory.path().join("next");
+        write(&next, sections);
+        fs::rename(next, self.directory.path().join("corelane.toml")).expect("it is there");
     }
 
     /// Waits until a tool is listed.
@@ -100,6 +112,10 @@ impl Gateway {
     pub(crate) fn connect(&self) -> Connection {
         self.server.connect()
     }
+}
+
+fn write(path: &Path, sections: &str) {
+    fs::write(path, format!("[auth]\nmode = \"none\"\n{sections}")).expect("there is space");
 }
 
 /// The tools that a client sees, by name.

@@ -41,6 +41,11 @@ fn text(answer: &Value) -> String {
     for row in rows(answer, "changed") {
         let _ = writeln!(text, "{}", change(row));
     }
+    for row in rows(answer, "upstreams") {
+        let (name, change) = (row["name"].as_str(), row["change"].as_str());
+        let (name, change) = (name.unwrap_or_default(), change.unwrap_or_default());
+        let _ = writeln!(text, "upstream {name}: {change}");
+    }
     for place in rows(answer, "not_applied") {
         let place = place.as_str().unwrap_or_default();
         let _ = writeln!(
@@ -84,10 +89,12 @@ mod tests {
         let applied = json!({
             "applied": true, "generation": 3, "changed": [row], "refused": [],
             "not_applied": ["audit"], "adopted_us": [5, 70],
+            "upstreams": [{ "name": "git", "change": "added" }],
         });
         assert_eq!(
             text(&applied),
             "a.b: 1 -> not set\n\
+             upstream git: added\n\
              not applied: audit of the file of access control needs a restart\n\
              reload 3: every shard uses it, the last one after 70 us\n"
         );

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::Value;
 
 /// The variable that names the socket.
@@ -16,6 +17,25 @@ const OF_SYSTEM: &str = "/run/corelane/control.sock";
 const TIME_MAX: Duration = Duration::from_secs(60);
 /// Most bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// Where the control socket is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SocketArguments {
+    /// The control socket of the server, as admin.socket of its profile has it [default:
+    /// $CORELANE_SOCKET, $XDG_RUNTIME_DIR/corelane/control.sock or /run/corelane/control.sock].
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl SocketArguments {
+    /// The socket.
+    pub(super) fn open(&self) -> Socket {
+        Socket::at(self.socket.as_deref())
+    }
+}
 
 /// A control socket.
 #[derive(Debug)]

@@ -3,12 +3,7 @@
 use toml::{Table, Value};
 
 /// The places of what only a start applies: sections, and a key of one.
-const PLACES: [&[&str]; 4] = [
-    &["audit"],
-    &["pins"],
-    &["upstream"],
-    &["limits", "quota", "file"],
-];
+const PLACES: [&[&str]; 3] = [&["audit"], &["pins"], &["limits", "quota", "file"]];
 
 /// What a configuration has there.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,10 +53,7 @@ mod tests {
                 "[audit]\ndirectory = \"a\"\n[limits]\nquota = { calls_per_day = 2, file = \"q\" }",
                 "",
             ),
-            (
-                "[[upstream]]\nname = \"x\"",
-                "audit upstream limits.quota.file",
-            ),
+            ("[[upstream]]\nname = \"x\"", "audit limits.quota.file"),
         ] {
             let differing = StartupSections::of(text).differing(&started);
             assert_eq!(differing.join(" "), expected, "{text}");

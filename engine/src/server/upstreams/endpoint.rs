@@ -23,13 +23,13 @@ use crate::profile::CertificateFiles;
 use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Carrier, Endpoint, EventHeads, Heads, Processes};
+use crate::upstream::board::{Carrier, Endpoint, EventHeads, Heads, Processes, Standing};
 
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";
 
 /// Where an upstream is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Place {
     /// A host and a port.
     Host(String, u16),
@@ -123,10 +123,12 @@ fn replica(upstream: &Upstream, target: &Target) -> std::result::Result<Served, 
         }
     };
     let endpoint = Endpoint {
-        name: upstream.name.clone(),
+        name: Arc::from(&*upstream.name),
         upstream: 0,
-        replicas: 0..0,
+        replicas: Arc::default(),
         hash: FixedState::with_seed(0).hash_one(format!("{target:?}")),
+        instance: 0,
+        standing: Standing::Serves,
         address: None,
         carrier,
         tls: tls_of(upstream, target)?,

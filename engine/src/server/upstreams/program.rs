@@ -26,6 +26,7 @@ use super::secret::secret;
 use crate::server::upstream_error::UpstreamError;
 use crate::shard::ShardControl;
 use crate::upstream::board::{ProcessRequest, StartedProcess, UpstreamBoard};
+use error_log::{ErrorLog, ErrorTail};
 use process::Process;
 
 /// A program that was checked.
@@ -38,7 +39,21 @@ pub(in crate::server) struct Program {
     /// All of its environment. It may have secrets.
     environment: Vec<(Box<str>, OsString)>,
     limits: ChildLimits,
+    errors: ErrorTail,
 }
+
+/// Whether processes of one serve for the other.
+impl PartialEq for Program {
+    fn eq(&self, other: &Program) -> bool {
+        self.name == other.name
+            && self.command == other.command
+            && self.directory == other.directory
+            && self.environment == other.environment
+            && self.limits == other.limits
+    }
+}
+
+impl Eq for Program {}
 
 /// Shows no secrets.
 impl fmt::Debug for Program {
@@ -78,12 +93,18 @@ impl Program {
             directory: child.directory.clone(),
             environment,
             limits: child.limits,
+            errors: ErrorTail::default(),
         })
     }
 
     /// Whether the kernel sets it bounds.
     pub(super) fn has_limits(&self) -> bool {
         self.limits != ChildLimits::default()
+    }
+
+    /// The last lines of standard error of its processes.
+    pub(super) fn error_lines(&self) -> Vec<String> {
+        self.errors.lines()
     }
 
     /// Starts a process, by the launcher if there is one. Returns it with the ends for a shard.
@@ -117,7 +138,8 @@ impl Program {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
-        let process = Process::new(command.spawn()?, (input, held), &self.name, stop)?;
+        let log = ErrorLog::new(&self.name, &self.errors);
+        let process = Process::new(command.spawn()?, (input, held), log, stop)?;
         Ok((process, StartedProcess { socket, leash }))
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The clock and all effects are the caller's.
 
+mod configured;
+mod inspected;
+
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
@@ -96,6 +99,10 @@ pub(super) struct Tracked {
     /// When the lists were read last.
     read_at: Option<Instant>,
     has_failed: bool,
+    /// When it failed last, and why.
+    last_failure: Option<(Instant, Box<str>)>,
+    /// The lists that were cut at a bound.
+    cut: Vec<ListKind>,
     /// When the last read of the lists began.
     begun_at: Instant,
     /// Whether a list has changed since then.
@@ -138,6 +145,8 @@ impl Tracked {
             lists: Lists::default(),
             read_at: None,
             has_failed: false,
+            last_failure: None,
+            cut: Vec::new(),
             begun_at: now,
             is_outdated: false,
             expiry: Expiry::Unknown,
@@ -147,29 +156,9 @@ impl Tracked {
         }
     }
 
-    /// Where its replicas are.
-    pub(super) fn places(&self) -> &[Place] {
-        &self.places
-    }
-
-    /// The address of one of them, as far as that is known.
+    /// The address of one of its replicas, as far as that is known.
     pub(super) fn address(&self, replica: usize) -> Option<&SockAddr> {
         self.addresses.get(replica)?.as_ref()
-    }
-
-    /// The era that it speaks, as far as that is known.
-    pub(super) fn era(&self) -> Era {
-        self.era
-    }
-
-    /// The subscription to its changes.
-    pub(super) fn listener(&mut self) -> &mut Listener {
-        &mut self.listener
-    }
-
-    /// Whether it reports updates of resources.
-    pub(super) fn has_updates(&self) -> bool {
-        self.listener.takes_uris()
     }
 
     /// The state of its lists.
@@ -212,6 +201,7 @@ impl Tracked {
             _ if self.due > turn.now => Step::Wait,
             Phase::Idle => {
                 (self.begun_at, self.is_outdated) = (turn.now, false);
+                self.cut.clear();
                 self.begin(Phase::Resolving, turn);
                 Step::Resolve
             }
@@ -333,6 +323,7 @@ impl Tracked {
         let list = walk.finish();
         if let Some(bound) = list.bound {
             tracing::warn!(upstream = &*name, list = kind.method(), ?bound, "it is cut");
+            self.cut.push(kind);
         }
         listing.ttl_ms = listing.ttl_ms.into_iter().chain(list.ttl_ms).min();
         for entry in list.entries {
@@ -438,6 +429,7 @@ impl Tracked {
                 "its lists cannot be read: trying again"
             );
         }
+        self.last_failure = Some((turn.now, fault.into()));
         self.phase = Phase::Idle;
         // Its era may be another one now.
         self.session = None;

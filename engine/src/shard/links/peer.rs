@@ -11,7 +11,6 @@ use crate::upstream::relay::RelayKey;
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     pub(super) by_owner: HashMap<SessionOwner, Peer, foldhash::fast::RandomState>,
-    pub(super) last_number: u64,
 }
 
 /// One peer.

@@ -65,11 +65,10 @@ impl Links {
         (upstream, owner): (u16, SessionOwner),
         key: RelayKey,
     ) {
-        let peers = &mut self.endpoint(upstream).peers;
-        peers.last_number += 1;
-        let number = peers.last_number;
+        let number = self.board.next_process();
         let waiting = vec![key];
         let peer = Peer::Opening { number, waiting };
+        let peers = &mut self.endpoint(upstream).peers;
         peers.by_owner.insert(owner.clone(), peer);
         match self.carrier(upstream) {
             Carrier::Program => {}

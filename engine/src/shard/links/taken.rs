@@ -18,21 +18,7 @@ use crate::upstream::relay::{Recipient, RelayKey};
 impl Links {
     /// Takes a newer table, and requests for lists.
     pub(super) fn take_news(&mut self, rings: &mut Rings) -> bool {
-        let mut did = false;
-        if let Some((generation, table)) = self.board.after(self.generation) {
-            self.generation = generation;
-            let before = self.port.table();
-            for (upstream, endpoint) in table.endpoints.iter().enumerate() {
-                // Idle links lead to the address of before.
-                if endpoint.address != before.endpoints[upstream].address {
-                    for key in self.endpoints[upstream].pool.take_idle() {
-                        self.close(rings, key);
-                    }
-                }
-            }
-            self.port.set_table(table);
-            did = true;
-        }
+        let mut did = self.take_table(rings);
         while let Some((request, started)) = self.board.take_process(self.shard) {
             did = true;
             self.take_process(rings, request, started);
@@ -58,6 +44,7 @@ impl Links {
         let recipient = match request.purpose {
             Purpose::Listen(number) => Recipient::Subscription(Subscription {
                 upstream,
+                name: Arc::clone(&self.port.borrow_table().endpoints[usize::from(upstream)].name),
                 number,
                 board: Arc::clone(&self.board),
                 fault: None,
@@ -177,12 +164,15 @@ impl Links {
                     self.timed.push(key);
                 }
                 Some(_) => {
-                    self.time_out(key);
+                    self.give_failure(key, &TIMEOUT);
                     self.cancel(rings, key);
                 }
             }
         }
         self.end_unused_lines(rings);
+        if self.has_leaving {
+            self.drain_leaving(rings);
+        }
         for upstream in 0..self.endpoints.len() {
             self.let_held_go(upstream as u16);
             while let Some(ended) = self.endpoints[upstream].sessions.next_expired(self.now_ms) {
@@ -197,16 +187,16 @@ impl Links {
         }
     }
 
-    /// Gives the recipient of a call, if it has no answer, the failure of its time.
-    fn time_out(&mut self, key: RelayKey) {
+    /// Gives the recipient of a call, if it has no answer, this failure.
+    pub(super) fn give_failure(&mut self, key: RelayKey, failure: &Failure) {
         let table = self.port.table();
         let Some(mut relay) = self.port.find(key).filter(|it| !it.is_answered()) else {
             return;
         };
         let (upstream, admitted) = (relay.upstream, relay.admitted.take());
         let name = &table.endpoints[usize::from(upstream)].name;
-        relay.fail(&TIMEOUT, name, self.port.event_queue());
+        relay.fail(failure, name, self.port.event_queue());
         drop(relay);
-        self.count_end(upstream, admitted, sign_of(&TIMEOUT));
+        self.count_end(upstream, admitted, sign_of(failure));
     }
 }

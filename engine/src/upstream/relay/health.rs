@@ -16,6 +16,19 @@ impl Relay {
         matches!(self.reception.recipient, Recipient::Call(..))
     }
 
+    /// Whether a client waits for its answer.
+    pub(crate) fn is_for_client(&self) -> bool {
+        matches!(
+            self.reception.recipient,
+            Recipient::Call(..) | Recipient::Parked(_)
+        )
+    }
+
+    /// Whether it is for the control side: a request of it, or a subscription.
+    pub(crate) fn is_for_control(&self) -> bool {
+        self.is_of_control() || self.is_subscription()
+    }
+
     /// Whether the control side waits for its answer.
     pub(crate) fn is_of_control(&self) -> bool {
         matches!(self.reception.recipient, Recipient::Control(..))

@@ -12,12 +12,12 @@ use super::{Gateway, tools};
 /// A profile that stops processes soon.
 const STOPS_SOON: &str = "[gateway]\nstop_ms = 50\n";
 
-fn script() -> PathBuf {
+pub(super) fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/gateway/program.sh")
 }
 
 /// The section of the scripted program with these arguments and further lines.
-fn section(name: &str, arguments: &[&str], lines: &str) -> String {
+pub(super) fn section(name: &str, arguments: &[&str], lines: &str) -> String {
     let script = script().display().to_string();
     let command = [&["sh", &script], arguments].concat();
     format!("[[upstream]]\nname = \"{name}\"\ncommand = {command:?}\n{lines}\n")
@@ -59,7 +59,7 @@ fn wait_until_dead(process: &str) {
 }
 
 /// Waits until a process has ended and was waited for.
-fn wait_for_end(process: &str) {
+pub(super) fn wait_for_end(process: &str) {
     let path = Path::new("/proc").join(process);
     wait_until("the process ends", || (!path.exists()).then_some(()));
 }

@@ -1,5 +1,7 @@
 //! The standard error of a program in the log, within bounds.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes of a line; the rest of a longer one is left out.
@@ -7,11 +9,34 @@ const LINE_BYTES_MAX: usize = 8 << 10;
 /// Lines in each [`WINDOW`]; further ones are counted.
 const LINES_MAX: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(1);
+/// Lines that are kept for an administrator.
+const TAIL_LINES: usize = 64;
+
+/// The last lines of all processes of a program, of which none is left out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ErrorTail(Arc<Mutex<VecDeque<String>>>);
+
+impl ErrorTail {
+    /// The lines, the oldest first.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().cloned().collect()
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct ErrorLog {
     upstream: Box<str>,
+    tail: ErrorTail,
     line: Vec<u8>,
     /// When the lines are counted anew.
     until: Option<Instant>,
@@ -20,10 +45,11 @@ pub(super) struct ErrorLog {
 }
 
 impl ErrorLog {
-    /// Of a program of the upstream called `upstream`.
-    pub(super) fn new(upstream: &str) -> ErrorLog {
+    /// Of a program of the upstream called `upstream`, whose last lines are kept in `tail`.
+    pub(super) fn new(upstream: &str, tail: &ErrorTail) -> ErrorLog {
         ErrorLog {
             upstream: upstream.into(),
+            tail: tail.clone(),
             line: Vec::new(),
             until: None,
             lines: 0,
@@ -66,14 +92,16 @@ impl ErrorLog {
         if line.trim_ascii().is_empty() {
             return;
         }
-        if self.lines >= LINES_MAX {
-            self.left_out += 1;
-            return;
-        }
-        self.lines += 1;
-        let (upstream, line) = (&*self.upstream, String::from_utf8_lossy(&line));
+        let line = String::from_utf8_lossy(&line);
         let line = line.trim_end().escape_debug().to_string();
-        tracing::info!(upstream, line, "standard error of its program");
+        if self.lines < LINES_MAX {
+            self.lines += 1;
+            let upstream = &*self.upstream;
+            tracing::info!(upstream, line, "standard error of its program");
+        } else {
+            self.left_out += 1;
+        }
+        self.tail.push(line);
     }
 
     fn report_left_out(&mut self) {
@@ -93,11 +121,12 @@ impl ErrorLog {
 mod tests {
     use std::time::Instant;
 
-    use super::{ErrorLog, LINE_BYTES_MAX, LINES_MAX, WINDOW};
+    use super::{ErrorLog, ErrorTail, LINE_BYTES_MAX, LINES_MAX, TAIL_LINES, WINDOW};
 
     #[test]
     fn the_lines_of_a_second_and_the_bytes_of_a_line_are_bounded() {
-        let (mut log, now) = (ErrorLog::new("up"), Instant::now());
+        let tail = ErrorTail::default();
+        let (mut log, now) = (ErrorLog::new("up", &tail), Instant::now());
         for _ in 0..1000 {
             log.take(&[b'x'; 100], now);
         }
@@ -118,5 +147,12 @@ mod tests {
         log.take(b"a part", now + WINDOW);
         log.finish();
         assert_eq!((log.line.len(), log.lines), (0, 1), "its time is over");
+        let lines = tail.lines();
+        assert_eq!(
+            lines.len(),
+            TAIL_LINES,
+            "those that are left out of the log, too"
+        );
+        assert_eq!(lines[TAIL_LINES - 3..], ["a line", "next", "a part"]);
     }
 }

@@ -61,7 +61,7 @@ impl Process {
     pub(super) fn new(
         mut child: Child,
         (input, leash): (UnixStream, UnixStream),
-        name: &str,
+        log: ErrorLog,
         stop: Duration,
     ) -> io::Result<Process> {
         let pid = Pid::from_child(&child);
@@ -80,7 +80,7 @@ impl Process {
             pidfd,
             input,
             leash,
-            log: ErrorLog::new(name),
+            log,
             stage: Stage::Runs,
             stop,
         })

@@ -1,0 +1,129 @@
+//! Upstreams that were checked, and their part in the server that starts with them.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use corelane_gateway::config::Upstream;
+use corelane_protocol::mcp::lifecycle::Feature;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::endpoint::{Place, Served, check};
+use super::instances::Instances;
+use super::outcomes::Outcomes;
+use crate::catalog::Entries;
+use crate::mcp::ServerParts;
+use crate::server::error::Result;
+use crate::server::upstream_error::UpstreamError;
+use crate::upstream::board::{UpstreamBoard, UpstreamTable};
+
+/// An upstream that was checked.
+#[derive(Clone)]
+pub(in crate::server) struct ServedUpstream {
+    pub(super) upstream: Upstream,
+    /// At least one.
+    pub(super) replicas: Vec<Served>,
+    /// Differs for other contents of its files with certificates.
+    pub(super) files: u64,
+}
+
+/// Checks an upstream that is served besides `others`.
+///
+/// # Errors
+/// Its configuration needs something that is not supported, or another one has its name.
+pub(in crate::server) fn check_upstream(
+    upstream: Upstream,
+    others: &[ServedUpstream],
+) -> Result<ServedUpstream> {
+    if others
+        .iter()
+        .any(|other| other.upstream.name == upstream.name)
+    {
+        let name = upstream.name.to_string();
+        return Err(UpstreamError::Twice { name }.into());
+    }
+    Ok(ServedUpstream {
+        files: files_of(&upstream),
+        replicas: check(&upstream)?,
+        upstream,
+    })
+}
+
+/// Checks that there is a launcher, if a program needs one.
+///
+/// # Errors
+/// There is none.
+pub(in crate::server) fn check_launcher(
+    upstreams: &[ServedUpstream],
+    has_launcher: bool,
+) -> Result<()> {
+    let needs_it = |served: &&ServedUpstream| {
+        let mut places = served.replicas.iter().map(|(place, _)| place);
+        places.any(|place| matches!(place, Place::Program(program) if program.has_limits()))
+    };
+    match upstreams.iter().find(needs_it) {
+        Some(served) if !has_launcher => {
+            let name = served.upstream.name.to_string();
+            Err(UpstreamError::Launcher { name }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many of them have to be read before the server is ready.
+pub(in crate::server) fn required_of(upstreams: &[ServedUpstream]) -> usize {
+    upstreams
+        .iter()
+        .filter(|it| it.upstream.is_required)
+        .count()
+}
+
+/// A number that differs for other contents of the files with certificates.
+fn files_of(upstream: &Upstream) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let certificate = upstream.client_certificate.iter();
+    let certificate = certificate.flat_map(|it| [&it.certificate_file, &it.key_file]);
+    for path in upstream.ca_files.iter().chain(certificate) {
+        // One that cannot be read was refused before.
+        fs::read(path).unwrap_or_default().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Declares the features that upstreams may have, and their schemes. A client sees the same
+/// capabilities before they are read, and while they are down.
+pub(in crate::server) fn declare(upstreams: &[ServedUpstream], entries: &mut Entries) {
+    if upstreams.is_empty() {
+        return;
+    }
+    for feature in [Feature::Prompts, Feature::Resources, Feature::Completions] {
+        entries.offer.insert(feature);
+    }
+    for (number, served) in (0..).zip(upstreams) {
+        let schemes = served.upstream.schemes.iter();
+        let schemes = schemes.map(|scheme| (number, scheme.clone()));
+        entries.schemes.extend(schemes);
+    }
+}
+
+/// The board of a server with these upstreams, if there are any.
+pub(in crate::server) fn board_of(
+    upstreams: &[ServedUpstream],
+    parts: &ServerParts,
+    shards: usize,
+) -> Option<Arc<UpstreamBoard>> {
+    if upstreams.is_empty() {
+        return None;
+    }
+    let client_info = parts.description.server_info(Revision::V2026_07_28);
+    // As the thread that reads the lists begins.
+    let instances = Instances::new(upstreams.to_vec(), shards, Instant::now());
+    let outcomes = Outcomes::of(instances.list_states(), SystemTime::now());
+    let table = UpstreamTable {
+        client_info: String::from_utf8_lossy(&client_info).into(),
+        endpoints: instances.endpoints(),
+        notice: outcomes.notice(),
+    };
+    Some(Arc::new(UpstreamBoard::new(table, shards)))
+}
