@@ -108,6 +108,8 @@ pub struct Cluster {
     tombstones: BTreeMap<SessionKey, Tombstone>,
     /// Sessions that ended here, the oldest first: stale reads of the store must not revive them.
     graves: (VecDeque<SessionKey>, BTreeSet<SessionKey>),
+    /// Sessions whose record is read as soon as the life of the store is known.
+    unread: BTreeSet<SessionKey>,
     lookups: BTreeMap<SessionKey, Lookup>,
     exchanges: BTreeMap<Xid, Exchange>,
     remotes: BTreeMap<(Process, Xid), Remote>,
@@ -170,6 +172,7 @@ impl Cluster {
             writes_in_flight: 0,
             tombstones: BTreeMap::new(),
             graves: Default::default(),
+            unread: BTreeSet::new(),
             lookups: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             remotes: BTreeMap::new(),
@@ -246,7 +249,7 @@ impl Cluster {
 
     /// Each table with a bound: its name, entries and limit.
     #[must_use]
-    pub fn tables(&self) -> [(&'static str, usize, usize); 13] {
+    pub fn tables(&self) -> [(&'static str, usize, usize); 14] {
         let limits = &self.settings;
         [
             ("sessions", self.sessions.len(), limits.sessions_max),
@@ -255,6 +258,7 @@ impl Cluster {
             ("writes", self.writes_in_flight, limits.writes_in_flight_max),
             ("tombstones", self.tombstones.len(), limits.tombstones_max),
             ("graves", self.graves.0.len(), limits.graves_max),
+            ("unread", self.unread.len(), limits.sessions_max),
             ("lookups", self.lookups.len(), limits.lookups_max),
             ("exchanges", self.exchanges.len(), limits.exchanges_max),
             ("remotes", self.remotes.len(), limits.exchanges_max),
@@ -317,10 +321,11 @@ impl Cluster {
             // The heartbeats that were missed say nothing about the bus and the others.
             self.echo_us = now.us;
             self.is_isolated = false;
+            self.is_generation_sure = false;
+            self.is_reading_generation = false;
+            self.check_generation(now);
             self.claim_later(now);
-            if !mutated!("blame_others") {
-                self.members.excuse_silence(now.us);
-            }
+            self.members.excuse_silence(now.us);
         }
         self.last_us = now.us;
     }
@@ -362,9 +367,19 @@ impl Cluster {
             frame,
         } = envelope;
         let max = self.settings.members_max;
+        let later = self.members.of_node(from.node).map(|it| it.process);
+        let known = later.map_or(0, |later| later.incarnation);
+        if from.incarnation < known && !mutated!("old_incarnation") {
+            return self.on_old_process(from, later, frame);
+        }
         if !self.members.accept(from, sequence, now.us, max) {
             sim_point!("frame_refused");
             return self.note(Note::FrameRefused(from));
+        }
+        if from.incarnation > known + 1 {
+            // Processes of that node lived unheard, and may have published.
+            sim_point!("unheard_process");
+            self.doubt_updates();
         }
         match frame {
             Frame::Heartbeat(heartbeat) => self.on_heartbeat(now, from, *heartbeat),
@@ -372,6 +387,10 @@ impl Cluster {
             Frame::Forward(xid, rest_us, request) => {
                 self.on_forward(now, (from, xid), rest_us, request);
             }
+            Frame::Superseded(by) if by.node == self.me.node && by > self.me => {
+                self.superseded(by);
+            }
+            Frame::Superseded(_) => {}
             Frame::Accepted(xid) => self.on_accepted(now, from, xid),
             Frame::NotHere(xid) => self.on_not_here(now, from, xid, None),
             Frame::Moved(xid, to) => self.on_not_here(now, from, xid, Some(to)),
@@ -395,6 +414,24 @@ impl Cluster {
             }
             Frame::Gap(partition, number) => self.on_gap(from, partition, number),
             Frame::GapLost(partition, number) => self.on_gap_lost(from, partition, number),
+        }
+    }
+
+    /// A process that has a successor sends, because it does not know.
+    fn on_old_process(&mut self, from: Process, later: Option<Process>, frame: Frame) {
+        sim_point!("old_process");
+        self.note(Note::FrameRefused(from));
+        match frame {
+            // To read a resource once too often does no harm.
+            Frame::Update(_, _, uris) if from != self.me => {
+                self.outputs.extend(uris.into_iter().map(Output::Updated));
+            }
+            Frame::Heartbeat(_) | Frame::Forward(..) if self.stage != Stage::Joining => {
+                if let Some(later) = later {
+                    self.send(from, Frame::Superseded(later));
+                }
+            }
+            _ => {}
         }
     }
 

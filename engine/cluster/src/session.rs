@@ -259,4 +259,6 @@ pub(crate) struct Tombstone {
     pub(crate) op: Option<Op>,
     pub(crate) write: u64,
     pub(crate) ttl_s: u64,
+    /// Another owner that must know as soon as it is written.
+    pub(crate) owner: Option<Process>,
 }

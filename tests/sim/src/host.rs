@@ -252,7 +252,8 @@ impl World {
         let is_current = self.checks.is_sure(key, &change);
         let core = self.nodes[node].core.as_ref();
         let is_owner = core.and_then(|it| it.standing(key)) == Some(Standing::Confirmed);
-        if !is_same || !was_quiet || !is_current || !is_owner {
+        let is_purged = self.generation().is_none();
+        if !is_same || !was_quiet || !is_current || !is_owner || is_purged {
             return;
         }
         let stored = self.stored(key);
@@ -276,7 +277,7 @@ impl World {
             if let Some(known) = self.checks.sessions.get_mut(&key) {
                 known.is_buried = true;
             }
-        } else if is_same && was_quiet {
+        } else if is_same && was_quiet && self.generation().is_some() {
             let text = format!("{key:x}: the DELETE at node {node} is not stored");
             self.checks.fail("I9", self.now_us, text);
         }

@@ -54,9 +54,7 @@ pub const MUTATIONS: &[&str] = &[
     "old_proof",
     "no_notice",
     "write_after_conflict",
-    "release_in_use",
     "no_gap_repair",
     "promote_early",
     "refuse_unknown",
-    "blame_others",
 ];

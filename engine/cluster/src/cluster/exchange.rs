@@ -299,7 +299,9 @@ impl Cluster {
             self.send(to, Frame::Part(xid, u32::MAX, true, Box::default()));
             return self.end_remote(to, xid);
         }
-        self.send(to, Frame::Part(xid, number, is_last, body));
+        if !sim_point!("part_lost", 1) {
+            self.send(to, Frame::Part(xid, number, is_last, body));
+        }
         if is_last {
             self.end_remote(to, xid);
         }

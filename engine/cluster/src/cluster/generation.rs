@@ -58,7 +58,14 @@ impl Cluster {
     }
 
     fn set_generation(&mut self, now: Now, generation: u64) {
-        self.is_generation_sure = true;
+        let was_sure = std::mem::replace(&mut self.is_generation_sure, true);
+        self.change_generation(now, generation);
+        if !was_sure {
+            self.read_what_waited(now);
+        }
+    }
+
+    fn change_generation(&mut self, now: Now, generation: u64) {
         if self.generation == generation || (self.generation != 0 && mutated!("ignore_generation"))
         {
             return;

@@ -115,6 +115,7 @@ impl Cluster {
         self.me.incarnation = self.claim.incarnation;
         self.stage = Stage::Alive;
         self.echo_us = now.us;
+        self.members.excuse_silence(now.us);
         self.note(Note::Joined(self.me));
         self.read_level(now);
         self.heartbeat(now);

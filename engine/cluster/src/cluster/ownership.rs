@@ -80,7 +80,8 @@ impl Cluster {
             sim_point!("ended_elsewhere");
             return self.drop_ended(key);
         }
-        if written.writer == me {
+        // A session that was adopted without its record does not contain it, even if we wrote it.
+        if written.writer == me && session.has_history {
             let is_last = written.number == session.write;
             if is_last {
                 sim_point!("read_back_landed");
@@ -198,7 +199,7 @@ impl Cluster {
             return self.forget_former(key, to);
         }
         // Only a write that landed is a reason for the former owner to doubt.
-        if let Some(revision) = revision {
+        if let Some(revision) = revision.filter(|_| !sim_point!("notice_lost", 50)) {
             self.send(to, Frame::Took(id, self.generation, revision));
         }
         self.arm(now.us + self.settings.notice_us, Timer::Notice(key, to));
@@ -292,6 +293,7 @@ impl Cluster {
 
     /// Requests waited long enough for the store: they are served without it.
     pub(super) fn on_waiting(&mut self, now: Now, key: SessionKey) {
+        self.on_lookup_waited(now, key);
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };

@@ -63,7 +63,9 @@ impl Cluster {
         heartbeat.stage = self.stage;
         heartbeat.unix_s = now.unix_s;
         heartbeat.updates = self.updates.sequences();
-        self.publish(Frame::Heartbeat(Box::new(heartbeat)));
+        if !sim_point!("heartbeat_lost", 20) {
+            self.publish(Frame::Heartbeat(Box::new(heartbeat)));
+        }
     }
 
     pub(super) fn on_heartbeat(&mut self, now: Now, from: Process, heartbeat: Heartbeat) {
@@ -72,9 +74,7 @@ impl Cluster {
             if self.is_isolated {
                 sim_point!("isolation_ends");
                 self.is_isolated = false;
-                if !mutated!("blame_others") {
-                    self.members.excuse_silence(now.us);
-                }
+                self.members.excuse_silence(now.us);
                 if !mutated!("no_doubt_after_isolation") {
                     self.epoch += 1;
                 }
