@@ -67,12 +67,23 @@ impl Members {
         }
     }
 
+    /// Whether it lives and keeps its sessions, even if requests to it stay unanswered.
+    pub(crate) fn keeps_sessions(
+        &self,
+        process: Process,
+        now_us: u64,
+        settings: &Settings,
+    ) -> bool {
+        let member = self.get(process);
+        let stays = member.is_none_or(|it| it.heartbeat.stage != Stage::Draining);
+        stays && self.health(process, now_us, settings) != Health::Gone
+    }
+
     /// Whether requests may be sent there: it lives, serves, and answered lately.
     pub(crate) fn is_usable(&self, process: Process, now_us: u64, settings: &Settings) -> bool {
-        let is_reachable = self.get(process).is_none_or(|member| {
-            now_us >= member.unreachable_until_us && member.heartbeat.stage != Stage::Draining
-        });
-        is_reachable && self.health(process, now_us, settings) != Health::Gone
+        let member = self.get(process);
+        let is_reachable = member.is_none_or(|it| now_us >= it.unreachable_until_us);
+        is_reachable && self.keeps_sessions(process, now_us, settings)
     }
 
     /// Whether a frame of `from` is new. A later process of a node replaces the one before.
@@ -94,6 +105,8 @@ impl Members {
         self.since_us = now_us;
         for member in self.nodes.values_mut() {
             member.heard_us = now_us;
+            member.unanswered = 0;
+            member.unreachable_until_us = 0;
         }
     }
 

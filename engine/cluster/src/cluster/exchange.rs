@@ -165,7 +165,10 @@ impl Cluster {
             is_second,
             ..
         } = exchange;
-        self.members.unanswered(to, now.us, &self.settings);
+        if now.us - self.echo_us < 2 * self.settings.heartbeat_us {
+            // The bus works from here: the silence is the other's.
+            self.members.unanswered(to, now.us, &self.settings);
+        }
         self.owners.remove(pending.request.session.random);
         if !pending.request.is_repeatable && !mutated!("run_on_unknown") {
             sim_point!("outcome_unknown");

@@ -14,6 +14,7 @@ impl Cluster {
     pub fn handle_connected(&mut self, now: Now) {
         self.begin(now);
         self.is_connected = true;
+        self.members.excuse_silence(now.us);
         self.is_reading_generation = false;
         self.is_generation_sure = false;
         self.check_generation(now);

@@ -58,7 +58,8 @@ impl Cluster {
         if home == self.me && !session.is_recorded {
             return self.confirm(now, key);
         }
-        let is_usable = self.members.is_usable(home, now.us, &self.settings);
+        let is_usable = self.members
+            .keeps_sessions(home, now.us, &self.settings);
         if home != self.me && session.is_provisional && is_usable && !is_denied {
             sim_point!("home_lives_after_all");
             return self.depose(now, key, home);
@@ -104,7 +105,8 @@ impl Cluster {
         let owner = record
             .owner
             .filter(|owner| *owner != me && !is_denied(owner));
-        let is_usable = |owner: &Process| self.members.is_usable(*owner, now.us, &self.settings);
+        let is_usable =
+            |owner: &Process| self.members.keeps_sessions(*owner, now.us, &self.settings);
         if let Some(owner) = owner.filter(is_usable) {
             // Only the direct successor knows which of its own changes are newer than ours.
             if record.take_overs == session.take_overs + 1 {
@@ -231,6 +233,7 @@ impl Cluster {
     }
 
     pub(super) fn on_took_heard(&mut self, from: Process, id: SessionId, revision: u64) {
+        self.members.answered(from);
         let is_sure = self.taken_with(id.random).is_some();
         let notice = self.notices.get(&(id.random, from));
         if is_sure && notice.is_some_and(|notice| revision >= notice.since) {
