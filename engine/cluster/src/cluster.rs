@@ -83,8 +83,11 @@ pub struct Cluster {
     stage: Stage,
     last_us: u64,
     is_connected: bool,
-    /// When the own heartbeat last came back.
+    /// When the own heartbeat last came back, and how long it took.
     echo_us: u64,
+    echo_took_us: u64,
+    /// Own heartbeats on their way: sequence and time.
+    echoes: VecDeque<(u64, u64)>,
     is_isolated: bool,
     /// Counts doubts. Sessions of an earlier doubt are read from the store before they are served.
     epoch: u64,
@@ -153,6 +156,8 @@ impl Cluster {
             last_us: now.us,
             is_connected: false,
             echo_us: now.us,
+            echo_took_us: 0,
+            echoes: VecDeque::new(),
             is_isolated: false,
             epoch: 1,
             generation: 0,
@@ -382,7 +387,9 @@ impl Cluster {
             self.doubt_updates();
         }
         match frame {
-            Frame::Heartbeat(heartbeat) => self.on_heartbeat(now, from, *heartbeat),
+            Frame::Heartbeat(heartbeat) => {
+                self.on_heartbeat(now, (from, sequence), *heartbeat);
+            },
             _ if self.stage == Stage::Joining => {}
             Frame::Forward(xid, rest_us, request) => {
                 self.on_forward(now, (from, xid), rest_us, request);

@@ -141,6 +141,7 @@ impl Cluster {
             birth: stone.birth,
             owner: None,
             formers: Vec::new(),
+            recent: Vec::new(),
             has_ended: true,
             take_overs: 0,
             state: State::default(),

@@ -37,7 +37,10 @@ impl Cluster {
             is_second,
         };
         self.exchanges.insert(xid, exchange);
-        self.arm(now.us + self.settings.accept_us, Timer::Accept(xid));
+        // There and back take two ways each; on a slow bus no owner is blamed for that.
+        let accept_us = self.settings.accept_us.max(4 * self.echo_took_us);
+        let accept_us = accept_us.min(self.settings.suspect_us);
+        self.arm(now.us + accept_us, Timer::Accept(xid));
         self.arm(deadline_us, Timer::Exchange(xid));
         self.send(to, frame);
     }

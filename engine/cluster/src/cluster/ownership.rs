@@ -108,12 +108,7 @@ impl Cluster {
         let is_usable =
             |owner: &Process| self.members.keeps_sessions(*owner, now.us, &self.settings);
         if let Some(owner) = owner.filter(is_usable) {
-            // Only the direct successor knows which of its own changes are newer than ours.
-            if record.take_overs == session.take_overs + 1 {
-                session.restore_stale();
-            } else if session.epoch != self.epoch {
-                session.make_stale();
-            }
+            session.restore_stale();
             return self.depose(now, key, owner);
         }
         sim_point!("take_over_record");

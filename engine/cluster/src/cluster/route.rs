@@ -355,7 +355,6 @@ impl Cluster {
             None => session.formers.push(session.id.home),
         }
         session.trim_formers(self.me);
-        session.since_arrival.clear();
         session.base = base;
         session.is_recorded = true;
         session.is_provisional = true;

@@ -7,6 +7,9 @@ use crate::sim::{mutated, sim_point};
 use crate::timers::Timer;
 use crate::vocabulary::{Note, PutResult, ReadResult};
 
+/// Own heartbeats on their way that are remembered: eight seconds of them.
+const ECHOES_MAX: usize = 32;
+
 impl Cluster {
     /// Takes the time. The host calls it every 10 ms.
     pub fn handle_tick(&mut self, now: Now) {
@@ -65,12 +68,25 @@ impl Cluster {
         heartbeat.updates = self.updates.sequences();
         if !sim_point!("heartbeat_lost", 20) {
             self.publish(Frame::Heartbeat(Box::new(heartbeat)));
+            self.echoes.push_back((self.sequence, now.us));
+            self.echoes.truncate(ECHOES_MAX);
         }
     }
 
-    pub(super) fn on_heartbeat(&mut self, now: Now, from: Process, heartbeat: Heartbeat) {
+    pub(super) fn on_heartbeat(
+        &mut self,
+        now: Now,
+        (from, sequence): (Process, u64),
+        heartbeat: Heartbeat,
+    ) {
         if from == self.me {
             self.echo_us = now.us;
+            while let Some((own, sent_us)) = self.echoes.pop_front() {
+                if own >= sequence {
+                    self.echo_took_us = now.us - sent_us;
+                    break;
+                }
+            }
             if self.is_isolated {
                 sim_point!("isolation_ends");
                 self.is_isolated = false;
