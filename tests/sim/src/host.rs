@@ -7,7 +7,7 @@ use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
 
-use crate::clients::{Work, parse};
+use crate::clients::{STREAM_EVERY, Work, parse};
 use crate::event::{Event, Response};
 use crate::world::{IDLE_S, RECORD_MARGIN_S, World};
 
@@ -38,7 +38,11 @@ impl World {
         match work {
             Work::Call => {
                 // Some answers are streams, and a few of them flood their reader.
-                let parts = if attempt % 40 == 0 { attempt % 90 } else { 0 };
+                let parts = if attempt % STREAM_EVERY == 0 {
+                    attempt % 90
+                } else {
+                    0
+                };
                 for _ in 0..parts {
                     core.answer(now, origin, key, false, Box::default());
                 }
