@@ -94,6 +94,7 @@ pub struct Cluster {
     generation: Generation,
     /// The life that this process gives to an empty store.
     proposed: Generation,
+    generation_due_us: u64,
     is_reading_generation: bool,
     /// The life of the store was read since the store was last out of reach.
     is_generation_sure: bool,
@@ -162,6 +163,7 @@ impl Cluster {
             epoch: 1,
             generation: 0,
             proposed: 0,
+            generation_due_us: now.us,
             is_reading_generation: false,
             is_generation_sure: false,
             next: 1,

@@ -101,6 +101,14 @@ impl World {
         }
     }
 
+    /// Something happened that all nodes feel for a while.
+    pub(crate) fn touch_all(&mut self) {
+        let now_us = self.now_us;
+        for own in &mut self.nodes {
+            own.touched_us = now_us + AFTERMATH_US;
+        }
+    }
+
     /// The process of a node ends. A lost host leaves its connections open.
     pub(crate) fn crash(&mut self, node: usize, is_host: bool) {
         let now_us = self.now_us;

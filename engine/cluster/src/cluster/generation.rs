@@ -13,6 +13,7 @@ impl Cluster {
     pub(super) fn check_generation(&mut self, now: Now) {
         if self.is_connected && !self.is_reading_generation {
             self.is_reading_generation = true;
+            self.generation_due_us = now.us + self.settings.generation_us;
             self.read(now, Purpose::Generation, Key::Generation, ReadFrom::Leader);
         }
     }

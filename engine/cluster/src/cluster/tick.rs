@@ -30,6 +30,9 @@ impl Cluster {
             self.fail_exchanges_of_gone(now);
             self.follow_gone(now);
         }
+        if now.us >= self.generation_due_us {
+            self.check_generation(now);
+        }
         self.flush_updates(now);
         self.reseed(now, tick_us);
         self.write_behind(now);
