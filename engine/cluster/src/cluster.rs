@@ -376,7 +376,7 @@ impl Cluster {
         let max = self.settings.members_max;
         let later = self.members.of_node(from.node).map(|it| it.process);
         let known = later.map_or(0, |later| later.incarnation);
-        if from.incarnation < known && !mutated!("old_incarnation") {
+        if from.incarnation < known {
             return self.on_old_process(from, later, frame);
         }
         if !self.members.accept(from, sequence, now.us, max) {

@@ -5,7 +5,7 @@ use crate::codec::{Kind, Written, decode, encode};
 use crate::frame::Stage;
 use crate::id::{Now, Process};
 use crate::membership::Health;
-use crate::sim::sim_point;
+use crate::sim::{mutated, sim_point};
 use crate::timers::Timer;
 use crate::vocabulary::{Expect, Key, Note, Output, PutResult, ReadFrom, ReadResult};
 
@@ -67,7 +67,8 @@ impl Cluster {
             self.note(Note::NodeTaken(process));
             return self.claim_later(now);
         }
-        let Some(incarnation) = last.checked_add(1) else {
+        let step = u16::from(last == 0 || !mutated!("reuse_incarnation"));
+        let Some(incarnation) = last.checked_add(step) else {
             return self.claim_later(now);
         };
         let nonce = (self.random)();
@@ -124,7 +125,7 @@ impl Cluster {
 
     /// A later process has this node number: this one must not serve any more.
     pub(super) fn superseded(&mut self, by: Process) {
-        if self.stage != Stage::Joining {
+        if self.stage != Stage::Joining && !mutated!("outlive_successor") {
             sim_point!("superseded");
             self.stage = Stage::Joining;
             self.note(Note::NodeTaken(by));
