@@ -83,14 +83,18 @@ pub struct Cluster {
     stage: Stage,
     last_us: u64,
     is_connected: bool,
-    /// When the own heartbeat last came back.
+    /// When the own heartbeat last came back, and how long it took.
     echo_us: u64,
+    echo_took_us: u64,
+    /// Own heartbeats on their way: sequence and time.
+    echoes: VecDeque<(u64, u64)>,
     is_isolated: bool,
     /// Counts doubts. Sessions of an earlier doubt are read from the store before they are served.
     epoch: u64,
     generation: Generation,
     /// The life that this process gives to an empty store.
     proposed: Generation,
+    generation_due_us: u64,
     is_reading_generation: bool,
     /// The life of the store was read since the store was last out of reach.
     is_generation_sure: bool,
@@ -108,6 +112,8 @@ pub struct Cluster {
     tombstones: BTreeMap<SessionKey, Tombstone>,
     /// Sessions that ended here, the oldest first: stale reads of the store must not revive them.
     graves: (VecDeque<SessionKey>, BTreeSet<SessionKey>),
+    /// Sessions whose record is read as soon as the life of the store is known.
+    unread: BTreeSet<SessionKey>,
     lookups: BTreeMap<SessionKey, Lookup>,
     exchanges: BTreeMap<Xid, Exchange>,
     remotes: BTreeMap<(Process, Xid), Remote>,
@@ -151,10 +157,13 @@ impl Cluster {
             last_us: now.us,
             is_connected: false,
             echo_us: now.us,
+            echo_took_us: 0,
+            echoes: VecDeque::new(),
             is_isolated: false,
             epoch: 1,
             generation: 0,
             proposed: 0,
+            generation_due_us: now.us,
             is_reading_generation: false,
             is_generation_sure: false,
             next: 1,
@@ -170,6 +179,7 @@ impl Cluster {
             writes_in_flight: 0,
             tombstones: BTreeMap::new(),
             graves: Default::default(),
+            unread: BTreeSet::new(),
             lookups: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             remotes: BTreeMap::new(),
@@ -246,7 +256,7 @@ impl Cluster {
 
     /// Each table with a bound: its name, entries and limit.
     #[must_use]
-    pub fn tables(&self) -> [(&'static str, usize, usize); 13] {
+    pub fn tables(&self) -> [(&'static str, usize, usize); 14] {
         let limits = &self.settings;
         [
             ("sessions", self.sessions.len(), limits.sessions_max),
@@ -255,6 +265,7 @@ impl Cluster {
             ("writes", self.writes_in_flight, limits.writes_in_flight_max),
             ("tombstones", self.tombstones.len(), limits.tombstones_max),
             ("graves", self.graves.0.len(), limits.graves_max),
+            ("unread", self.unread.len(), limits.sessions_max),
             ("lookups", self.lookups.len(), limits.lookups_max),
             ("exchanges", self.exchanges.len(), limits.exchanges_max),
             ("remotes", self.remotes.len(), limits.exchanges_max),
@@ -317,10 +328,11 @@ impl Cluster {
             // The heartbeats that were missed say nothing about the bus and the others.
             self.echo_us = now.us;
             self.is_isolated = false;
+            self.is_generation_sure = false;
+            self.is_reading_generation = false;
+            self.check_generation(now);
             self.claim_later(now);
-            if !mutated!("blame_others") {
-                self.members.excuse_silence(now.us);
-            }
+            self.members.excuse_silence(now.us);
         }
         self.last_us = now.us;
     }
@@ -362,16 +374,32 @@ impl Cluster {
             frame,
         } = envelope;
         let max = self.settings.members_max;
+        let later = self.members.of_node(from.node).map(|it| it.process);
+        let known = later.map_or(0, |later| later.incarnation);
+        if from.incarnation < known {
+            return self.on_old_process(from, later, frame);
+        }
         if !self.members.accept(from, sequence, now.us, max) {
             sim_point!("frame_refused");
             return self.note(Note::FrameRefused(from));
         }
+        if from.incarnation > known + 1 {
+            // Processes of that node lived unheard, and may have published.
+            sim_point!("unheard_process");
+            self.doubt_updates();
+        }
         match frame {
-            Frame::Heartbeat(heartbeat) => self.on_heartbeat(now, from, *heartbeat),
+            Frame::Heartbeat(heartbeat) => {
+                self.on_heartbeat(now, (from, sequence), *heartbeat);
+            },
             _ if self.stage == Stage::Joining => {}
             Frame::Forward(xid, rest_us, request) => {
                 self.on_forward(now, (from, xid), rest_us, request);
             }
+            Frame::Superseded(by) if by.node == self.me.node && by > self.me => {
+                self.superseded(by);
+            }
+            Frame::Superseded(_) => {}
             Frame::Accepted(xid) => self.on_accepted(now, from, xid),
             Frame::NotHere(xid) => self.on_not_here(now, from, xid, None),
             Frame::Moved(xid, to) => self.on_not_here(now, from, xid, Some(to)),
@@ -395,6 +423,24 @@ impl Cluster {
             }
             Frame::Gap(partition, number) => self.on_gap(from, partition, number),
             Frame::GapLost(partition, number) => self.on_gap_lost(from, partition, number),
+        }
+    }
+
+    /// A process that has a successor sends, because it does not know.
+    fn on_old_process(&mut self, from: Process, later: Option<Process>, frame: Frame) {
+        sim_point!("old_process");
+        self.note(Note::FrameRefused(from));
+        match frame {
+            // To read a resource once too often does no harm.
+            Frame::Update(_, _, uris) if from != self.me => {
+                self.outputs.extend(uris.into_iter().map(Output::Updated));
+            }
+            Frame::Heartbeat(_) | Frame::Forward(..) if self.stage != Stage::Joining => {
+                if let Some(later) = later {
+                    self.send(from, Frame::Superseded(later));
+                }
+            }
+            _ => {}
         }
     }
 

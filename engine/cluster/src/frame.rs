@@ -43,6 +43,8 @@ pub type Generation = u64;
 pub enum Frame {
     /// The sender lives. It goes to all, the sender included.
     Heartbeat(Box<Heartbeat>),
+    /// The node of the receiver has a later process: the receiver must stop.
+    Superseded(Process),
     /// Serve this request. The time is the rest of its deadline, in microseconds.
     Forward(Xid, u64, Box<Request>),
     /// The owner is about to serve.

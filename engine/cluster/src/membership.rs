@@ -27,6 +27,8 @@ pub(crate) struct Member {
 pub(crate) enum Health {
     Alive,
     Suspect,
+    /// Never heard, but this process has not listened long enough to know.
+    Unheard,
     Gone,
 }
 
@@ -34,6 +36,8 @@ pub(crate) enum Health {
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     nodes: BTreeMap<u16, Member>,
+    /// Since when this process listens without a break.
+    since_us: u64,
 }
 
 impl Members {
@@ -55,20 +59,34 @@ impl Members {
     }
 
     pub(crate) fn health(&self, process: Process, now_us: u64, settings: &Settings) -> Health {
+        match self.nodes.get(&process.node) {
+            Some(member) if member.process == process => member.health(now_us, settings),
+            Some(member) if member.process.incarnation > process.incarnation => Health::Gone,
+            _ if now_us - self.since_us < settings.gone_us => Health::Unheard,
+            _ => Health::Gone,
+        }
+    }
+
+    /// Whether it lives and keeps its sessions, even if requests to it stay unanswered.
+    pub(crate) fn keeps_sessions(
+        &self,
+        process: Process,
+        now_us: u64,
+        settings: &Settings,
+    ) -> bool {
         let member = self.get(process);
-        member.map_or(Health::Gone, |member| member.health(now_us, settings))
+        let stays = member.is_none_or(|it| it.heartbeat.stage != Stage::Draining);
+        stays && self.health(process, now_us, settings) != Health::Gone
     }
 
     /// Whether requests may be sent there: it lives, serves, and answered lately.
     pub(crate) fn is_usable(&self, process: Process, now_us: u64, settings: &Settings) -> bool {
-        self.get(process).is_some_and(|member| {
-            member.health(now_us, settings) != Health::Gone
-                && now_us >= member.unreachable_until_us
-                && member.heartbeat.stage == Stage::Alive
-        })
+        let member = self.get(process);
+        let is_reachable = member.is_none_or(|it| now_us >= it.unreachable_until_us);
+        is_reachable && self.keeps_sessions(process, now_us, settings)
     }
 
-    /// Whether a frame of `from` is neither repeated nor from an earlier process of its node.
+    /// Whether a frame of `from` is new. A later process of a node replaces the one before.
     pub(crate) fn accept(&mut self, from: Process, sequence: u64, now_us: u64, max: usize) -> bool {
         let is_known = self.nodes.contains_key(&from.node);
         if !is_known && self.nodes.len() >= max {
@@ -76,9 +94,6 @@ impl Members {
         }
         let member = self.nodes.entry(from.node);
         let member = member.or_insert_with(|| Member::new(from, now_us));
-        if from.incarnation < member.process.incarnation && !mutated!("old_incarnation") {
-            return false;
-        }
         if from != member.process {
             *member = Member::new(from, now_us);
         }
@@ -87,8 +102,11 @@ impl Members {
 
     /// Starts the silence of all anew: it was this process that did not listen.
     pub(crate) fn excuse_silence(&mut self, now_us: u64) {
+        self.since_us = now_us;
         for member in self.nodes.values_mut() {
             member.heard_us = now_us;
+            member.unanswered = 0;
+            member.unreachable_until_us = 0;
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Record {
     pub owner: Option<Process>,
     /// Owners before, which may live and not know it: whoever owns the session notifies them.
     pub formers: Vec<Process>,
+    /// Changes since the first of those lost it: theirs of the same subjects are older.
+    pub recent: Vec<Change>,
     /// The session has ended: the record is a tombstone.
     pub has_ended: bool,
     /// Counts changes of the owner. It is the upper part of event sequences.

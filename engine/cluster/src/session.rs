@@ -84,7 +84,8 @@ pub(crate) struct Session {
     /// Unwritten changes from before a doubt in which the session was served: another owner may
     /// have newer ones.
     pub(crate) stale: Vec<Change>,
-    /// Changes made here since the session came from another owner.
+    /// Changes since the session came from another owner, or since the first of the former owners
+    /// lost it.
     pub(crate) since_arrival: Vec<Change>,
     pub(crate) waiting: Vec<(Origin, Box<Request>)>,
     /// Calls that are served now.
@@ -146,6 +147,10 @@ impl Session {
             principal: self.principal.clone(),
             birth: self.birth,
             owner,
+            recent: match self.formers[..] {
+                [] => Vec::new(),
+                _ => self.since_arrival.clone(),
+            },
             formers: self.formers.clone(),
             has_ended: false,
             take_overs: self.take_overs,
@@ -197,21 +202,30 @@ impl Session {
         self.pending = changes;
     }
 
-    /// Continues from the record of another owner: changes made since the doubt go on top.
+    /// Continues from the record of another owner. Own changes go on top, except where that owner
+    /// changed the same subject during a doubt.
     ///
-    /// Returns false if older ones are dropped: that owner may have changed the same subjects later.
+    /// Returns false if changes are dropped for that.
     pub(crate) fn continue_from(&mut self, record: Record) -> bool {
-        self.land_nothing();
+        let is_known = record.recent.len() < CHANGES_MAX;
+        let is_newest = |change: &Change| {
+            is_known && !record.recent.iter().any(|it| it.has_subject_of(change))
+        };
+        let count = self.stale.len();
+        self.stale.retain(is_newest);
+        let keeps_all = self.stale.len() == count;
+        self.restore_stale();
         self.has_history = true;
-        let has_stale = !std::mem::take(&mut self.stale).is_empty();
         self.state = record.state;
         self.formers = record.formers;
         self.formers.extend(record.owner);
         self.take_overs = self.take_overs.max(record.take_overs.wrapping_add(1));
+        self.since_arrival = record.recent;
         for change in &self.pending {
             self.state.apply(change);
+            push_change(&mut self.since_arrival, change.clone());
         }
-        !has_stale
+        keeps_all
     }
 
     /// Forgets this process and repetitions among the former owners, and the oldest of too many.
@@ -259,4 +273,6 @@ pub(crate) struct Tombstone {
     pub(crate) op: Option<Op>,
     pub(crate) write: u64,
     pub(crate) ttl_s: u64,
+    /// Another owner that must know as soon as it is written.
+    pub(crate) owner: Option<Process>,
 }

@@ -34,6 +34,9 @@ settings! {
     put_us: u64 = 1_000_000;
     /// Microseconds between attempts while the store refuses.
     store_retry_us: u64 = 250_000;
+    /// Microseconds between two reads of the life of the store: a store that an administrator emptied
+    /// shows in nothing else until a write conflicts.
+    generation_us: u64 = 5_000_000;
     /// Microseconds in which an owner accepts a forwarded request.
     accept_us: u64 = 250_000;
     /// Forwards in a row without an answer that make a node unreachable from here.

@@ -211,6 +211,11 @@ impl World {
                 .put(self.now_us, key, (expect, ttl_s), value.clone());
             if let PutResult::Written(revision) = result {
                 self.mix([3, op, revision]);
+                if key == Key::Generation {
+                    // The nodes learn of the new life of the store one after the other.
+                    self.checks.on_wiped();
+                    self.touch_all();
+                }
                 let before = before.as_ref();
                 let before = before.map(|old| (old.revision, old.value.as_deref()));
                 self.checks

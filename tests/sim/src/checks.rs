@@ -250,8 +250,6 @@ impl Checks {
             known.is_buried = false;
             known.ended_at = None;
         }
-        self.seen.clear();
-        self.writers.clear();
     }
 
     /// Operations that are counted, for the report.

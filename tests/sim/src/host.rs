@@ -7,7 +7,7 @@ use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
 
-use crate::clients::{Work, parse};
+use crate::clients::{STREAM_EVERY, Work, parse};
 use crate::event::{Event, Response};
 use crate::world::{IDLE_S, RECORD_MARGIN_S, World};
 
@@ -38,7 +38,11 @@ impl World {
         match work {
             Work::Call => {
                 // Some answers are streams, and a few of them flood their reader.
-                let parts = if attempt % 40 == 0 { attempt % 90 } else { 0 };
+                let parts = if attempt % STREAM_EVERY == 0 {
+                    attempt % 90
+                } else {
+                    0
+                };
                 for _ in 0..parts {
                     core.answer(now, origin, key, false, Box::default());
                 }
@@ -252,7 +256,8 @@ impl World {
         let is_current = self.checks.is_sure(key, &change);
         let core = self.nodes[node].core.as_ref();
         let is_owner = core.and_then(|it| it.standing(key)) == Some(Standing::Confirmed);
-        if !is_same || !was_quiet || !is_current || !is_owner {
+        let is_purged = self.generation().is_none();
+        if !is_same || !was_quiet || !is_current || !is_owner || is_purged {
             return;
         }
         let stored = self.stored(key);
@@ -276,7 +281,7 @@ impl World {
             if let Some(known) = self.checks.sessions.get_mut(&key) {
                 known.is_buried = true;
             }
-        } else if is_same && was_quiet {
+        } else if is_same && was_quiet && self.generation().is_some() {
             let text = format!("{key:x}: the DELETE at node {node} is not stored");
             self.checks.fail("I9", self.now_us, text);
         }

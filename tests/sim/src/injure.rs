@@ -101,6 +101,14 @@ impl World {
         }
     }
 
+    /// Something happened that all nodes feel for a while.
+    pub(crate) fn touch_all(&mut self) {
+        let now_us = self.now_us;
+        for own in &mut self.nodes {
+            own.touched_us = now_us + AFTERMATH_US;
+        }
+    }
+
     /// The process of a node ends. A lost host leaves its connections open.
     pub(crate) fn crash(&mut self, node: usize, is_host: bool) {
         let now_us = self.now_us;
@@ -126,26 +134,33 @@ impl World {
     }
 
     fn stop(&mut self, node: usize, begins: bool) {
+        let was_stopped = self.nodes[node].is_stopped();
+        count(&mut self.nodes[node].stops, begins);
+        self.measure_stop(node, was_stopped);
+        self.empty_inbox(node);
+    }
+
+    /// Notes when a node stopped, and whether it must doubt its sessions as it goes on.
+    fn measure_stop(&mut self, node: usize, was_stopped: bool) {
         let now_us = self.now_us;
         let own = &mut self.nodes[node];
-        if begins && !own.is_stopped() {
-            own.stopped_us = now_us;
+        match (was_stopped, own.is_stopped()) {
+            (false, true) => own.stopped_us = now_us,
+            (true, false) if now_us - own.stopped_us > DOUBT_US => own.doubt_us = now_us,
+            _ => {}
         }
-        count(&mut own.stops, begins);
-        if !own.is_stopped() && now_us - own.stopped_us > DOUBT_US {
-            own.doubt_us = now_us;
-        }
-        self.empty_inbox(node);
     }
 
     pub(crate) fn on_slow(&mut self, node: usize) {
         let own = &mut self.nodes[node];
+        let was_stopped = own.is_stopped();
         if own.slowness == 0 {
             own.is_in_gap = false;
         } else {
             own.is_in_gap = !own.is_in_gap;
             self.after(SLOW_US, Event::Slow(node));
         }
+        self.measure_stop(node, was_stopped);
         self.empty_inbox(node);
     }
 

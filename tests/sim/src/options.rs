@@ -38,7 +38,8 @@ pub const QUIET_S: u64 = 3;
 /// Breaks of the core, each in one line. The simulator must find every one of them.
 pub const MUTATIONS: &[&str] = &[
     "skip_revision",
-    "old_incarnation",
+    "reuse_incarnation",
+    "outlive_successor",
     "forget_tombstone",
     "no_tombstone",
     "reuse_write_number",
@@ -54,9 +55,7 @@ pub const MUTATIONS: &[&str] = &[
     "old_proof",
     "no_notice",
     "write_after_conflict",
-    "release_in_use",
     "no_gap_repair",
     "promote_early",
     "refuse_unknown",
-    "blame_others",
 ];

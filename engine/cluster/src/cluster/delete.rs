@@ -75,6 +75,7 @@ impl Cluster {
                 Base::Unknown
             },
             op: None,
+            owner: None,
             write: 0,
             ttl_s: end_s.saturating_sub(now.unix_s).max(1),
         };
@@ -140,6 +141,7 @@ impl Cluster {
             birth: stone.birth,
             owner: None,
             formers: Vec::new(),
+            recent: Vec::new(),
             has_ended: true,
             take_overs: 0,
             state: State::default(),
@@ -187,7 +189,7 @@ impl Cluster {
         };
         stone.op = None;
         match result {
-            PutResult::Written(_) => self.buried(key),
+            PutResult::Written(_) => self.buried(now, key),
             PutResult::Conflict => {
                 sim_point!("tombstone_conflict");
                 stone.base = Base::Unknown;
@@ -219,18 +221,17 @@ impl Cluster {
         stone.op = None;
         match result {
             ReadResult::Failed => return self.bury_later(now, key),
-            ReadResult::Marker(_) => return self.buried(key),
+            ReadResult::Marker(_) => return self.buried(now, key),
             ReadResult::Absent => stone.base = Base::Absent,
             ReadResult::Found(revision, value) => {
                 stone.base = Base::At(revision);
-                let id = stone.id;
                 if let Ok((_, record)) = decode::<Record>(Kind::Session, &value) {
                     if record.has_ended {
-                        return self.buried(key);
+                        return self.buried(now, key);
                     }
                     if let Some(owner) = record.owner.filter(|owner| *owner != self.me) {
                         sim_point!("deleted_elsewhere");
-                        self.notify_former(now, key, owner, id);
+                        stone.owner = Some(owner);
                     }
                 }
             }
@@ -239,9 +240,13 @@ impl Cluster {
     }
 
     /// The store has the tombstone.
-    fn buried(&mut self, key: SessionKey) {
+    fn buried(&mut self, now: Now, key: SessionKey) {
         self.end_wait(key);
-        self.tombstones.remove(&key);
+        if let Some(stone) = self.tombstones.remove(&key)
+            && let Some(owner) = stone.owner
+        {
+            self.notify_former(now, key, owner, stone.id);
+        }
     }
 
     /// The client need not wait any longer.

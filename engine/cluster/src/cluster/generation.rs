@@ -13,6 +13,7 @@ impl Cluster {
     pub(super) fn check_generation(&mut self, now: Now) {
         if self.is_connected && !self.is_reading_generation {
             self.is_reading_generation = true;
+            self.generation_due_us = now.us + self.settings.generation_us;
             self.read(now, Purpose::Generation, Key::Generation, ReadFrom::Leader);
         }
     }
@@ -58,7 +59,14 @@ impl Cluster {
     }
 
     fn set_generation(&mut self, now: Now, generation: u64) {
-        self.is_generation_sure = true;
+        let was_sure = std::mem::replace(&mut self.is_generation_sure, true);
+        self.change_generation(now, generation);
+        if !was_sure {
+            self.read_what_waited(now);
+        }
+    }
+
+    fn change_generation(&mut self, now: Now, generation: u64) {
         if self.generation == generation || (self.generation != 0 && mutated!("ignore_generation"))
         {
             return;

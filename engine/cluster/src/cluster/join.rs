@@ -5,7 +5,7 @@ use crate::codec::{Kind, Written, decode, encode};
 use crate::frame::Stage;
 use crate::id::{Now, Process};
 use crate::membership::Health;
-use crate::sim::sim_point;
+use crate::sim::{mutated, sim_point};
 use crate::timers::Timer;
 use crate::vocabulary::{Expect, Key, Note, Output, PutResult, ReadFrom, ReadResult};
 
@@ -14,6 +14,7 @@ impl Cluster {
     pub fn handle_connected(&mut self, now: Now) {
         self.begin(now);
         self.is_connected = true;
+        self.members.excuse_silence(now.us);
         self.is_reading_generation = false;
         self.is_generation_sure = false;
         self.check_generation(now);
@@ -66,7 +67,8 @@ impl Cluster {
             self.note(Note::NodeTaken(process));
             return self.claim_later(now);
         }
-        let Some(incarnation) = last.checked_add(1) else {
+        let step = u16::from(last == 0 || !mutated!("reuse_incarnation"));
+        let Some(incarnation) = last.checked_add(step) else {
             return self.claim_later(now);
         };
         let nonce = (self.random)();
@@ -115,6 +117,7 @@ impl Cluster {
         self.me.incarnation = self.claim.incarnation;
         self.stage = Stage::Alive;
         self.echo_us = now.us;
+        self.members.excuse_silence(now.us);
         self.note(Note::Joined(self.me));
         self.read_level(now);
         self.heartbeat(now);
@@ -122,7 +125,7 @@ impl Cluster {
 
     /// A later process has this node number: this one must not serve any more.
     pub(super) fn superseded(&mut self, by: Process) {
-        if self.stage != Stage::Joining {
+        if self.stage != Stage::Joining && !mutated!("outlive_successor") {
             sim_point!("superseded");
             self.stage = Stage::Joining;
             self.note(Note::NodeTaken(by));

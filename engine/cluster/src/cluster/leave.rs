@@ -7,7 +7,7 @@ use crate::lookup::Pending;
 use crate::record::Record;
 use crate::refusal::Busy;
 use crate::session::{Base, Leaving, Session, Standing, Work};
-use crate::sim::{mutated, sim_point};
+use crate::sim::sim_point;
 use crate::vocabulary::{Origin, Output, SessionKey};
 
 impl Cluster {
@@ -24,8 +24,7 @@ impl Cluster {
         let is_writable = self.can_use_store();
         is_writable
             && self.sessions.get(&key).is_some_and(|session| {
-                let is_free = session.open == 0 || mutated!("release_in_use");
-                is_free
+                session.open == 0
                     && session.waiting.is_empty()
                     && session.leaving.is_none()
                     && session.base != Base::Unknown
@@ -54,7 +53,9 @@ impl Cluster {
                 let max = self.settings.owners_max;
                 self.owners.insert(key, to, now.us, max);
                 let record = Box::new(session.record(None));
-                self.send(to, Frame::Released(self.generation, revision, record));
+                if !sim_point!("release_lost", 50) {
+                    self.send(to, Frame::Released(self.generation, revision, record));
+                }
                 Some(to)
             }
             _ => None,

@@ -58,7 +58,8 @@ impl Cluster {
         if home == self.me && !session.is_recorded {
             return self.confirm(now, key);
         }
-        let is_usable = self.members.is_usable(home, now.us, &self.settings);
+        let is_usable = self.members
+            .keeps_sessions(home, now.us, &self.settings);
         if home != self.me && session.is_provisional && is_usable && !is_denied {
             sim_point!("home_lives_after_all");
             return self.depose(now, key, home);
@@ -80,7 +81,8 @@ impl Cluster {
             sim_point!("ended_elsewhere");
             return self.drop_ended(key);
         }
-        if written.writer == me {
+        // A session that was adopted without its record does not contain it, even if we wrote it.
+        if written.writer == me && session.has_history {
             let is_last = written.number == session.write;
             if is_last {
                 sim_point!("read_back_landed");
@@ -103,14 +105,10 @@ impl Cluster {
         let owner = record
             .owner
             .filter(|owner| *owner != me && !is_denied(owner));
-        let is_usable = |owner: &Process| self.members.is_usable(*owner, now.us, &self.settings);
+        let is_usable =
+            |owner: &Process| self.members.keeps_sessions(*owner, now.us, &self.settings);
         if let Some(owner) = owner.filter(is_usable) {
-            // Only the direct successor knows which of its own changes are newer than ours.
-            if record.take_overs == session.take_overs + 1 {
-                session.restore_stale();
-            } else if session.epoch != self.epoch {
-                session.make_stale();
-            }
+            session.restore_stale();
             return self.depose(now, key, owner);
         }
         sim_point!("take_over_record");
@@ -198,7 +196,7 @@ impl Cluster {
             return self.forget_former(key, to);
         }
         // Only a write that landed is a reason for the former owner to doubt.
-        if let Some(revision) = revision {
+        if let Some(revision) = revision.filter(|_| !sim_point!("notice_lost", 50)) {
             self.send(to, Frame::Took(id, self.generation, revision));
         }
         self.arm(now.us + self.settings.notice_us, Timer::Notice(key, to));
@@ -230,6 +228,7 @@ impl Cluster {
     }
 
     pub(super) fn on_took_heard(&mut self, from: Process, id: SessionId, revision: u64) {
+        self.members.answered(from);
         let is_sure = self.taken_with(id.random).is_some();
         let notice = self.notices.get(&(id.random, from));
         if is_sure && notice.is_some_and(|notice| revision >= notice.since) {
@@ -292,6 +291,7 @@ impl Cluster {
 
     /// Requests waited long enough for the store: they are served without it.
     pub(super) fn on_waiting(&mut self, now: Now, key: SessionKey) {
+        self.on_lookup_waited(now, key);
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };

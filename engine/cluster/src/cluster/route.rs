@@ -186,13 +186,47 @@ impl Cluster {
             birth,
             waiting: vec![pending],
         };
-        if !self.can_use_store() {
+        if !self.is_connected {
             sim_point!("adopt_without_store");
             return self.adopt(now, key, lookup, None, Base::Unknown);
         }
-        let name = Key::Session(self.generation, key);
-        lookup.op = self.read(now, Purpose::Lookup(key), name, ReadFrom::Leader);
+        if self.can_use_store() {
+            let name = Key::Session(self.generation, key);
+            lookup.op = self.read(now, Purpose::Lookup(key), name, ReadFrom::Leader);
+        } else {
+            let at_us = now.us + self.settings.leader_read_us;
+            self.arm(at_us, Timer::Waiting(key));
+        }
         self.lookups.insert(key, lookup);
+    }
+
+    /// The life of the store is known: the reads that waited for it begin.
+    pub(super) fn read_what_waited(&mut self, now: Now) {
+        for key in std::mem::take(&mut self.unread) {
+            self.read_session(now, key);
+        }
+        let all = self.lookups.iter();
+        let waiting: Vec<SessionKey> = all
+            .filter(|(_, lookup)| lookup.op == 0)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in waiting {
+            sim_point!("lookup_waited");
+            let name = Key::Session(self.generation, key);
+            let op = self.read(now, Purpose::Lookup(key), name, ReadFrom::Leader);
+            if let Some(lookup) = self.lookups.get_mut(&key) {
+                lookup.op = op;
+            }
+        }
+    }
+
+    /// The store was not reached in time: the session is made without its record.
+    pub(super) fn on_lookup_waited(&mut self, now: Now, key: SessionKey) {
+        if self.lookups.get(&key).is_some_and(|lookup| lookup.op == 0)
+            && let Some(lookup) = self.lookups.remove(&key)
+        {
+            self.adopt(now, key, lookup, None, Base::Unknown);
+        }
     }
 
     /// Takes the record of a session that is looked up.
@@ -321,7 +355,6 @@ impl Cluster {
             None => session.formers.push(session.id.home),
         }
         session.trim_formers(self.me);
-        session.since_arrival.clear();
         session.base = base;
         session.is_recorded = true;
         session.is_provisional = true;

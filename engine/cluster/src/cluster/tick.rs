@@ -7,6 +7,9 @@ use crate::sim::{mutated, sim_point};
 use crate::timers::Timer;
 use crate::vocabulary::{Note, PutResult, ReadResult};
 
+/// Own heartbeats on their way that are remembered: eight seconds of them.
+const ECHOES_MAX: usize = 32;
+
 impl Cluster {
     /// Takes the time. The host calls it every 10 ms.
     pub fn handle_tick(&mut self, now: Now) {
@@ -26,6 +29,9 @@ impl Cluster {
             self.heartbeat(now);
             self.fail_exchanges_of_gone(now);
             self.follow_gone(now);
+        }
+        if now.us >= self.generation_due_us {
+            self.check_generation(now);
         }
         self.flush_updates(now);
         self.reseed(now, tick_us);
@@ -63,18 +69,31 @@ impl Cluster {
         heartbeat.stage = self.stage;
         heartbeat.unix_s = now.unix_s;
         heartbeat.updates = self.updates.sequences();
-        self.publish(Frame::Heartbeat(Box::new(heartbeat)));
+        if !sim_point!("heartbeat_lost", 20) {
+            self.publish(Frame::Heartbeat(Box::new(heartbeat)));
+            self.echoes.push_back((self.sequence, now.us));
+            self.echoes.truncate(ECHOES_MAX);
+        }
     }
 
-    pub(super) fn on_heartbeat(&mut self, now: Now, from: Process, heartbeat: Heartbeat) {
+    pub(super) fn on_heartbeat(
+        &mut self,
+        now: Now,
+        (from, sequence): (Process, u64),
+        heartbeat: Heartbeat,
+    ) {
         if from == self.me {
             self.echo_us = now.us;
+            while let Some((own, sent_us)) = self.echoes.pop_front() {
+                if own >= sequence {
+                    self.echo_took_us = now.us - sent_us;
+                    break;
+                }
+            }
             if self.is_isolated {
                 sim_point!("isolation_ends");
                 self.is_isolated = false;
-                if !mutated!("blame_others") {
-                    self.members.excuse_silence(now.us);
-                }
+                self.members.excuse_silence(now.us);
                 if !mutated!("no_doubt_after_isolation") {
                     self.epoch += 1;
                 }

@@ -102,8 +102,13 @@ impl Cluster {
         };
         match session.work {
             Work::Reading(_) | Work::Putting(_) => return,
-            Work::Idle if !can_read => return self.pause(now, key),
-            _ if !can_read => return,
+            work if !can_read => {
+                self.unread.insert(key);
+                if work == Work::Idle {
+                    self.pause(now, key);
+                }
+                return;
+            }
             _ => {}
         }
         let op = self.read(now, Purpose::Session(key), name, ReadFrom::Leader);

@@ -1,0 +1,67 @@
+//! The short form of the simulation: seeds that failed once, fresh seeds, and the mutations.
+
+use corelane_sim::options::{MUTATIONS, Options};
+use corelane_sim::seeds::{check, regressions, replay_command, shrink};
+use corelane_sim::world::{Report, run};
+
+/// Each mutation, and a seed that finds it with the usual options.
+const FOUND: &[(&str, u64)] = &[
+];
+/// Fresh seeds of each run of this test.
+const FRESH: u64 = 12;
+
+fn expect_clean(report: &Report, options: &Options) {
+    let command = replay_command(report.seed, options);
+    assert_eq!(report.finding, None, "replay: {command}");
+}
+
+#[test]
+fn seeds_that_failed_once_pass_and_repeat_themselves() {
+    let options = Options::default();
+    for seed in regressions() {
+        let report = check(seed, &options, true).expect("the run is deterministic");
+        expect_clean(&report, &options);
+    }
+}
+
+#[test]
+fn fresh_seeds_pass() {
+    let options = Options::default();
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let from = time.map_or(1, |time| time.as_secs() << 20);
+    println!("fresh seeds from {from}");
+    for seed in from..from + FRESH {
+        expect_clean(&run(seed, &options), &options);
+    }
+}
+
+#[test]
+fn every_mutation_is_found() {
+    let mut missing: Vec<&str> = MUTATIONS.to_vec();
+    for (mutation, seed) in FOUND {
+        let whole = run(*seed, &Options::default());
+        expect_clean(&whole, &Options::default());
+        let options = Options {
+            mutation: Some(mutation),
+            ..Options::default()
+        };
+        let broken = run(*seed, &options);
+        assert!(broken.finding.is_some(), "{mutation} is not found by seed {seed}");
+        missing.retain(|other| other != mutation);
+    }
+    assert!(missing.is_empty(), "no seed finds {missing:?}");
+}
+
+#[test]
+fn a_failing_seed_shrinks_to_few_faults() {
+    let (mutation, seed) = FOUND[0];
+    let mut options = Options {
+        mutation: Some(mutation),
+        ..Options::default()
+    };
+    let count = run(seed, &options).faults.len();
+    options.without = shrink(seed, &options);
+    let left = count - options.without.len();
+    assert!(left <= 10, "{left} of {count} faults are left");
+    assert!(run(seed, &options).finding.is_some());
+}
