@@ -199,9 +199,10 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
 
     /// The calls of the next owner that were held long enough.
     pub fn next_held(&mut self, now_ms: u64) -> Option<VecDeque<C>> {
-        let (_, owner) = self
-            .held
-            .pop_front_if(|(until_ms, _)| *until_ms <= now_ms)?;
+        self.held
+            .front()
+            .filter(|(until_ms, _)| *until_ms <= now_ms)?;
+        let (_, owner) = self.held.pop_front()?;
         Some(self.let_go(&owner))
     }
 
@@ -376,7 +377,7 @@ mod tests {
         }
         assert_eq!(sessions.admit(&"c", 1, 0), Admitted::Full, "none is unused");
         assert_eq!(sessions.let_go(&"a"), [1, 2]);
-        assert_eq!(sessions.let_go(&"a"), [], "once");
+        assert!(sessions.let_go(&"a").is_empty(), "once");
         assert_eq!(sessions.admit(&"a", 1, 10), Admitted::Ready);
         assert_eq!(sessions.next_held(249), None);
         assert_eq!(sessions.next_held(250), Some([].into()), "a was let go");

@@ -1,7 +1,7 @@
 //! Requests of upstreams to clients.
 //!
-//! Those of a modern upstream to a modern client end a round of the call, and the client repeats its
-//! request with the answers. A legacy client gets them on the stream of its call.
+//! Those of a modern upstream to a modern client end a round of the call, and the client repeats
+//! its request with the answers. A legacy client gets them on the stream of its call.
 
 use corelane_tests::mock_upstream::{Act, MockUpstream, Received, result_of};
 use corelane_tests::request::CAPABILITIES_KEY;
