@@ -25,7 +25,7 @@ fn input(state: Option<&str>) -> String {
 }
 
 /// A tool that elicits a name first; its result is the answer.
-fn elicits(state: Option<&'static str>) -> MockUpstream {
+pub(super) fn elicits(state: Option<&'static str>) -> MockUpstream {
     MockUpstream::with_tools(&["call", "other"], move |received| {
         let answer = received.message()["params"]["inputResponses"]["name"].clone();
         Act::Send(match answer.is_null() {
