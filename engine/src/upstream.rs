@@ -6,6 +6,7 @@
 //! | `entry` | an entry of the catalog that an upstream executes |
 //! | `interest` | a resource to which a client has subscribed |
 //! | `interests` | the resources of upstreams to which clients have subscribed |
+//! | `legacy_call` | the parts of a call in a session, and of a handshake |
 //! | `owner` | the owners of sessions with upstreams |
 //! | `port` | where services leave calls for upstreams |
 //! | `repeatable` | a request that is made again with answers of its client |
@@ -17,6 +18,7 @@ pub(crate) mod board;
 pub(crate) mod entry;
 pub(crate) mod interest;
 pub(crate) mod interests;
+pub(crate) mod legacy_call;
 pub(crate) mod owner;
 pub(crate) mod port;
 pub(crate) mod relay;

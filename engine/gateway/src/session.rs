@@ -205,9 +205,10 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
 
     /// The calls of the next owner that were held long enough.
     pub fn next_held(&mut self, now_ms: u64) -> Option<VecDeque<C>> {
-        let (_, owner) = self
-            .held
-            .pop_front_if(|(until_ms, _)| *until_ms <= now_ms)?;
+        self.held
+            .front()
+            .filter(|(until_ms, _)| *until_ms <= now_ms)?;
+        let (_, owner) = self.held.pop_front()?;
         Some(self.let_go(&owner))
     }
 

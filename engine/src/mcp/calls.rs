@@ -151,8 +151,9 @@ impl Calls {
 
     /// The next request of an upstream whose time for an answer is over.
     pub(super) fn next_unanswered(&mut self, now_ms: u64) -> Option<(CallKey, usize)> {
-        let is_due = |(due_ms, ..): &mut (u64, CallKey, usize)| *due_ms <= now_ms;
-        let (_, key, place) = self.expected.pop_front_if(is_due)?;
+        let first = self.expected.front();
+        first.filter(|(due_ms, ..)| *due_ms <= now_ms)?;
+        let (_, key, place) = self.expected.pop_front()?;
         Some((key, place))
     }
 

@@ -93,7 +93,8 @@ impl<T> Parked<T> {
     /// Takes out the next call whose time is over.
     pub(super) fn next_expired(&mut self, now_ms: u64) -> Option<T> {
         loop {
-            let (_, number) = self.due.pop_front_if(|(due_ms, _)| *due_ms <= now_ms)?;
+            self.due.front().filter(|(due_ms, _)| *due_ms <= now_ms)?;
+            let (_, number) = self.due.pop_front()?;
             if let Some(call) = self.remove(number) {
                 return Some(call);
             }

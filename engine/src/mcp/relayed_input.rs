@@ -19,7 +19,7 @@ use crate::handler::event_queue::{CallKey, UpstreamInput};
 use crate::handler::outcome::Answer;
 use crate::meter::Counter;
 use crate::upstream::relay::Recipient;
-use crate::upstream::relay::input::declined;
+use crate::upstream::relay::questions::declined;
 
 /// The prefix of the member of a response that has a result.
 const RESULT: &str = "\"result\":";

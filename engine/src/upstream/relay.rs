@@ -1,9 +1,10 @@
 //! One call on its way to an upstream, and its answer.
 
 mod health;
-pub(crate) mod input;
+mod input;
 mod line;
 mod peer;
+pub(crate) mod questions;
 mod session;
 
 use std::cell::RefCell;
@@ -19,12 +20,13 @@ use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 use corelane_protocol::framing::http1::HeadCache;
+use corelane_protocol::jsonrpc::Id;
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
-use self::input::Questions;
-pub(crate) use self::session::{Handshake, LegacyCall};
+use self::questions::Questions;
 use super::board::{ControlAnswer, ControlEvent, Endpoint, Subscription, SubscriptionEvent};
+pub(crate) use super::legacy_call::{Handshake, LegacyCall};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;
 use crate::handler::Call;
@@ -361,24 +363,7 @@ impl Reception {
                     self.answer(part, to.queue);
                 }
             }
-            Incoming::Progress { progress, .. } => {
-                if let Recipient::Call(call, ..) = &self.recipient {
-                    call.relay_progress(*progress, |token| {
-                        let mut message = Vec::with_capacity(text.len());
-                        write_notification(&mut message, text, &incoming, Some(token));
-                        message
-                    });
-                }
-            }
-            Incoming::Log { level, .. } => {
-                if let Recipient::Call(call, ..) = &self.recipient
-                    && call.relayed_log_level().is_some_and(|it| *level >= it)
-                {
-                    let mut message = Vec::with_capacity(text.len());
-                    write_notification(&mut message, text, &incoming, None);
-                    call.relay_message(message);
-                }
-            }
+            Incoming::Progress { .. } | Incoming::Log { .. } => self.notify(text, &incoming),
             Incoming::Acknowledged => {
                 self.is_open = true;
                 self.pass_on(SubscriptionEvent::Acknowledged);
@@ -393,6 +378,29 @@ impl Reception {
                 self.take_request(text, id, (method, params.clone()), to);
             }
             Incoming::Other => {}
+        }
+    }
+
+    /// Sends a notification to the client of the call.
+    fn notify(&self, text: &[u8], incoming: &Incoming) {
+        let Recipient::Call(call, ..) = &self.recipient else {
+            return;
+        };
+        let write = |token: Option<Id<'_>>| {
+            let mut message = Vec::with_capacity(text.len());
+            write_notification(&mut message, text, incoming, token);
+            message
+        };
+        match incoming {
+            Incoming::Progress { progress, .. } => {
+                call.relay_progress(*progress, |token| write(Some(token)));
+            }
+            Incoming::Log { level, .. }
+                if call.relayed_log_level().is_some_and(|it| *level >= it) =>
+            {
+                call.relay_message(write(None));
+            }
+            _ => {}
         }
     }
 

@@ -22,6 +22,8 @@ mod parked;
 mod programs;
 #[path = "gateway/question_lines.rs"]
 mod question_lines;
+#[path = "gateway/question_owners.rs"]
+mod question_owners;
 #[path = "gateway/question_table.rs"]
 mod question_table;
 #[path = "gateway/questions.rs"]

@@ -110,8 +110,8 @@ impl Services {
         }
     }
 
-    /// The other shard that is the home of a modern request: of the task that it is about, or of the
-    /// call that it continues.
+    /// The other shard that is the home of a modern request: of the task that it is about, or of
+    /// the call that it continues.
     pub(in crate::mcp) fn home_of(
         &self,
         inbound: Inbound<'_>,

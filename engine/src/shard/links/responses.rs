@@ -5,6 +5,7 @@ use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 
 use super::Links;
+use crate::upstream::relay::questions::Questions;
 use crate::upstream::relay::{Recipient, RelayKey};
 
 impl Links {
@@ -14,7 +15,8 @@ impl Links {
             return;
         };
         let (upstream, link, owner) = (relay.upstream, relay.link, relay.owner());
-        let responses = relay.take_responses();
+        let questions = relay.questions();
+        let responses = questions.map_or_else(Vec::new, Questions::take_responses);
         drop(relay);
         if let Some(link) = link.filter(|link| self.is_line(*link)) {
             return self.push_lines(rings, link, responses);

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use super::Links;
 use crate::upstream::board::Carrier;
 use crate::upstream::owner::SessionOwner;
+use crate::upstream::relay::questions::Questions;
 use crate::upstream::relay::{LegacyCall, Recipient, Relay, RelayKey};
 
 /// How long the calls of a session wait for its stream, in milliseconds.
@@ -71,9 +72,10 @@ impl Links {
             return;
         };
         let (upstream, owner) = (relay.upstream, relay.owner());
-        let ((is_open, requests), Some(owner)) = (relay.take_apart(), owner) else {
-            return;
-        };
+        let Some(owner) = owner else { return };
+        let is_open = relay.is_open();
+        let questions = relay.questions();
+        let requests = questions.map_or_else(Vec::new, Questions::take_apart);
         drop(relay);
         if is_open {
             self.let_go(upstream, &owner);

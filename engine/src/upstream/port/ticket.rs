@@ -10,6 +10,7 @@ use super::{Command, RelayTicket};
 use crate::handler::Call;
 use crate::handler::event_queue::CallEvent;
 use crate::handler::outcome::Answer;
+use crate::upstream::relay::questions::Questions;
 use crate::upstream::relay::{ParkedAnswer, Recipient};
 
 /// A call that stays open at its upstream while its client answers: dropping it cancels the call.
@@ -23,14 +24,20 @@ pub(crate) struct ParkedTicket {
 impl RelayTicket {
     /// Takes the requests of the upstream that were not sent to the client yet, with their keys.
     pub(crate) fn unsent_questions(&self) -> Vec<(String, ClientRequest)> {
-        let relay = self.port.find(self.key);
-        relay.map_or_else(Vec::new, |mut relay| relay.unsent_questions())
+        let Some(mut relay) = self.port.find(self.key) else {
+            return Vec::new();
+        };
+        let questions = relay.questions();
+        questions.map_or_else(Vec::new, Questions::take_unsent)
     }
 
     /// Answers the request of the upstream with this key, with this member of a response.
     pub(crate) fn answer(&self, key: &str, member: &str) {
-        let relay = self.port.find(self.key);
-        if relay.is_some_and(|mut relay| relay.answer_question(key, member)) {
+        let Some(mut relay) = self.port.find(self.key) else {
+            return;
+        };
+        let questions = relay.questions();
+        if questions.is_some_and(|questions| questions.answer(key, member)) {
             self.port.respond(self.key);
         }
     }
@@ -70,7 +77,8 @@ impl ParkedTicket {
             port.event_queue.leave(CallEvent::Done(key, answer));
         } else if let Some(mut relay) = port.find(self.ticket.key) {
             relay.set_recipient(Recipient::Call(call.clone(), key, Era::Modern));
-            if relay.forget_sent() {
+            if let Some(questions) = relay.questions().filter(|it| it.are_open()) {
+                questions.forget_sent();
                 port.event_queue.leave(CallEvent::Questions(key));
             }
         } else {
@@ -85,9 +93,12 @@ impl ParkedTicket {
     /// The client has not come back in time: the requests are answered without it, and the call is
     /// cancelled.
     pub(crate) fn expire(self) {
-        let relay = self.ticket.port.find(self.ticket.key);
-        if relay.is_some_and(|mut relay| relay.cancel_questions()) {
-            self.ticket.port.respond(self.ticket.key);
+        let RelayTicket { port, key } = &self.ticket;
+        if let Some(mut relay) = port.find(*key)
+            && let Some(questions) = relay.questions()
+        {
+            questions.cancel_all();
+            port.respond(*key);
         }
     }
 }

@@ -3,48 +3,14 @@
 use std::ops::Range;
 
 use corelane_gateway::relay::{AnswerFault, InputRequired, PONG, QuestionWay, REFUSAL};
-use corelane_gateway::relay::{Incoming, read_message, read_question, write_response};
-use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
-use corelane_protocol::mcp::client_request::ClientRequest;
+use corelane_gateway::relay::{Incoming, read_message, read_question};
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
+use super::questions::Questions;
 use super::{Reception, Recipient, Relay, Surroundings};
 use crate::handler::event_queue::{CallEvent, CallKey, UpstreamInput};
 use crate::upstream::owner::SessionOwner;
-
-/// Most requests of an upstream in one call that wait for answers.
-const OPEN_MAX: usize = 64;
-/// The longest params of them together, in bytes.
-const OPEN_BYTES_MAX: usize = 64 << 10;
-
-/// The responses to an elicitation, and to another request, without an answer of the client.
-const CANCELLED: &str = r#""result":{"action":"cancel"}"#;
-const UNANSWERED: &str = r#""error":{"code":-32603,"message":"the client did not answer in time"}"#;
-/// The responses past these limits.
-const DECLINED: &str = r#""result":{"action":"decline"}"#;
-const TOO_MANY: &str = r#""error":{"code":-32603,"message":"too many requests wait for answers"}"#;
-
-/// The requests of a legacy upstream in one call.
-#[derive(Debug, Default)]
-pub(super) struct Questions {
-    open: Vec<OpenQuestion>,
-    count: u32,
-    /// Whole messages for the upstream.
-    responses: Vec<Vec<u8>>,
-    /// Requests on the stream of a session, which belong to one of its calls.
-    apart: Vec<Vec<u8>>,
-}
-
-/// A request that was not answered.
-#[derive(Debug)]
-struct OpenQuestion {
-    /// The id that the upstream gave it, as JSON.
-    id: Box<[u8]>,
-    /// Its key here.
-    key: String,
-    request: ClientRequest,
-    is_sent: bool,
-}
 
 impl Relay {
     /// The upstream was declared these capabilities of the client.
@@ -52,28 +18,21 @@ impl Relay {
         self.reception.capabilities = capabilities;
     }
 
-    /// Takes the requests that were not sent to the client yet, with their keys.
-    pub(crate) fn unsent_questions(&mut self) -> Vec<(String, ClientRequest)> {
-        let questions = self.reception.questions.as_mut();
-        let open = questions.into_iter().flat_map(|it| it.open.iter_mut());
-        let unsent = open.filter_map(|it| {
-            let was_sent = std::mem::replace(&mut it.is_sent, true);
-            (!was_sent).then(|| (it.key.clone(), it.request.clone()))
-        });
-        unsent.collect()
+    /// The requests of the upstream, if it has sent any.
+    pub(crate) fn questions(&mut self) -> Option<&mut Questions> {
+        self.reception.questions.as_deref_mut()
     }
 
-    /// Answers a request. Returns whether it waited for that.
-    pub(crate) fn answer_question(&mut self, key: &str, member: &str) -> bool {
-        let Some(questions) = &mut self.reception.questions else {
-            return false;
-        };
-        let Some(place) = questions.open.iter().position(|it| it.key == key) else {
-            return false;
-        };
-        let question = questions.open.remove(place);
-        questions.respond(&question.id, member);
-        true
+    /// Whether there are responses for the upstream.
+    pub(crate) fn has_responses(&self) -> bool {
+        let questions = self.reception.questions.as_ref();
+        questions.is_some_and(|it| it.has_responses())
+    }
+
+    /// Whether requests wait for answers of the client.
+    pub(crate) fn awaits_client(&self) -> bool {
+        let questions = self.reception.questions.as_ref();
+        questions.is_some_and(|it| it.are_open())
     }
 
     /// Whether it is the stream of a session for requests to its clients.
@@ -88,11 +47,9 @@ impl Relay {
         is_call && self.legacy.as_ref().is_some_and(|it| it.owner == *owner)
     }
 
-    /// Takes the requests that came on the stream of a session, and whether that is open.
-    pub(crate) fn take_apart(&mut self) -> (bool, Vec<Vec<u8>>) {
-        let questions = self.reception.questions.as_mut();
-        let apart = questions.map_or_else(Vec::new, |it| std::mem::take(&mut it.apart));
-        (self.reception.is_open, apart)
+    /// Whether the upstream has accepted it as a stream.
+    pub(crate) fn is_open(&self) -> bool {
+        self.reception.is_open
     }
 
     /// Takes a request that came on the stream of its session.
@@ -108,90 +65,14 @@ impl Relay {
     pub(crate) fn set_recipient(&mut self, recipient: Recipient) {
         self.reception.recipient = recipient;
     }
-
-    /// The client has not got the requests that wait for answers. Returns whether there are any.
-    pub(crate) fn forget_sent(&mut self) -> bool {
-        let questions = self.reception.questions.as_mut();
-        let open = questions.into_iter().flat_map(|it| it.open.iter_mut());
-        open.map(|it| it.is_sent = false).count() > 0
-    }
-
-    /// Answers all requests as the client would that has cancelled them. Returns whether there were
-    /// any.
-    pub(crate) fn cancel_questions(&mut self) -> bool {
-        let Some(questions) = &mut self.reception.questions else {
-            return false;
-        };
-        let open = std::mem::take(&mut questions.open);
-        for question in &open {
-            let member = match is_elicitation(&question.request) {
-                true => CANCELLED,
-                false => UNANSWERED,
-            };
-            questions.respond(&question.id, member);
-        }
-        !open.is_empty()
-    }
-
-    /// Whether requests wait for answers of the client.
-    pub(crate) fn awaits_client(&self) -> bool {
-        let questions = self.reception.questions.as_ref();
-        questions.is_some_and(|it| !it.open.is_empty())
-    }
-
-    /// Whether there are responses for the upstream.
-    pub(crate) fn has_responses(&self) -> bool {
-        let questions = self.reception.questions.as_ref();
-        questions.is_some_and(|it| !it.responses.is_empty())
-    }
-
-    /// Takes the responses for the upstream.
-    pub(crate) fn take_responses(&mut self) -> Vec<Vec<u8>> {
-        let questions = self.reception.questions.as_mut();
-        questions.map_or_else(Vec::new, |it| std::mem::take(&mut it.responses))
-    }
-}
-
-impl Questions {
-    fn respond(&mut self, id: &[u8], member: &str) {
-        let mut response = Vec::new();
-        write_response(&mut response, id, member);
-        self.responses.push(response);
-    }
-
-    /// Whether another request with so many bytes may wait.
-    fn has_room(&self, bytes: usize) -> bool {
-        let all = self.open.iter().map(|it| match &it.request {
-            ClientRequest::Relayed { params, .. } => params.get().len(),
-            _ => 0,
-        });
-        self.open.len() < OPEN_MAX && all.sum::<usize>() + bytes <= OPEN_BYTES_MAX
-    }
-}
-
-/// The member of the response to a request that cannot go to the client now.
-pub(crate) fn declined(request: &ClientRequest) -> &'static str {
-    match is_elicitation(request) {
-        true => DECLINED,
-        false => TOO_MANY,
-    }
-}
-
-fn is_elicitation(request: &ClientRequest) -> bool {
-    matches!(
-        request.needs(),
-        ClientCapability::ElicitationForm | ClientCapability::ElicitationUrl
-    )
 }
 
 impl Reception {
     /// Keeps a request that came on the stream of a session until its call is found. Other messages
     /// of such a stream are for the control side, which has one of its own.
     pub(super) fn take_apart(&mut self, text: &[u8]) {
-        let is_request = matches!(read_message(text, self.id), Ok(Incoming::Request { .. }));
-        let questions = self.questions.get_or_insert_default();
-        if is_request && questions.apart.len() < OPEN_MAX {
-            questions.apart.push(text.to_vec());
+        if let Ok(Incoming::Request { .. }) = read_message(text, self.id) {
+            self.questions.get_or_insert_default().keep_apart(text);
         }
     }
 
@@ -243,11 +124,7 @@ impl Reception {
                 Err(member) => member,
             },
         };
-        let questions = self.questions.get_or_insert_default();
-        // An upstream that reads no responses gets no more of them.
-        if questions.responses.len() < OPEN_MAX {
-            questions.respond(id, member);
-        }
+        self.questions.get_or_insert_default().refuse(id, member);
     }
 
     /// Opens a request to the client; gives the key of its call, if the client is there.
@@ -270,22 +147,8 @@ impl Reception {
         let way = self.way(era, &elicitation_id, to);
         let read = read_question(text, (method, params), &way);
         let request = read.ok().flatten().ok_or(REFUSAL)?;
-        let bytes = match &request {
-            ClientRequest::Relayed { params, .. } => params.get().len(),
-            _ => 0,
-        };
         let questions = self.questions.get_or_insert_default();
-        if !questions.has_room(bytes) {
-            return Err(declined(&request));
-        }
-        questions.count += 1;
-        questions.open.push(OpenQuestion {
-            id: id.into(),
-            key: questions.count.to_string(),
-            request,
-            is_sent: false,
-        });
-        Ok(key)
+        questions.open(id, request).map(|()| key)
     }
 
     /// The name of an elicitation with a page, if the upstream gives it none.

@@ -15,7 +15,7 @@ use super::Gateway;
 
 /// The responses to the requests of an upstream, by their ids.
 #[derive(Default)]
-struct Responses {
+pub(super) struct Responses {
     received: Mutex<HashMap<String, Value>>,
     changed: Condvar,
     /// Calls so far. Their own ids are those of one shard.
@@ -46,7 +46,7 @@ impl Responses {
 
 /// An upstream whose tool elicits as many names as its argument `count` says, all at once, and
 /// gives the responses as its result. With `early` it does not wait for them.
-fn elicits(responses: &Arc<Responses>) -> MockUpstream {
+pub(super) fn elicits(responses: &Arc<Responses>) -> MockUpstream {
     let responses = Arc::clone(responses);
     MockUpstream::start(move |received| serve(received, &responses))
 }

@@ -1,4 +1,4 @@
-//! The outcome of each kind of request of an upstream, between all eras, whatever happens to it.
+//! The outcome of each kind of request of an upstream, between all eras, for each way it can end.
 //!
 //! The table is in `docs/gateway-questions.md`. Written anew with `CORELANE_WRITE_REFERENCE=1`.
 
@@ -85,7 +85,7 @@ fn capabilities() -> Value {
     json!({ "elicitation": {}, "sampling": {}, "roots": {} })
 }
 
-/// What an upstream saw of one call.
+/// The messages of one call that an upstream saw.
 #[derive(Clone, Debug, Default)]
 struct Case {
     seen: Vec<String>,
@@ -247,7 +247,7 @@ fn legacy(received: &Received, kind: Kind, record: &Arc<Record>) -> Act {
     }
 }
 
-/// What a client got.
+/// The answer to a client, in words.
 fn got(answer: Option<&Value>) -> String {
     let Some(answer) = answer else {
         return "nothing".to_owned();
@@ -353,7 +353,7 @@ fn from_modern(
             got(None)
         }
         (Event::TimeOut, _) => {
-            // The time itself is what is waited for.
+            // The time itself has to pass.
             thread::sleep(Duration::from_millis(ANSWER_MS + 100));
             retry(json!({ key: kind.accepted() }))
         }

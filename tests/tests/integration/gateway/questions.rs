@@ -1,7 +1,7 @@
 //! Requests of upstreams to clients.
 //!
-//! Those of a modern upstream to a modern client end a round of the call, and the client repeats its
-//! request with the answers. A legacy client gets them on the stream of its call.
+//! Those of a modern upstream to a modern client end a round of the call, and the client repeats
+//! its request with the answers. A legacy client gets them on the stream of its call.
 
 use corelane_tests::mock_upstream::{Act, MockUpstream, Received, result_of};
 use corelane_tests::request::CAPABILITIES_KEY;
@@ -25,7 +25,7 @@ fn input(state: Option<&str>) -> String {
 }
 
 /// A tool that elicits a name first; its result is the answer.
-fn elicits(state: Option<&'static str>) -> MockUpstream {
+pub(super) fn elicits(state: Option<&'static str>) -> MockUpstream {
     MockUpstream::with_tools(&["call", "other"], move |received| {
         let answer = received.message()["params"]["inputResponses"]["name"].clone();
         Act::Send(match answer.is_null() {

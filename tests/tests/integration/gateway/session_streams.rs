@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Gateway;
 
-/// What an upstream knows: the calls that have come, and the response to its request.
+/// The calls that have come to an upstream, and the response to its request.
 #[derive(Default)]
 struct State {
     known: Mutex<(usize, Option<Value>)>,

@@ -157,7 +157,8 @@ fn what_is_no_answer_is_a_fault() {
         (r#"{"id":"7","result":{}}"#, AnswerFault::Id),
         (r#"{"result":{}}"#, AnswerFault::Id),
         (
-            r#"{"id":7,"result":{"resultType":"input_required","requestState":1,"requestState":1}}"#,
+            r#"{"id":7,"result":{"resultType":"input_required","requestState":1,
+            "requestState":1}}"#,
             MembersFault::Duplicate("requestState").into(),
         ),
         (
