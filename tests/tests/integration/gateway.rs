@@ -8,6 +8,8 @@ mod faults;
 mod features;
 #[path = "gateway/health.rs"]
 mod health;
+#[path = "gateway/launched.rs"]
+mod launched;
 #[path = "gateway/legacy.rs"]
 mod legacy;
 #[path = "gateway/links.rs"]
