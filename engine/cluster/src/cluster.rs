@@ -391,7 +391,7 @@ impl Cluster {
         match frame {
             Frame::Heartbeat(heartbeat) => {
                 self.on_heartbeat(now, (from, sequence), *heartbeat);
-            },
+            }
             _ if self.stage == Stage::Joining => {}
             Frame::Forward(xid, rest_us, request) => {
                 self.on_forward(now, (from, xid), rest_us, request);

@@ -112,3 +112,25 @@ impl Server {
         Ok((parts, thread, (fixed, self.upstreams)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Server;
+    use crate::profile::Profile;
+    use corelane_gateway::config;
+
+    #[test]
+    fn limits_of_a_program_need_a_launcher() {
+        let text = "[[upstream]]\nname = \"up\"\ncommand = [\"a\"]\nlimits = { open_files = 9 }\n";
+        let server = || {
+            let upstreams = config::parse(text).expect("valid");
+            let server = Server::new("gate", "1").with_upstreams(upstreams);
+            server.expect("it can be served")
+        };
+        let refused = server().into_parts(&Profile::default()).err();
+        let refused = refused.expect("nothing sets them").to_string();
+        assert!(refused.contains("Server::with_launcher"), "{refused}");
+        let launched = server().with_launcher("/usr/bin/corelane");
+        assert!(launched.into_parts(&Profile::default()).is_ok());
+    }
+}

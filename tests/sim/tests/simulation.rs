@@ -5,8 +5,7 @@ use corelane_sim::seeds::{check, regressions, replay_command, shrink};
 use corelane_sim::world::{Report, run};
 
 /// Each mutation, and a seed that finds it with the usual options.
-const FOUND: &[(&str, u64)] = &[
-];
+const FOUND: &[(&str, u64)] = &[];
 /// Fresh seeds of each run of this test.
 const FRESH: u64 = 12;
 
@@ -46,7 +45,10 @@ fn every_mutation_is_found() {
             ..Options::default()
         };
         let broken = run(*seed, &options);
-        assert!(broken.finding.is_some(), "{mutation} is not found by seed {seed}");
+        assert!(
+            broken.finding.is_some(),
+            "{mutation} is not found by seed {seed}"
+        );
         missing.retain(|other| other != mutation);
     }
     assert!(missing.is_empty(), "no seed finds {missing:?}");

@@ -10,6 +10,8 @@ mod features;
 mod health;
 #[path = "gateway/inspected.rs"]
 mod inspected;
+#[path = "gateway/launched.rs"]
+mod launched;
 #[path = "gateway/legacy.rs"]
 mod legacy;
 #[path = "gateway/links.rs"]

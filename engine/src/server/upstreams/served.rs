@@ -58,17 +58,26 @@ pub(in crate::server) fn check_launcher(
     upstreams: &[ServedUpstream],
     has_launcher: bool,
 ) -> Result<()> {
-    let needs_it = |served: &&ServedUpstream| {
-        let mut places = served.replicas.iter().map(|(place, _)| place);
-        places.any(|place| matches!(place, Place::Program(program) if program.has_limits()))
-    };
-    match upstreams.iter().find(needs_it) {
-        Some(served) if !has_launcher => {
-            let name = served.upstream.name.to_string();
-            Err(UpstreamError::Launcher { name }.into())
-        }
-        _ => Ok(()),
+    if has_launcher {
+        return Ok(());
     }
+    for served in upstreams {
+        let name = &*served.upstream.name;
+        for (place, _) in &served.replicas {
+            match place {
+                Place::Program(program) if program.has_limits() => {
+                    let name = name.to_owned();
+                    return Err(UpstreamError::Launcher { name }.into());
+                }
+                Place::Program(_) => tracing::info!(
+                    upstream = name,
+                    "its program may outlive a server that is killed: there is no launcher"
+                ),
+                Place::Host(..) | Place::Unix(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How many of them have to be read before the server is ready.

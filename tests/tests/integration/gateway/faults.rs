@@ -1,5 +1,7 @@
 //! Upstreams that fail: the error that a client gets, and what the others notice.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use corelane_tests::mock_upstream::{Act, MockUpstream, Received, json_answer, result_of};
 use corelane_tests::{Connection, Request, Setup};
 use serde_json::{Value, json};
@@ -187,5 +189,51 @@ fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
             .run_to_end();
         assert_ne!(ended.code, Some(0), "{lines}");
         assert!(ended.error.contains(expected), "{lines}: {}", ended.error);
+    }
+}
+
+#[test]
+fn a_bystander_is_served_while_another_upstream_fails_in_any_way() {
+    let head = |status: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+    let huge = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        1_u64 << 40
+    );
+    let limited = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    for (name, act) in [
+        ("hanging", Act::SendAndWait(Vec::new())),
+        ("slow", Act::SendAndWait(b"HTTP/1.1 200 OK\r\n".to_vec())),
+        ("dead", Act::Reset),
+        ("garbage", Act::Send(b"SSH-2.0-mock\r\n\r\n".to_vec())),
+        (
+            "unauthorized",
+            Act::Send(head("401 Unauthorized").into_bytes()),
+        ),
+        ("limited", Act::Send(limited.as_bytes().to_vec())),
+        ("huge", Act::SendAndWait(huge.into_bytes())),
+    ] {
+        let flapping = AtomicUsize::new(0);
+        // It lists its tools, and fails all but each tenth call.
+        let failing = MockUpstream::with_tools(&["call"], move |received| {
+            match flapping.fetch_add(1, Ordering::Relaxed) % 10 {
+                9 => Act::Send(result_of(received, EMPTY)),
+                _ => act.clone(),
+            }
+        });
+        let steady =
+            MockUpstream::with_tools(&["call"], |received| Act::Send(result_of(received, EMPTY)));
+        let gateway = Gateway::start(&(failing.section("failing") + &steady.section("up")));
+        gateway.wait_for("failing_call");
+        gateway.wait_for("up_call");
+        let mut connection = gateway.connect();
+        let mut others = Vec::new();
+        for _ in 0..20 {
+            let mut other = gateway.connect();
+            other.send(&Request::modern_call("failing_call", json!({})));
+            others.push(other);
+            assert_eq!(call(&mut connection)["result"], empty(), "{name}");
+        }
+        let made = steady.received_of("tools/call").len();
+        assert_eq!(made, 20, "{name}: each call of it is made once");
     }
 }

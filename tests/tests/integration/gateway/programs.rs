@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Gateway, tools};
 
 /// A profile that stops processes soon.
-const STOPS_SOON: &str = "[gateway]\nstop_ms = 50\n";
+pub(super) const STOPS_SOON: &str = "[gateway]\nstop_ms = 50\n";
 
 pub(super) fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/gateway/program.sh")
@@ -23,14 +23,14 @@ pub(super) fn section(name: &str, arguments: &[&str], lines: &str) -> String {
     format!("[[upstream]]\nname = \"{name}\"\ncommand = {command:?}\n{lines}\n")
 }
 
-fn start(arguments: &[&str], lines: &str) -> Gateway {
+pub(super) fn start(arguments: &[&str], lines: &str) -> Gateway {
     let gateway = Gateway::start(&section("up", arguments, lines));
     gateway.wait_for("up_call");
     gateway
 }
 
 /// Calls the tool in this session, or as a modern client.
-fn call(connection: &mut Connection, session: Option<&Session>, act: &str) -> Value {
+pub(super) fn call(connection: &mut Connection, session: Option<&Session>, act: &str) -> Value {
     let arguments = json!({ "do": act });
     let request = match session {
         Some(session) => session.call("up_call", arguments),
@@ -39,18 +39,18 @@ fn call(connection: &mut Connection, session: Option<&Session>, act: &str) -> Va
     connection.exchange(&request).answer()
 }
 
-fn text(answer: &Value) -> String {
+pub(super) fn text(answer: &Value) -> String {
     let text = answer["result"]["content"][0]["text"].as_str();
     text.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
 /// The process that serves a client.
-fn process(connection: &mut Connection, session: Option<&Session>) -> String {
+pub(super) fn process(connection: &mut Connection, session: Option<&Session>) -> String {
     text(&call(connection, session, "name"))
 }
 
 /// Waits until a process has ended. What waits for one whose parent is gone may be slow.
-fn wait_until_dead(process: &str) {
+pub(super) fn wait_until_dead(process: &str) {
     let path = Path::new("/proc").join(process).join("stat");
     wait_until("the process is dead", || {
         let stat = fs::read_to_string(&path).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(super) fn wait_for_end(process: &str) {
 }
 
 /// The numbers in the log after this text.
-fn numbers(gateway: &Gateway, text: &str) -> Vec<String> {
+pub(super) fn numbers(gateway: &Gateway, text: &str) -> Vec<String> {
     let log = gateway.server.log();
     let numbers = log.split(text).skip(1).map(|rest| {
         let digits = rest.chars().take_while(char::is_ascii_digit);
@@ -75,11 +75,11 @@ fn numbers(gateway: &Gateway, text: &str) -> Vec<String> {
 }
 
 /// The processes that stubborn ones have started.
-fn sleepers(gateway: &Gateway) -> Vec<String> {
+pub(super) fn sleepers(gateway: &Gateway) -> Vec<String> {
     numbers(gateway, "sleeper ")
 }
 
-fn wait_for_log(gateway: &Gateway, text: &str) {
+pub(super) fn wait_for_log(gateway: &Gateway, text: &str) {
     wait_until(text, || gateway.server.log().contains(text).then_some(()));
 }
 
@@ -297,94 +297,6 @@ fn a_program_that_ignores_the_end_of_its_input_ends_with_a_server_that_is_killed
     for sleeper in sleepers(&gateway) {
         let killed = Command::new("kill").args(["-KILL", &sleeper]).status();
         assert!(killed.expect("there is kill").success(), "{sleeper}");
-    }
-}
-
-#[test]
-fn a_program_has_its_limits_and_gets_no_new_privileges() {
-    let limits = "limits = { address_space_bytes = 1073741824, open_files = 99, processes = 9999 }";
-    let gateway = start(&[], limits);
-    let limits = text(&call(&mut gateway.connect(), None, "limits"));
-    for expected in [
-        "Max address space 1073741824 1073741824 bytes",
-        "Max open files 99 99 files",
-        "Max processes 9999 9999 processes",
-        "NoNewPrivs: 1",
-    ] {
-        assert!(limits.contains(expected), "{expected}: {limits}");
-    }
-}
-
-#[test]
-fn a_limit_that_leaves_no_room_to_start_touches_its_own_entries_only() {
-    let small = section("small", &[], "limits = { address_space_bytes = 65536 }");
-    let gateway = Gateway::start(&(small + &section("up", &[], "")));
-    gateway.wait_for("up_call");
-    process(&mut gateway.connect(), None);
-    wait_for_log(&gateway, "its program has ended");
-}
-
-#[test]
-fn a_program_that_floods_its_errors_touches_no_other_one() {
-    // The long form has 1 GB.
-    let bytes = std::env::var("CORELANE_FLOOD_BYTES");
-    let bytes = bytes.unwrap_or_else(|_| (16 << 20).to_string());
-    let environment = format!("env = {{ ERROR_BYTES = \"{bytes}\" }}");
-    let flooding = section("flooding", &[], &environment);
-    let gateway = Gateway::start(&(flooding + &section("up", &[], "")));
-    gateway.wait_for("up_call");
-    gateway.wait_for("flooding_call");
-    let mut connection = gateway.connect();
-    let one = process(&mut connection, None);
-    let before = gateway.server.resident_bytes();
-    let mut flooded = gateway.connect();
-    let session = Session::open(&mut flooded);
-    flooded.send(&session.call("flooding_call", json!({ "do": "flood" })));
-    assert_eq!(process(&mut connection, None), one, "it goes on meanwhile");
-    let answer = flooded.read_response().answer();
-    assert_eq!(text(&answer), "done");
-    flooded.exchange(&session.delete());
-    wait_for_log(&gateway, "lines of its program are left out");
-    let grown = gateway.server.resident_bytes().saturating_sub(before);
-    assert!(grown < 16 << 20, "{grown} bytes");
-}
-
-#[test]
-fn one_that_leaves_the_group_ends_with_its_input() {
-    let setup = Setup::shards(1).profile(STOPS_SOON);
-    let gateway = Gateway::start_with(&section("up", &[], ""), setup);
-    gateway.wait_for("up_call");
-    let mut connection = gateway.connect();
-    let session = Session::open(&mut connection);
-    let answer = call(&mut connection, Some(&session), "leave");
-    assert_eq!(text(&answer), "left");
-    let left = wait_until("it has left", || numbers(&gateway, "left ").pop());
-    connection.exchange(&session.delete());
-    wait_until_dead(&left);
-}
-
-#[test]
-fn many_starts_and_stops_leave_no_process_behind() {
-    // The long form has 1,000.
-    let calls = std::env::var("CORELANE_PROCESSES");
-    let calls = calls.map_or(20, |it| it.parse().expect("a number"));
-    for arguments in [&[][..], &["stubborn"]] {
-        let setup = Setup::shards(1).profile(STOPS_SOON);
-        let section = section("up", arguments, "sessions = \"call\"");
-        let gateway = Gateway::start_with(&section, setup);
-        gateway.wait_for("up_call");
-        let mut connection = gateway.connect();
-        let mut seen: Vec<_> = (0..calls).map(|_| process(&mut connection, None)).collect();
-        let children = wait_until("only that of the lists is left", || {
-            let children = gateway.server.children();
-            (children.len() <= 1).then_some(children)
-        });
-        seen.iter().for_each(|process| wait_for_end(process));
-        gateway.server.signal("TERM");
-        assert!(gateway.server.wait_for_exit().success());
-        seen = children;
-        seen.extend(sleepers(&gateway));
-        seen.iter().for_each(|process| wait_until_dead(process));
     }
 }
 

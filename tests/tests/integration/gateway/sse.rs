@@ -1,6 +1,6 @@
 //! Upstreams of HTTP+SSE: their streams, the messages to them, and hostile ones.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 
 use corelane_tests::certificates::Authority;
@@ -331,6 +331,47 @@ fn a_call_is_answered_while_the_server_drains() {
     text(&connection.read_response().answer());
     drop(connection);
     assert!(gateway.server.wait_for_exit().success());
+}
+
+#[test]
+fn a_list_that_changes_is_read_again() {
+    let has_grown = AtomicBool::new(false);
+    let reader = AtomicUsize::new(0);
+    let mock = MockUpstream::start(move |received| {
+        let grown = || has_grown.load(Ordering::Relaxed);
+        if received.is("initialize") {
+            let described = json!({
+                "protocolVersion": "2024-11-05",
+                "capabilities": { "tools": { "listChanged": true } },
+                "serverInfo": { "name": "old", "version": "1" },
+            });
+            return result(received, &described);
+        }
+        if received.is("tools/list") {
+            reader.store(of(received), Ordering::Relaxed);
+            let names = ["call", "new"].into_iter().take(1 + usize::from(grown()));
+            let tools = names.map(|it| json!({ "name": it, "inputSchema": { "type": "object" } }));
+            return result(received, &json!({ "tools": tools.collect::<Vec<_>>() }));
+        }
+        // The stream of the lists gets the change, and the call no answer.
+        described(received, |_| {
+            has_grown.store(true, Ordering::Relaxed);
+            let changed = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+            let event = format!("data: {changed}\n\n").into_bytes();
+            Act::SendAlso(
+                status("202 Accepted"),
+                reader.load(Ordering::Relaxed),
+                event,
+            )
+        })
+    });
+    let gateway = before(&mock);
+    wait_until("the changes are subscribed to", || {
+        (mock.received_of("tools/list").len() == 2).then_some(())
+    });
+    let mut connection = gateway.connect();
+    connection.send(&Request::modern_call("up_call", json!({})));
+    gateway.wait_for("up_new");
 }
 
 #[test]
