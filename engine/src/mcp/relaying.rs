@@ -44,6 +44,7 @@ impl Starter<'_> {
         };
         let call = self.calls.begin(request.take_options(self.context));
         call.set_holder(holder);
+        let forwarded = port.forwarded(route.upstream, |name| call.header(name));
         let session = request.session.map(|session| session.random);
         let new = NewRelay {
             upstream: route.upstream,
@@ -53,6 +54,7 @@ impl Starter<'_> {
             params: &params,
             fixed: route.tool.map(|it| &it.fixed),
             header_params: route.tool.map_or(&[], |it| &it.header_params),
+            forwarded: &forwarded,
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
             is_repeatable: match route.tool {

@@ -181,11 +181,15 @@ impl RunningServer {
     ) -> Result<()> {
         if let Some(board) = &parts.upstreams {
             let board = Arc::clone(board);
-            let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
+            let thread = UpstreamThread::start(upstreams, (board, parts), of_server, self.gateway)?;
             self.upstreams = Some(thread);
         }
         let requests = self.upstreams.as_ref().map(UpstreamThread::requests);
-        self.upstream_reload = Some(UpstreamReload::new(fixed, requests));
+        self.upstream_reload = Some(UpstreamReload::new(
+            fixed,
+            requests,
+            Arc::clone(&parts.exposed),
+        ));
         Ok(())
     }
 

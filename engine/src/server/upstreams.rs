@@ -6,12 +6,16 @@
 
 mod answers;
 mod backoff;
+mod credential;
 mod endpoint;
 mod exchange;
 mod file;
 mod instances;
 mod listener;
 mod program;
+#[cfg(feature = "auth")]
+mod recorded;
+mod renewed;
 mod requests;
 mod secret;
 mod served;
@@ -36,12 +40,14 @@ use listener::Listen;
 pub(super) use program::ProcessThreads;
 pub(super) use requests::UpstreamRequests;
 use requests::{Exchange, UpstreamRequest};
-pub(super) use served::{ServedUpstream, board_of, check_upstream, declare};
+pub(super) use served::{ServedUpstream, board_of, check_upstream, declare, forwarded};
 use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::upstream_error::UpstreamError;
+use crate::audit::AuditLog;
+use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
 use crate::upstream::board::{
@@ -70,6 +76,11 @@ impl fmt::Debug for UpstreamThread {
 struct Control {
     instances: Instances,
     requests: Receiver<UpstreamRequest>,
+    #[cfg_attr(
+        not(feature = "auth"),
+        expect(dead_code, reason = "nothing is recorded")
+    )]
+    audit: Option<AuditLog>,
     board: Arc<UpstreamBoard>,
     shards: Vec<Arc<ShardControl>>,
     handle: ServerHandle,
@@ -89,7 +100,7 @@ impl UpstreamThread {
     /// The thread cannot be made.
     pub(super) fn start(
         upstreams: Vec<ServedUpstream>,
-        board: Arc<UpstreamBoard>,
+        (board, parts): (Arc<UpstreamBoard>, &ServerParts),
         (shards, handle): (Vec<Arc<ShardControl>>, ServerHandle),
         settings: Gateway,
     ) -> Result<UpstreamThread> {
@@ -100,6 +111,7 @@ impl UpstreamThread {
         let control = Control {
             instances: Instances::new(upstreams, shards.len(), Instant::now()),
             requests: requested,
+            audit: parts.audit.clone(),
             processes: ProcessThreads::new(Arc::clone(&board), stop),
             board,
             shards,
@@ -153,6 +165,7 @@ impl Control {
         loop {
             let now = Instant::now();
             for upstream in self.instances.numbers() {
+                self.renew(upstream, |credential| credential.handle_due(now));
                 while self.is_due(upstream, now) {
                     let step = self.with(upstream, Tracked::handle_due);
                     self.take(upstream, step);
@@ -193,7 +206,7 @@ impl Control {
 
     fn is_due(&mut self, upstream: u16, now: Instant) -> bool {
         let instance = self.instances.active(upstream);
-        instance.is_some_and(|it| it.tracked.due() <= now)
+        instance.is_some_and(|it| it.is_due(now))
     }
 
     fn handle(&mut self, event: ControlEvent) {
@@ -236,6 +249,16 @@ impl Control {
                 instance,
                 shard,
             } => self.instances.handle_drained(upstream, instance, shard),
+            ControlEvent::Challenged {
+                upstream,
+                credential,
+            } => {
+                let now = Instant::now();
+                self.renew(upstream, |it| it.handle_refused(credential, now));
+            }
+            ControlEvent::Granted(upstream, instance, granted) => {
+                self.handle_granted(upstream, instance, granted);
+            }
             ControlEvent::Request => {
                 if let Ok(request) = self.requests.try_recv() {
                     self.handle_request(request);
@@ -306,8 +329,7 @@ impl Control {
     ) -> Option<T> {
         let turn = Turn {
             now: Instant::now(),
-            // Without random numbers times are not spread.
-            random: getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX)),
+            random: random(),
             settings: &self.settings,
         };
         let instance = self.instances.active(upstream)?;
@@ -316,6 +338,8 @@ impl Control {
 
     /// Does the next step for an upstream.
     fn take(&mut self, upstream: u16, step: Option<Step>) {
+        #[cfg(feature = "auth")]
+        self.record_changed(upstream);
         self.publish_table();
         match step {
             None | Some(Step::Wait) => {}
@@ -434,6 +458,11 @@ impl Control {
             tracing::error!(%error, ?kinds, "entries of upstreams are not in the catalog");
         }
     }
+}
+
+/// A number from 0 to 1. Without random numbers times are not spread.
+fn random() -> f64 {
+    getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX))
 }
 
 impl From<UpstreamError> for Error {

@@ -78,6 +78,8 @@ pub(crate) struct NewRelay<'a> {
     pub(crate) fixed: Option<&'a Map<String, serde_json::Value>>,
     /// Arguments that are repeated in the head.
     pub(crate) header_params: &'a [HeaderParam],
+    /// Fields of the client that are passed on, as they are sent.
+    pub(crate) forwarded: &'a [u8],
     /// The least severe log messages for the client.
     pub(crate) log_level: Option<LogLevel>,
     /// Whether the client gets reports of progress.
@@ -160,6 +162,7 @@ impl UpstreamPort {
                 let legacy = LegacyCall {
                     owner: owner.clone(),
                     body: self.body.borrow().as_slice().into(),
+                    forwarded: new.forwarded.into(),
                     is_admitted: false,
                     session: None,
                     was_lost: false,
@@ -244,6 +247,24 @@ impl UpstreamPort {
         }
     }
 
+    /// The fields of a client that are passed on to an upstream, of which `value` gives those that
+    /// are there.
+    pub(crate) fn forwarded(
+        &self,
+        upstream: u16,
+        value: impl Fn(&str) -> Option<String>,
+    ) -> Vec<u8> {
+        let table = self.table.borrow();
+        let mut fields = Vec::new();
+        for name in &*table.endpoints[usize::from(upstream)].forwarded {
+            if let Some(value) = value(name) {
+                // A client cannot have sent one that cannot be sent.
+                let _ = write_field(&mut fields, name, value.as_bytes());
+            }
+        }
+        fields
+    }
+
     /// Writes the body of a request.
     fn write_body(&self, id: u64, new: &NewRelay<'_>) -> Result<(), BeginError> {
         let table = self.table.borrow();
@@ -280,6 +301,7 @@ impl UpstreamPort {
             return Ok(out);
         }
         out.extend_from_slice(head);
+        out.extend_from_slice(new.forwarded);
         let message = OutgoingMessage {
             revision: Revision::V2026_07_28,
             method: Some(new.method),

@@ -72,6 +72,8 @@ pub(crate) struct LegacyCall {
     pub(crate) owner: SessionOwner,
     /// The body of the request; empty for the stream of the session.
     pub(crate) body: Box<[u8]>,
+    /// Fields of the client that are passed on, as they are sent.
+    pub(crate) forwarded: Box<[u8]>,
     /// Whether it counts among the calls of its session.
     pub(crate) is_admitted: bool,
     /// The id of the session that the request names.
@@ -89,6 +91,8 @@ pub(crate) struct Relay {
     pub(crate) upstream: u16,
     /// Whether it may be sent again when its fate is unknown.
     pub(crate) is_repeatable: bool,
+    /// Whether its credential was refused once.
+    pub(crate) was_challenged: bool,
     /// Whether an upstream may have executed it before its present try.
     pub(crate) was_sent: bool,
     /// How the breaker of its upstream lets it run; none if it does not count there (yet).
@@ -153,6 +157,7 @@ impl Relay {
             id,
             upstream,
             is_repeatable: false,
+            was_challenged: false,
             was_sent: false,
             admitted: None,
             tries: 0,

@@ -2,6 +2,8 @@
 
 #[path = "gateway/changes.rs"]
 mod changes;
+#[path = "gateway/credentials.rs"]
+mod credentials;
 #[path = "gateway/faults.rs"]
 mod faults;
 #[path = "gateway/features.rs"]
@@ -14,6 +16,10 @@ mod inspected;
 mod legacy;
 #[path = "gateway/links.rs"]
 mod links;
+#[path = "gateway/page.rs"]
+mod page;
+#[path = "gateway/pins.rs"]
+mod pins;
 #[path = "gateway/programs.rs"]
 mod programs;
 #[path = "gateway/real.rs"]

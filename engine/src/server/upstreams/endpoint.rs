@@ -104,6 +104,8 @@ pub(in crate::server) fn check(
         carrier,
         tls: tls_of(upstream)?,
         heads,
+        credential: None,
+        forwarded: upstream.forwarded_headers.clone().into(),
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
@@ -160,11 +162,11 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
         upstream
             .is_required
             .then_some(("required = true", "leave it out")),
-        (upstream.pins != OnChange::Off).then_some(("pins", "leave it out")),
+        (upstream.pins != OnChange::Off && cfg!(not(feature = "auth")))
+            .then_some(("pins", "build with the feature auth")),
         upstream
             .has_namespaced_uris
             .then_some(("uris = \"namespaced\"", "leave it out")),
-        (!upstream.forwarded_headers.is_empty()).then_some(("forward_headers", "leave it out")),
     ];
     checks.into_iter().flatten().next()
 }
@@ -329,14 +331,9 @@ mod tests {
                 "url = \"http://127.0.0.1/\"\nrequired = true",
                 "required = true",
             ),
-            ("url = \"http://127.0.0.1/\"\npins = \"warn\"", "pins"),
             (
                 "url = \"http://127.0.0.1/\"\nuris = \"namespaced\"",
                 "uris = \"namespaced\"",
-            ),
-            (
-                "url = \"http://127.0.0.1/\"\nforward_headers = [\"x-a\"]",
-                "forward_headers",
             ),
         ] {
             let error = checked(lines).expect_err(lines);

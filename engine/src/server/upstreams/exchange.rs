@@ -1,10 +1,12 @@
 //! Another set of upstreams, from a reload to the thread that reads their lists.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::file::upstreams_in;
 use super::requests::UpstreamRequests;
-use super::served::{ServedUpstream, check_upstream};
+use super::served::{ServedUpstream, check_upstream, forwarded};
+use crate::handler::caller_info::ExposedHeaders;
 use crate::profile::Profile;
 use crate::server::error::{Error, Result};
 use crate::server::reload_result::UpstreamChange;
@@ -16,6 +18,8 @@ pub(in crate::server) struct UpstreamReload {
     fixed: Vec<ServedUpstream>,
     /// None of a server that started without upstreams.
     requests: Option<UpstreamRequests>,
+    /// The fields of clients that shards keep.
+    exposed: Arc<ExposedHeaders>,
 }
 
 /// A set of upstreams that was checked.
@@ -33,8 +37,13 @@ impl UpstreamReload {
     pub(in crate::server) fn new(
         fixed: Vec<ServedUpstream>,
         requests: Option<UpstreamRequests>,
+        exposed: Arc<ExposedHeaders>,
     ) -> UpstreamReload {
-        UpstreamReload { fixed, requests }
+        UpstreamReload {
+            fixed,
+            requests,
+            exposed,
+        }
     }
 
     /// Reads the upstreams of the profile's file, and checks everything about them.
@@ -48,6 +57,10 @@ impl UpstreamReload {
                 let served = check_upstream(upstream, &set)?;
                 set.push(served);
             }
+        }
+        if let Some(header) = forwarded(&set).find(|name| !self.exposed.has(name)) {
+            let header = header.to_owned();
+            return Err(UpstreamError::Forwarded { header }.into());
         }
         let needs_start = self.requests.is_none() && !set.is_empty();
         let changes = match self.requests {

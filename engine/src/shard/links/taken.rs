@@ -66,6 +66,7 @@ impl Links {
             params: request.params.as_bytes(),
             fixed: None,
             header_params: &[],
+            forwarded: &[],
             log_level: None,
             has_progress: false,
             is_repeatable: true,
@@ -151,6 +152,7 @@ impl Links {
             }
         }
         self.begin_delayed();
+        self.resume_challenged();
         let timed = std::mem::take(&mut self.timed);
         for key in timed {
             let due_ms = self.port.find(key).map(|relay| relay.due_ms);
