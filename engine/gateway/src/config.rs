@@ -5,7 +5,9 @@
 //! has.
 
 mod child;
+mod credential;
 mod fault;
+mod fields;
 mod target;
 mod text;
 
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 
 pub(crate) use child::INHERITED;
 pub use child::{Child, ChildLimits};
+pub use credential::{Credential, Proof, ServiceAccount};
 pub use fault::{Fault, UpstreamsError};
 pub use target::{Target, TargetError};
 
@@ -55,6 +58,8 @@ pub struct Upstream {
     pub overrides: BTreeMap<Box<str>, ToolOverride>,
     /// The effect of a definition that changes.
     pub pins: OnChange,
+    /// The credential with which it is requested, if there is one.
+    pub credential: Option<Credential>,
     /// Fields of each request to it: names in lower case, and values or references to secrets.
     pub headers: BTreeMap<Box<str>, Value>,
     /// Fields of clients that are passed on, in lower case.

@@ -5,6 +5,8 @@
 //! `${env:NAME}` is replaced. Another placeholder, such as that of a workspace or of an input of
 //! the user, is a fault that names it.
 
+mod sections;
+
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use crate::config::{Child, ChildLimits, INHERITED, Target, TargetError};
 use crate::config::{UPSTREAMS_MAX, Upstream, Value};
 use crate::names::Naming;
+pub use sections::sections;
 
 /// Characters of the name of an upstream.
 const NAME_CHARS_MAX: usize = 32;
@@ -37,6 +40,12 @@ pub enum DesktopError {
     /// Only the other program knows a part.
     #[error("server {0:?} has ${{{1}}}, which only the other program knows: replace it")]
     Placeholder(String, String),
+    /// A secret or a variable stands where no reference can stand.
+    #[error(
+        "server {0:?}: {1} has a variable in a text, or looks like a secret, which cannot be a \
+         reference there: give it in env or headers, as a value of its own"
+    )]
+    NoReference(String, String),
     /// A variable is not set.
     #[error("server {0:?} needs the variable {1}, which is not set")]
     NoVariable(String, String),
@@ -131,6 +140,7 @@ fn upstream(name: String, target: Target, headers: BTreeMap<Box<str>, Value>) ->
         tools: Default::default(),
         overrides: BTreeMap::new(),
         pins: Default::default(),
+        credential: None,
         headers,
         forwarded_headers: Vec::new(),
         trusts_annotations: false,

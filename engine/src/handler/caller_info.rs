@@ -94,6 +94,11 @@ impl ExposedHeaders {
         self.0.iter().map(|name| &**name)
     }
 
+    /// Whether handlers see the header with this name, in lower case.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
     /// Whether handlers see no header at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

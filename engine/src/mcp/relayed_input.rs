@@ -183,6 +183,10 @@ impl CallEvents<'_> {
         let Some(request) = &entry.repeatable else {
             return;
         };
+        if !request.is_for(&port) {
+            let text = "a reload has removed or replaced the upstream while the client answered";
+            return self.endings.finish(key, Ok(Err(CallError::internal(text))));
+        }
         let recipient = Recipient::Call(entry.call.clone(), key, entry.era);
         match port.begin(&request.with(&responses), recipient) {
             Ok(ticket) => entry.relayed = Some(ticket),

@@ -87,6 +87,9 @@ impl Starter<'_> {
         let (era, id) = (request.era, request.id);
         let call = self.calls.begin(request.take_options(self.context));
         call.set_holder(holder);
+        let forwarded = self.calls.port().map_or_else(Vec::new, |port| {
+            port.forwarded(route.upstream, |name| call.header(name))
+        });
         let new = NewRelay {
             upstream: route.upstream,
             method: request.kind.method(),
@@ -97,6 +100,7 @@ impl Starter<'_> {
             header_params: route.tool.map_or(&[], |it| &it.header_params),
             input,
             capabilities: hop.capabilities,
+            forwarded: &forwarded,
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
             is_repeatable: match route.tool {
@@ -108,7 +112,11 @@ impl Starter<'_> {
         let is_made_again =
             era == Era::Legacy && new.owner.is_none() && !new.capabilities.accepts_no_requests();
         let repeatable = match is_made_again {
-            true => RepeatableRequest::of(&new, route).map(Box::new),
+            true => hop
+                .port
+                .instance(new.upstream)
+                .and_then(|instance| RepeatableRequest::of(&new, route, instance))
+                .map(Box::new),
             false => None,
         };
         // The entry gets this very key: nothing is kept in between.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use corelane_gateway::config::Upstream;
 
 use super::error::Result;
-use super::upstreams::{ServedUpstream, board_of, check_launcher, check_upstream, declare};
+use super::upstreams::{
+    ServedUpstream, board_of, check_launcher, check_upstream, declare, forwarded,
+};
 use super::{AuditThread, Server, log_of, state_keys};
 use crate::catalog::{CatalogError, Plan};
 use crate::handler::caller_info::ExposedHeaders;
@@ -97,6 +99,13 @@ impl Server {
         }
         check_launcher(&self.upstreams, self.launcher.is_some())?;
         declare(&self.upstreams, &mut self.entries);
+        // Handlers see them, too: a field that leaves the server is no secret in it.
+        for name in forwarded(&self.upstreams) {
+            let mut exposed = self.exposed_headers.iter();
+            if !exposed.any(|it| it.eq_ignore_ascii_case(name)) {
+                self.exposed_headers.push(name.to_owned());
+            }
+        }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
         let mut parts = ServerParts {
             quotas: None,

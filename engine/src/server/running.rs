@@ -185,11 +185,15 @@ impl RunningServer {
         if let Some(board) = &parts.upstreams {
             let board = Arc::clone(board);
             let upstreams = (upstreams, launcher);
-            let thread = UpstreamThread::start(upstreams, board, of_server, self.gateway)?;
+            let thread = UpstreamThread::start(upstreams, (board, parts), of_server, self.gateway)?;
             self.upstreams = Some(thread);
         }
         let requests = self.upstreams.as_ref().map(UpstreamThread::requests);
-        self.upstream_reload = Some(UpstreamReload::new((fixed, has_launcher), requests));
+        self.upstream_reload = Some(UpstreamReload::new(
+            (fixed, has_launcher),
+            requests,
+            Arc::clone(&parts.exposed),
+        ));
         Ok(())
     }
 

@@ -31,6 +31,14 @@ pub enum UpstreamError {
         /// Why not.
         error: io::Error,
     },
+    /// Its credential cannot be used.
+    #[error("upstream {name:?}: its credential: {error}")]
+    Credential {
+        /// The upstream.
+        name: String,
+        /// Why not.
+        error: String,
+    },
     /// A secret of its program cannot be read.
     #[error("upstream {name:?}: the value of the variable {variable:?}: {error}")]
     Variable {
@@ -72,6 +80,14 @@ pub enum UpstreamError {
     Twice {
         /// The name.
         name: String,
+    },
+    /// A field of clients that no upstream got when the server started.
+    #[error(
+        "forward_headers has {header:?}, which no upstream got when the server started: restart it"
+    )]
+    Forwarded {
+        /// The name of the field.
+        header: String,
     },
     /// A reload replaces upstreams faster than those of before drain.
     #[error(

@@ -6,6 +6,7 @@
 
 mod answers;
 mod backoff;
+mod credential;
 mod endpoint;
 mod exchange;
 mod file;
@@ -13,6 +14,9 @@ mod instances;
 mod listener;
 mod outcomes;
 mod program;
+#[cfg(feature = "auth")]
+mod recorded;
+mod renewed;
 mod requests;
 mod secret;
 mod served;
@@ -40,13 +44,15 @@ pub(super) use program::ProcessThreads;
 pub(super) use requests::UpstreamRequests;
 use requests::{Exchange, UpstreamRequest};
 pub(super) use served::{
-    ServedUpstream, board_of, check_launcher, check_upstream, declare, required_of,
+    ServedUpstream, board_of, check_launcher, check_upstream, declare, forwarded, required_of,
 };
 use tracked::{Step, Tracked, Turn};
 
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::upstream_error::UpstreamError;
+use crate::audit::AuditLog;
+use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
 use crate::upstream::board::{
@@ -76,6 +82,11 @@ struct Control {
     instances: Instances,
     outcomes: Outcomes,
     requests: Receiver<UpstreamRequest>,
+    #[cfg_attr(
+        not(feature = "auth"),
+        expect(dead_code, reason = "nothing is recorded")
+    )]
+    audit: Option<AuditLog>,
     board: Arc<UpstreamBoard>,
     shards: Vec<Arc<ShardControl>>,
     handle: ServerHandle,
@@ -96,7 +107,7 @@ impl UpstreamThread {
     /// The thread cannot be made.
     pub(super) fn start(
         (upstreams, launcher): (Vec<ServedUpstream>, Option<PathBuf>),
-        board: Arc<UpstreamBoard>,
+        (board, parts): (Arc<UpstreamBoard>, &ServerParts),
         (shards, handle): (Vec<Arc<ShardControl>>, ServerHandle),
         settings: Gateway,
     ) -> Result<UpstreamThread> {
@@ -109,6 +120,7 @@ impl UpstreamThread {
             outcomes: Outcomes::of(instances.list_states(), SystemTime::now()),
             instances,
             requests: requested,
+            audit: parts.audit.clone(),
             processes: ProcessThreads::new(Arc::clone(&board), launcher, stop),
             board,
             shards,
@@ -162,6 +174,7 @@ impl Control {
         loop {
             let now = Instant::now();
             for upstream in self.instances.numbers() {
+                self.renew(upstream, |credential| credential.handle_due(now));
                 while self.is_due(upstream, now) {
                     let step = self.with(upstream, Tracked::handle_due);
                     self.take(upstream, step);
@@ -203,7 +216,7 @@ impl Control {
 
     fn is_due(&mut self, upstream: u16, now: Instant) -> bool {
         let instance = self.instances.active(upstream);
-        instance.is_some_and(|it| it.tracked.due() <= now)
+        instance.is_some_and(|it| it.is_due(now))
     }
 
     fn handle(&mut self, event: ControlEvent) {
@@ -246,6 +259,16 @@ impl Control {
                 instance,
                 shard,
             } => self.instances.handle_drained(upstream, instance, shard),
+            ControlEvent::Challenged {
+                upstream,
+                credential,
+            } => {
+                let now = Instant::now();
+                self.renew(upstream, |it| it.handle_refused(credential, now));
+            }
+            ControlEvent::Granted(upstream, instance, granted) => {
+                self.handle_granted(upstream, instance, granted);
+            }
             ControlEvent::Request => {
                 if let Ok(request) = self.requests.try_recv() {
                     self.handle_request(request);
@@ -317,8 +340,7 @@ impl Control {
     ) -> Option<T> {
         let turn = Turn {
             now: Instant::now(),
-            // Without random numbers times are not spread.
-            random: getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX)),
+            random: random(),
             settings: &self.settings,
         };
         let instance = self.instances.active(upstream)?;
@@ -327,6 +349,8 @@ impl Control {
 
     /// Does the next step for an upstream.
     fn take(&mut self, upstream: u16, step: Option<Step>) {
+        #[cfg(feature = "auth")]
+        self.record_changed(upstream);
         self.publish_table();
         match step {
             None | Some(Step::Wait) => {}
@@ -462,6 +486,11 @@ impl Control {
             tracing::error!(%error, ?kinds, "entries of upstreams are not in the catalog");
         }
     }
+}
+
+/// A number from 0 to 1. Without random numbers times are not spread.
+fn random() -> f64 {
+    getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX))
 }
 
 impl From<UpstreamError> for Error {

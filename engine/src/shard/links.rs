@@ -8,7 +8,9 @@
 //! sent again, unless it changes nothing; the answer of a call goes to its client and to no other,
 //! because a link is closed when its call ends before its answer.
 
+mod challenged_call;
 mod completed;
+mod credentials;
 mod endpoint_links;
 mod ends;
 mod events;
@@ -40,6 +42,7 @@ use corelane_io::ring::{Completion, Route};
 use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 
+use self::challenged_call::ChallengedCall;
 use self::endpoint_links::EndpointLinks;
 use self::line_link::LineLink;
 use self::lines::ended;
@@ -84,6 +87,8 @@ pub(super) struct Links {
     delayed: Vec<(u64, RelayKey)>,
     /// Links with streams of HTTP+SSE that their upstreams do not know.
     lost_streams: Vec<SlotKey>,
+    /// Calls that wait for another credential.
+    challenged: Vec<ChallengedCall>,
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
     /// Whether an upstream drains.
@@ -149,6 +154,7 @@ impl Links {
             timed: Vec::new(),
             delayed: Vec::new(),
             lost_streams: Vec::new(),
+            challenged: Vec::new(),
             paused: Vec::new(),
             // Another life of the shard may have died before it let go of one.
             has_leaving: true,
@@ -230,7 +236,8 @@ impl Links {
 
     /// When the shard has to look at its links at the latest; none without links.
     pub(super) fn due_ms(&self) -> Option<u64> {
-        let has_calls = !self.timed.is_empty() || !self.delayed.is_empty();
+        let has_calls =
+            !self.timed.is_empty() || !self.delayed.is_empty() || !self.challenged.is_empty();
         let is_idle = self.slots.is_empty() && !has_calls && !self.has_leaving;
         let has_sessions = self.endpoints.iter().any(|it| !it.sessions.is_empty());
         match (is_idle, has_sessions) {
@@ -259,6 +266,9 @@ impl Links {
 
     /// Finds a link for a call.
     fn begin(&mut self, rings: &mut Rings, key: RelayKey) {
+        if self.lacks_credential(key) {
+            return;
+        }
         let is_needed = self.place(key);
         if !self.check_health(key, is_needed) || !self.admit(key) {
             return;

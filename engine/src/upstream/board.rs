@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use corelane_gateway::config::Sessions;
 use corelane_gateway::relay::{Failure, RelayedPart};
@@ -45,6 +46,10 @@ pub(crate) struct Endpoint {
     pub(crate) tls: Option<OutgoingTls>,
     /// The starts of the heads of its requests.
     pub(crate) heads: Heads,
+    /// Fields of clients that are passed on to it, in lower case.
+    pub(crate) forwarded: Arc<[Box<str>]>,
+    /// The credential in them, if there is to be one.
+    pub(crate) credential: Option<EndpointCredential>,
     /// The era that it speaks, as far as that is known.
     pub(crate) era: Era,
     /// The clients that share one of its sessions, in the legacy era.
@@ -90,6 +95,8 @@ impl Endpoint {
             carrier: Carrier::Lines,
             tls: None,
             heads: Heads::default(),
+            forwarded: Arc::default(),
+            credential: None,
             era: Era::Modern,
             sessions: Sessions::Client,
             has_updates: false,
@@ -109,7 +116,55 @@ impl Endpoint {
             && (self.upstream, &self.replicas) == (other.upstream, &other.replicas)
             && self.question_prefix == other.question_prefix
             && self.parks_calls == other.parks_calls
+            && self.credential == other.credential
     }
+
+    /// Whether requests need a credential that is not there.
+    pub(crate) fn lacks_credential(&self) -> bool {
+        let credential = self.credential.as_ref();
+        credential.is_some_and(|credential| !credential.is_there)
+    }
+}
+
+/// The credential of an upstream, which is in its heads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointCredential {
+    /// Rises with each other one.
+    pub(crate) number: u64,
+    /// The name of its field, in lower case.
+    pub(crate) field: Arc<str>,
+    /// Rises with each try to get another one that failed.
+    pub(crate) failures: u64,
+    /// Whether it is there.
+    pub(crate) is_there: bool,
+}
+
+/// A credential that an authorization server has granted.
+pub(crate) struct Granted {
+    /// The value of its field.
+    pub(crate) value: String,
+    /// How long it is valid, if that is known.
+    pub(crate) life: Option<Duration>,
+}
+
+/// Shows no secret.
+impl fmt::Debug for Granted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let life = &self.life;
+        formatter
+            .debug_struct("Granted")
+            .field("life", life)
+            .finish()
+    }
+}
+
+/// Why no credential was granted.
+#[derive(Debug)]
+pub(crate) struct GrantFault {
+    /// Whether the authorization server refuses it, so that no other answer is to be expected.
+    pub(crate) is_refused: bool,
+    /// The reason.
+    pub(crate) text: String,
 }
 
 /// Whether an upstream is to stay.
@@ -342,6 +397,16 @@ pub(crate) enum ControlEvent {
     },
     /// A request waits for the control side.
     Request,
+    /// An upstream refuses its credential with this number.
+    Challenged {
+        /// The number of the upstream.
+        upstream: u16,
+        /// That of [`EndpointCredential::number`].
+        credential: u64,
+    },
+    /// A credential was granted to the upstream with this number and this
+    /// [`Endpoint::instance`], or was not.
+    Granted(u16, u64, Result<Granted, GrantFault>),
     /// The server ends.
     Stop,
 }

@@ -26,6 +26,8 @@ pub(crate) struct LegacyCall {
     pub(crate) owner: SessionOwner,
     /// The body of the request; empty for the stream of the session.
     pub(crate) body: Box<[u8]>,
+    /// Fields of the client that are passed on, as they are sent.
+    pub(crate) forwarded: Box<[u8]>,
     /// Whether it counts among the calls of its session.
     pub(crate) is_admitted: bool,
     /// The id of the session that the request names.

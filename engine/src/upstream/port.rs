@@ -28,7 +28,7 @@ use slab::Slab;
 
 pub(crate) use ticket::ParkedTicket;
 
-use super::board::{Carrier, ListNotice, UpstreamBoard, UpstreamTable};
+use super::board::{Carrier, ListNotice, Standing, UpstreamBoard, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
 use super::relay::{LegacyCall, Recipient, Relay, RelayKey, Surroundings};
@@ -89,6 +89,8 @@ pub(crate) struct NewRelay<'a> {
     pub(crate) input: Input<'a>,
     /// The capabilities of the client that the upstream may use.
     pub(crate) capabilities: ClientCapabilities,
+    /// Fields of the client that are passed on, as they are sent.
+    pub(crate) forwarded: &'a [u8],
     /// The least severe log messages for the client.
     pub(crate) log_level: Option<LogLevel>,
     /// Whether the client gets reports of progress.
@@ -171,6 +173,7 @@ impl UpstreamPort {
                 let legacy = LegacyCall {
                     owner: owner.clone(),
                     body: self.body.borrow().as_slice().into(),
+                    forwarded: new.forwarded.into(),
                     is_admitted: false,
                     session: None,
                     was_lost: false,
@@ -268,6 +271,24 @@ impl UpstreamPort {
         }
     }
 
+    /// The fields of a client that are passed on to an upstream, of which `value` gives those that
+    /// are there.
+    pub(crate) fn forwarded(
+        &self,
+        upstream: u16,
+        value: impl Fn(&str) -> Option<String>,
+    ) -> Vec<u8> {
+        let table = self.table.borrow();
+        let mut fields = Vec::new();
+        for name in &*table.endpoints[usize::from(upstream)].forwarded {
+            if let Some(value) = value(name) {
+                // A client cannot have sent one that cannot be sent.
+                let _ = write_field(&mut fields, name, value.as_bytes());
+            }
+        }
+        fields
+    }
+
     /// Writes the body of a request.
     fn write_body(&self, id: u64, new: &NewRelay<'_>) -> Result<(), BeginError> {
         let table = self.table.borrow();
@@ -306,6 +327,7 @@ impl UpstreamPort {
             return Ok(out);
         }
         out.extend_from_slice(head);
+        out.extend_from_slice(new.forwarded);
         let message = OutgoingMessage {
             revision: Revision::V2026_07_28,
             method: Some(new.method),
@@ -393,6 +415,13 @@ impl UpstreamPort {
     pub(crate) fn chunk(&self) -> Chunk {
         let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)))
+    }
+
+    /// The instance that has this number, and is to stay.
+    pub(crate) fn instance(&self, upstream: u16) -> Option<u64> {
+        let table = self.table.borrow();
+        let endpoint = table.endpoints.get(usize::from(upstream))?;
+        (endpoint.standing == Standing::Serves).then_some(endpoint.instance)
     }
 
     /// A client subscribes to a resource of an upstream. None if that reports no updates, or if

@@ -78,6 +78,8 @@ pub(crate) struct Relay {
     pub(crate) upstream: u16,
     /// Whether it may be sent again when its fate is unknown.
     pub(crate) is_repeatable: bool,
+    /// Whether its credential was refused once.
+    pub(crate) was_challenged: bool,
     /// Whether an upstream may have executed it before its present try.
     pub(crate) was_sent: bool,
     /// How the breaker of its upstream lets it run; none if it does not count there (yet).
@@ -161,6 +163,7 @@ impl Relay {
             id,
             upstream,
             is_repeatable: false,
+            was_challenged: false,
             was_sent: false,
             admitted: None,
             is_placed: false,

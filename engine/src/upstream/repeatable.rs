@@ -7,19 +7,23 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 
 use super::entry::{RelayedEntry, Route};
-use super::port::NewRelay;
+use super::port::{NewRelay, UpstreamPort};
 use crate::handler::call::relayed::ROUNDS_MAX;
 
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct RepeatableRequest {
     upstream: u16,
+    /// That of its endpoint when the call began.
+    instance: u64,
     method: &'static str,
     /// The name or the URI that the upstream has for its entry.
     original: Box<str>,
     is_uri: bool,
     tool: Option<Arc<RelayedEntry>>,
     params: Box<[u8]>,
+    /// Fields of the client that are passed on, as they are sent.
+    forwarded: Box<[u8]>,
     capabilities: ClientCapabilities,
     log_level: Option<LogLevel>,
     has_progress: bool,
@@ -30,16 +34,23 @@ pub(crate) struct RepeatableRequest {
 }
 
 impl RepeatableRequest {
-    /// The request of a call that goes this way. None if it has no name and no URI.
-    pub(crate) fn of(new: &NewRelay<'_>, route: &Route<'_>) -> Option<RepeatableRequest> {
+    /// The request of a call that goes this way, to this instance of its upstream. None if it has no
+    /// name and no URI.
+    pub(crate) fn of(
+        new: &NewRelay<'_>,
+        route: &Route<'_>,
+        instance: u64,
+    ) -> Option<RepeatableRequest> {
         let original = route.replaced.in_head()?;
         Some(RepeatableRequest {
             upstream: new.upstream,
+            instance,
             method: new.method,
             original: original.into(),
             is_uri: matches!(route.replaced, Replaced::Uri(_)),
             tool: route.tool.cloned(),
             params: new.params.into(),
+            forwarded: new.forwarded.into(),
             capabilities: new.capabilities,
             log_level: new.log_level,
             has_progress: new.has_progress,
@@ -47,6 +58,12 @@ impl RepeatableRequest {
             state: None,
             rounds: 0,
         })
+    }
+
+    /// Whether its upstream is still the one that the call began with: a reload may have given the
+    /// number to another one.
+    pub(crate) fn is_for(&self, port: &UpstreamPort) -> bool {
+        port.instance(self.upstream) == Some(self.instance)
     }
 
     /// The upstream needs answers, and gave this state. Returns whether another round may begin.
@@ -72,6 +89,7 @@ impl RepeatableRequest {
                 responses: Some(responses),
                 state: self.state.as_deref(),
             },
+            forwarded: &self.forwarded,
             capabilities: self.capabilities,
             log_level: self.log_level,
             has_progress: self.has_progress,

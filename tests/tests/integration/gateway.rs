@@ -2,6 +2,8 @@
 
 #[path = "gateway/changes.rs"]
 mod changes;
+#[path = "gateway/credentials.rs"]
+mod credentials;
 #[path = "gateway/faults.rs"]
 mod faults;
 #[path = "gateway/features.rs"]
@@ -18,8 +20,12 @@ mod legacy;
 mod links;
 #[path = "gateway/lists.rs"]
 mod lists;
+#[path = "gateway/page.rs"]
+mod page;
 #[path = "gateway/parked.rs"]
 mod parked;
+#[path = "gateway/pins.rs"]
+mod pins;
 #[path = "gateway/programs.rs"]
 mod programs;
 #[path = "gateway/question_lines.rs"]

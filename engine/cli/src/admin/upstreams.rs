@@ -1,9 +1,11 @@
 //! `corelane upstreams`: the other servers that a running server is in front of.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use corelane::gateway::desktop;
 use serde_json::{Value, json};
 
 use super::lists::table;
@@ -46,6 +48,12 @@ enum UpstreamsCommand {
         /// The upstream.
         name: String,
     },
+    /// Print the sections [[upstream]] for the servers of a desktop client's file. Secrets become
+    /// references to variables of the environment. It needs no running server.
+    Import {
+        /// The file with mcpServers or servers.
+        file: PathBuf,
+    },
 }
 
 impl UpstreamsArguments {
@@ -53,7 +61,7 @@ impl UpstreamsArguments {
     pub(super) fn socket(&self) -> &SocketArguments {
         match &self.change {
             Some(UpstreamsCommand::Refresh { at, .. }) => at,
-            None => &self.at,
+            _ => &self.at,
         }
     }
 }
@@ -61,7 +69,7 @@ impl UpstreamsArguments {
 /// Runs the command. The exit code is 1 if a condition of an upstream holds.
 ///
 /// # Errors
-/// No server listens there, or it refuses.
+/// No server listens there, it refuses, or a file cannot be read.
 pub(super) fn run(arguments: &UpstreamsArguments) -> Result<ExitCode, Failure> {
     match &arguments.change {
         Some(UpstreamsCommand::Refresh { at, name }) => {
@@ -73,6 +81,7 @@ pub(super) fn run(arguments: &UpstreamsArguments) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Some(UpstreamsCommand::Import { file }) => import(file),
         None => show(arguments),
     }
 }
@@ -162,6 +171,7 @@ fn details(row: &Value) -> String {
     for (name, title) in [
         ("cut", "cut at a bound"),
         ("hidden", "hidden"),
+        ("changed", "changed since it was first read"),
         ("standard_error", "standard error"),
     ] {
         for line in words(&row[name]) {
@@ -182,6 +192,15 @@ fn sum(row: &Value, name: &str) -> u64 {
 fn words(list: &Value) -> Vec<&str> {
     let words = list.as_array().into_iter().flatten();
     words.filter_map(Value::as_str).collect()
+}
+
+/// Prints the sections for a file of a desktop client.
+fn import(file: &Path) -> Result<ExitCode, Failure> {
+    let failed = |text: String| Failure::Refused(format!("{}: {text}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let sections = desktop::sections(&text).map_err(|error| failed(error.to_string()))?;
+    print!("{sections}");
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

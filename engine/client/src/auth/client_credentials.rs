@@ -4,11 +4,10 @@
 use reqwest::Url;
 use tokio::sync::Mutex;
 
-use super::assertion::{self, PrivateKey};
-use super::discovery::discover;
-use super::fetch::Fetcher;
-use super::registration::Registered;
-use super::token::{self, Token};
+use corelane_oauth::assertion::PrivateKey;
+use corelane_oauth::service::Service;
+use corelane_oauth::token::{Registered, Token};
+
 use super::{Auth, AuthError, AuthFuture, Challenge};
 
 /// Access tokens for the program itself, by its id and secret or private key.
@@ -23,9 +22,7 @@ use super::{Auth, AuthError, AuthFuture, Challenge};
 /// # }
 /// ```
 pub struct ClientCredentials {
-    client: Registered,
-    key: Option<PrivateKey>,
-    scope: Option<String>,
+    service: Service,
     token: Mutex<Option<Token>>,
 }
 
@@ -56,13 +53,16 @@ impl ClientCredentials {
 
     fn of(client_id: &str, secret: Option<String>, key: Option<PrivateKey>) -> ClientCredentials {
         ClientCredentials {
-            client: Registered {
-                client_id: client_id.to_owned(),
-                secret,
-                method: None,
+            service: Service {
+                client: Registered {
+                    client_id: client_id.to_owned(),
+                    secret,
+                    method: None,
+                },
+                key,
+                scope: None,
+                token_endpoint: None,
             },
-            key,
-            scope: None,
             token: Mutex::new(None),
         }
     }
@@ -71,41 +71,13 @@ impl ClientCredentials {
     /// this is not called.
     #[must_use]
     pub fn scope(mut self, scope: &str) -> ClientCredentials {
-        self.scope = Some(scope.to_owned());
+        self.service.scope = Some(scope.to_owned());
         self
     }
 
     async fn grant(&self, server: &str, challenge: &Challenge) -> Result<Token, AuthError> {
         let server = Url::parse(server).map_err(|error| AuthError(error.to_string()))?;
-        let fetcher = Fetcher::new()?;
-        let discovered = discover(&fetcher, &server, challenge).await?;
-        let of_resource = discovered
-            .resource
-            .scopes_supported
-            .map(|scopes| scopes.join(" "));
-        let scope = self
-            .scope
-            .clone()
-            .or(challenge.scope.clone())
-            .or(of_resource);
-        let resource = discovered.resource.resource;
-        let mut grant = vec![
-            ("grant_type", "client_credentials"),
-            ("resource", &resource),
-        ];
-        if let Some(scope) = &scope {
-            grant.push(("scope", scope));
-        }
-        let client_id = &self.client.client_id;
-        let assertion = self.key.as_ref();
-        let assertion = assertion.map(|key| key.assertion(client_id, &discovered.issuer.issuer));
-        let assertion = assertion.transpose()?;
-        if let Some(assertion) = &assertion {
-            grant.push(("client_assertion_type", assertion::TYPE));
-            grant.push(("client_assertion", assertion));
-        }
-        let issuer = (&server, &discovered.issuer);
-        Ok(token::request(&fetcher, issuer, &self.client, &grant).await?)
+        Ok(self.service.grant(&server, challenge).await?)
     }
 }
 

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use reqwest::Url;
 use tokio::sync::Mutex;
 
+use corelane_oauth::discovery::{Discovered, IssuerMetadata, discover};
+use corelane_oauth::fetch::{Fetcher, safe_url, shown};
+use corelane_oauth::token::{self, Registered, Token, TokenError};
+
 use super::authorization_url::{CodeParameters, CodeRequest};
-use super::discovery::{Discovered, discover};
-use super::fetch::{Fetcher, safe_url, shown};
 use super::redirect::Loopback;
-use super::registration::{Identity, Registered};
+use super::registration::Identity;
 use super::store::{Entry, FileStore};
-use super::token::{self, Token, TokenError};
 use super::{Auth, AuthError, AuthFuture, Challenge};
 
 type Redirected = Pin<Box<dyn Future<Output = Result<String, AuthError>> + Send>>;
@@ -279,7 +280,7 @@ impl Interactive {
         &self,
         state: &mut State,
         fetcher: &Fetcher,
-        (server, issuer): (&Url, &super::discovery::IssuerMetadata),
+        (server, issuer): (&Url, &IssuerMetadata),
         redirect_uri: &str,
     ) -> Result<Registered, AuthError> {
         if let Some(known) = state.clients.get(&issuer.issuer) {

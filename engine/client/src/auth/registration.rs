@@ -3,23 +3,13 @@
 //! (RFC 7591), in this order.
 
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::AuthError;
-use super::discovery::IssuerMetadata;
-use super::fetch::{Fetcher, safe_url, shown};
+use corelane_oauth::discovery::IssuerMetadata;
+use corelane_oauth::fetch::{Fetcher, safe_url, shown};
+use corelane_oauth::token::Registered;
 
-/// A client as an authorization server knows it.
-#[derive(Clone, Deserialize, Serialize)]
-pub(super) struct Registered {
-    pub client_id: String,
-    #[serde(rename = "client_secret")]
-    pub secret: Option<String>,
-    /// How the secret is sent, if the server decided it.
-    #[serde(rename = "token_endpoint_auth_method")]
-    pub method: Option<String>,
-}
+use super::AuthError;
 
 /// The identities that a client may have.
 #[derive(Clone, Default)]

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use corelane_oauth::discovery::Discovered;
+use corelane_oauth::token::{Registered, Token};
+
 use super::AuthError;
-use super::discovery::Discovered;
-use super::registration::Registered;
-use super::token::Token;
 
 /// The most bytes of the file.
 const FILE_BYTES_MAX: u64 = 1 << 20;

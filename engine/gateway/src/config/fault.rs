@@ -87,6 +87,15 @@ pub enum Fault {
          \"file:PATH\", or give \"env:NAME\""
     )]
     InlineSecret(String),
+    /// A credential has no proof, or two.
+    #[error("give client_secret or private_key of the credential, and not both")]
+    Proof,
+    /// The place of tokens cannot be used.
+    #[error("invalid token_url {0:?}: write https://HOST/PATH")]
+    TokenUrl(String),
+    /// A field would be there twice.
+    #[error("the field {0:?} is there twice: name it in credential, headers or forward_headers")]
+    FieldTwice(String),
     /// A variable has no valid name.
     #[error("invalid variable {0:?}: use letters, digits and \"_\"")]
     Variable(String),

@@ -1,6 +1,6 @@
 //! Sections as they are, and sections with faults.
 
-use super::{Era, OnChange, Sessions, Target, Upstream, Value, parse};
+use super::{Credential, Era, OnChange, Sessions, Target, Upstream, Value, parse};
 
 const WHOLE: &str = r#"
 [auth]
@@ -17,6 +17,7 @@ schemes = ["Repo"]
 tools = { include = ["*"], exclude = ["delete_*"] }
 pins = "refuse"
 headers = { "X-Key" = "env:GH_KEY", "x-region" = "eu" }
+credential = { kind = "bearer", token = "file:/run/secrets/gh" }
 forward_headers = ["X-Request-Id"]
 trust_annotations = true
 questions = { name_upstream = false, park = false }
@@ -65,6 +66,8 @@ fn whole_sections_are_read() {
     assert!(github.tools.admits("create_issue") && !github.tools.admits("delete_repo"));
     assert_eq!(github.headers["x-key"], Value::Variable("GH_KEY".into()));
     assert_eq!(github.headers["x-region"], Value::Plain("eu".into()));
+    let token = Value::File("/run/secrets/gh".into());
+    assert_eq!(github.credential, Some(Credential::Bearer(token)));
     assert_eq!(github.forwarded_headers, ["x-request-id".into()]);
     assert_eq!(github.naming.exposed("create_issue", 64), "new_issue");
     assert_eq!(github.naming.exposed("close", 64), "gh.close");
@@ -133,7 +136,7 @@ fn addresses_have_many_forms() {
 }
 
 /// A section with a fault, and words of its message.
-const FAULTY: [(&str, &str); 30] = [
+const FAULTY: [(&str, &str); 41] = [
     ("", "line 2: give exactly one of url, urls and command"),
     ("url = \"https://h/\"\ncommand = [\"x\"]", "exactly one"),
     ("urls = []", "line 3: give 1 to 32 addresses"),
@@ -221,7 +224,54 @@ const FAULTY: [(&str, &str); 30] = [
         "url = \"https://h/\"\nforward_headers = [\"Cookie\"]",
         "\"Cookie\" cannot be set",
     ),
+    (
+        "url = \"https://h/\"\nforward_headers = [\"X-Api-Key\"]",
+        "\"x-api-key\" cannot be set",
+    ),
+    (
+        "url = \"https://h/\"\nforward_headers = [\"Authorization\"]",
+        "\"Authorization\" cannot be set",
+    ),
+    (
+        "url = \"https://h/\"\nheaders = { a = \"b\" }\nforward_headers = [\"A\"]",
+        "\"a\" is there twice",
+    ),
     ("url = \"https://u@h/\"", "the address has a credential"),
+    (
+        "url = \"https://h/\"\ncredential = { kind = \"bearer\", token = \"abc\" }",
+        "line 4: the value of \"token\" stands in the file",
+    ),
+    (
+        "url = \"https://h/\"\ncredential = { kind = \"magic\" }",
+        "unknown variant `magic`",
+    ),
+    (
+        "url = \"https://h/\"\ncredential = { kind = \"none\", x = 1 }",
+        "unknown field `x`",
+    ),
+    (
+        "url = \"https://h/\"\ncredential = { kind = \"header\", name = \"Mcp-Name\", \
+         value = \"env:A\" }",
+        "\"Mcp-Name\" cannot be set",
+    ),
+    (
+        "url = \"https://h/\"\nheaders = { \"X-Key\" = \"env:A\" }\n\
+         credential = { kind = \"header\", name = \"x-key\", value = \"env:A\" }",
+        "\"X-Key\" is there twice",
+    ),
+    (
+        "url = \"https://h/\"\ncredential = { kind = \"client_credentials\", client_id = \"c\" }",
+        "give client_secret or private_key",
+    ),
+    (
+        "url = \"https://h/\"\ncredential = { kind = \"client_credentials\", client_id = \"c\", \
+         client_secret = \"env:A\", token_url = \"http://h/\" }",
+        "use https",
+    ),
+    (
+        "url = \"unix:/s\"\ncredential = { kind = \"bearer\", token = \"env:A\" }",
+        "credential is about HTTP",
+    ),
     (
         "url = \"http://h/\"",
         "use https, or set insecure_http = true",

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::child::{Child, ChildLimits, INHERITED};
+use super::credential::{Credential, CredentialText};
 use super::fault::{Fault, UpstreamsError};
+use super::fields::{FIELDS_NOT_FORWARDED, checked_credential_field, checked_field};
 use super::target::Target;
 use super::{ADDRESSES_MAX, UPSTREAMS_MAX};
 use super::{ClientCertificate, Era, Filter, OnChange, Questions, Sessions, ToolOverride};
@@ -21,21 +23,6 @@ const NAME_CHARS_MAX: usize = 32;
 const PREFIX_CHARS_MAX: usize = 24;
 const EXPOSED_CHARS_MAX: usize = 64;
 const PROCESSES_MAX: u16 = 64;
-/// Fields that are made for each request, and those that no proxy passes on (RFC 9110 7.6.1).
-const FIELDS_REFUSED: [&str; 10] = [
-    "accept",
-    "authorization",
-    "connection",
-    "cookie",
-    "expect",
-    "host",
-    "last-event-id",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
-/// Starts of such fields.
-const FIELD_STARTS_REFUSED: [&str; 3] = ["content-", "mcp-", "proxy-"];
 /// Fields that have secrets by their names.
 const SECRET_FIELDS: [&str; 5] = ["key", "token", "secret", "password", "auth"];
 
@@ -72,6 +59,7 @@ struct UpstreamText {
     tools: Option<FilterText>,
     #[serde(default)]
     pins: OnChange,
+    credential: Option<Spanned<CredentialText>>,
     #[serde(default)]
     headers: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
@@ -165,6 +153,7 @@ impl Checker<'_> {
         let targets = self.targets(&mut text, at);
         self.check_fields(&text, &targets);
         let client_certificate = self.client_certificate(&text);
+        let credential = self.credential(text.credential.take(), &text.headers);
         let mut naming = Naming {
             upstream: name.clone().into(),
             prefix: self.prefix(text.prefix, &name),
@@ -175,6 +164,9 @@ impl Checker<'_> {
             include: self.patterns(tools.include),
             exclude: self.patterns(tools.exclude),
         });
+        let headers = self.headers(text.headers);
+        let of_credential = credential.as_ref().map(|it| it.field().into());
+        let set: Vec<Box<str>> = headers.keys().cloned().chain(of_credential).collect();
         Some(Upstream {
             name: name.into(),
             targets,
@@ -189,8 +181,9 @@ impl Checker<'_> {
             tools: tools.unwrap_or_default(),
             overrides,
             pins: text.pins,
-            headers: self.headers(text.headers),
-            forwarded_headers: self.forwarded(text.forward_headers),
+            forwarded_headers: self.forwarded(text.forward_headers, &set),
+            credential,
+            headers,
             trusts_annotations: text.trust_annotations,
             questions: text.questions,
         })
@@ -333,6 +326,9 @@ impl Checker<'_> {
         if targets.is_empty() || targets.iter().any(Target::has_fields) {
             return;
         }
+        if let Some(credential) = &text.credential {
+            self.find(credential.span().start, Fault::NoFields("credential"));
+        }
         if let Some(value) = text.headers.values().next() {
             self.find(value.span().start, Fault::NoFields("headers"));
         }
@@ -424,9 +420,35 @@ impl Checker<'_> {
         headers.collect()
     }
 
-    fn forwarded(&mut self, fields: Vec<Spanned<String>>) -> Vec<Box<str>> {
+    /// The credential, whose field is in no other place.
+    fn credential(
+        &mut self,
+        text: Option<Spanned<CredentialText>>,
+        headers: &BTreeMap<String, Spanned<String>>,
+    ) -> Option<Credential> {
+        self.take(text?, |text| {
+            let credential = text.check(checked_credential_field)?;
+            let field = credential.as_ref().map_or("", Credential::field);
+            match headers.keys().find(|name| name.eq_ignore_ascii_case(field)) {
+                Some(name) => Err(Fault::FieldTwice(name.clone())),
+                None => Ok(credential),
+            }
+        })?
+    }
+
+    /// Fields of clients; none of them is set by this server.
+    fn forwarded(&mut self, fields: Vec<Spanned<String>>, set: &[Box<str>]) -> Vec<Box<str>> {
         let fields = fields.into_iter();
-        let fields = fields.filter_map(|field| self.take(field, checked_field));
+        let fields = fields.filter_map(|field| {
+            self.take(field, |name| {
+                let name = checked_field(name)?;
+                match FIELDS_NOT_FORWARDED.contains(&&*name) {
+                    true => Err(Fault::Field(name.into())),
+                    false if set.contains(&name) => Err(Fault::FieldTwice(name.into())),
+                    false => Ok(name),
+                }
+            })
+        });
         fields.collect()
     }
 }
@@ -450,20 +472,5 @@ fn checked_variable(name: String) -> Result<Box<str>, Fault> {
     match is_start && name.bytes().all(is_in) {
         true => Ok(name.into()),
         false => Err(Fault::Variable(name)),
-    }
-}
-
-/// The name of a field, in lower case, that a configuration may set or pass on.
-fn checked_field(name: String) -> Result<Box<str>, Fault> {
-    // A token (RFC 9110 5.6.2).
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let lower = name.to_ascii_lowercase();
-    let is_refused = FIELDS_REFUSED.contains(&lower.as_str())
-        || FIELD_STARTS_REFUSED
-            .iter()
-            .any(|start| lower.starts_with(start));
-    match !name.is_empty() && name.bytes().all(is_token) && !is_refused {
-        true => Ok(lower.into()),
-        false => Err(Fault::Field(name)),
     }
 }

@@ -133,6 +133,8 @@ fn replica(upstream: &Upstream, target: &Target) -> std::result::Result<Served, 
         carrier,
         tls: tls_of(upstream, target)?,
         heads,
+        credential: None,
+        forwarded: upstream.forwarded_headers.clone().into(),
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
@@ -242,11 +244,11 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
     };
     let checks = [
         of_target,
-        (upstream.pins != OnChange::Off).then_some(("pins", "leave it out")),
+        (upstream.pins != OnChange::Off && cfg!(not(feature = "auth")))
+            .then_some(("pins", "build with the feature auth")),
         upstream
             .has_namespaced_uris
             .then_some(("uris = \"namespaced\"", "leave it out")),
-        (!upstream.forwarded_headers.is_empty()).then_some(("forward_headers", "leave it out")),
     ];
     checks.into_iter().flatten().next()
 }
@@ -411,14 +413,9 @@ mod tests {
                 "urls = [\"http://127.0.0.1:1/\", \"tcp://127.0.0.1:2\"]",
                 "urls of other servers than those of Streamable HTTP",
             ),
-            ("url = \"http://127.0.0.1/\"\npins = \"warn\"", "pins"),
             (
                 "url = \"http://127.0.0.1/\"\nuris = \"namespaced\"",
                 "uris = \"namespaced\"",
-            ),
-            (
-                "url = \"http://127.0.0.1/\"\nforward_headers = [\"x-a\"]",
-                "forward_headers",
             ),
         ] {
             let error = checked(lines).expect_err(lines);

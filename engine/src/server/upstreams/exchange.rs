@@ -1,10 +1,12 @@
 //! Another set of upstreams, from a reload to the thread that reads their lists.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::file::upstreams_in;
 use super::requests::UpstreamRequests;
-use super::served::{ServedUpstream, check_launcher, check_upstream};
+use super::served::{ServedUpstream, check_launcher, check_upstream, forwarded};
+use crate::handler::caller_info::ExposedHeaders;
 use crate::profile::Profile;
 use crate::server::error::{Error, Result};
 use crate::server::reload_result::UpstreamChange;
@@ -17,6 +19,8 @@ pub(in crate::server) struct UpstreamReload {
     has_launcher: bool,
     /// None of a server that started without upstreams.
     requests: Option<UpstreamRequests>,
+    /// The fields of clients that shards keep.
+    exposed: Arc<ExposedHeaders>,
 }
 
 /// A set of upstreams that was checked.
@@ -34,11 +38,13 @@ impl UpstreamReload {
     pub(in crate::server) fn new(
         (fixed, has_launcher): (Vec<ServedUpstream>, bool),
         requests: Option<UpstreamRequests>,
+        exposed: Arc<ExposedHeaders>,
     ) -> UpstreamReload {
         UpstreamReload {
             fixed,
             has_launcher,
             requests,
+            exposed,
         }
     }
 
@@ -55,6 +61,10 @@ impl UpstreamReload {
             }
         }
         check_launcher(&set, self.has_launcher)?;
+        if let Some(header) = forwarded(&set).find(|name| !self.exposed.has(name)) {
+            let header = header.to_owned();
+            return Err(UpstreamError::Forwarded { header }.into());
+        }
         let needs_start = self.requests.is_none() && !set.is_empty();
         let changes = match self.requests {
             Some(_) => self.request(set.clone(), true)?,

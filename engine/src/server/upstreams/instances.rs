@@ -8,20 +8,23 @@
 //!
 //! The clock and all effects are the caller's.
 
+mod inspected;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corelane_gateway::catalog::ListKind;
-use serde_json::{Value, json};
+use corelane_protocol::framing::http1::write_field;
 
+use super::credential::Credential;
 use super::outcomes::UpstreamLists;
 use super::served::ServedUpstream;
 use super::tracked::Tracked;
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
 use crate::server::reload_result::{UpstreamChange, UpstreamChangeKind};
-use crate::upstream::board::{Endpoint, Standing};
+use crate::upstream::board::{Endpoint, EventHeads, Heads, Standing};
 
 /// Most replicas of all instances, those that drain included.
 pub(super) const INSTANCES_MAX: usize = 1024;
@@ -52,6 +55,7 @@ pub(super) struct Instance {
     replicas: Vec<Endpoint>,
     /// The numbers of the further ones.
     further: Arc<[u16]>,
+    pub(super) credential: Option<Credential>,
     files: u64,
     stage: Stage,
     /// Look-ups of its addresses that have not ended.
@@ -230,6 +234,7 @@ impl Instances {
             tracked: Tracked::new(number, served.upstream, places, now),
             replicas,
             further: Arc::default(),
+            credential: served.credential.map(|it| Credential::new(it, now)),
             files: served.files,
             stage,
             lookups: 0,
@@ -300,8 +305,8 @@ impl Instances {
             Slot::Free(_) | Slot::Further(_) => None,
         });
         let due = all.filter_map(|it| match it.stage {
-            Stage::Serves => Some(it.tracked.due()),
-            Stage::Begins(_, until) => Some(until.min(it.tracked.due())),
+            Stage::Serves => it.due(),
+            Stage::Begins(_, until) => it.due().into_iter().chain([until]).min(),
             Stage::Drains(until) => Some(until),
             Stage::Ends => None,
         });
@@ -382,47 +387,6 @@ impl Instances {
         entries.collect()
     }
 
-    /// The states of all instances, for an administrator; `hidden` are entries of upstreams that
-    /// are hidden, and why.
-    pub(super) fn inspected(&self, now: Instant, hidden: &[(ListKind, u16, String)]) -> Vec<Value> {
-        let rows = self.numbers().filter_map(|number| {
-            let instance = self.used(number)?;
-            let mut row = instance.tracked.inspected(now);
-            let hidden = hidden.iter().filter(|(_, of, _)| *of == number);
-            let hidden: Vec<&str> = hidden.map(|(.., fault)| &**fault).collect();
-            let has_failed = matches!(row["state"].as_str(), Some("failed" | "stale"));
-            let conditions = [
-                ("upstream_down", has_failed),
-                ("catalog_stale", row["state"] == "stale"),
-                ("catalog_truncated", row["cut"] != json!([])),
-                ("names_hidden", !hidden.is_empty()),
-            ];
-            let conditions = conditions.into_iter().filter(|(_, holds)| *holds);
-            let conditions: Vec<&str> = conditions.map(|(name, _)| name).collect();
-            row["name"] = json!(&**instance.name());
-            row["number"] = json!(number);
-            row["stage"] = json!(instance.stage.word());
-            row["hidden"] = json!(hidden);
-            row["conditions"] = json!(conditions);
-            Some(row)
-        });
-        rows.collect()
-    }
-
-    /// Reads the lists of the upstreams with this name again. Returns whether there is one.
-    pub(super) fn refresh(&mut self, name: &str, now: Instant) -> bool {
-        let mut is_there = false;
-        for number in self.numbers() {
-            if self.name(number) == name
-                && let Some(instance) = self.active(number)
-            {
-                instance.tracked.refresh(now);
-                is_there = true;
-            }
-        }
-        is_there
-    }
-
     /// The schemes of the upstreams that are served.
     pub(super) fn schemes(&self) -> Vec<(u16, Box<str>)> {
         let served = self.order.iter().filter_map(|number| {
@@ -485,6 +449,31 @@ impl Instance {
         &self.replicas[0].name
     }
 
+    /// Its own number, which is used once.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// When something is to be done for it without an event. Without its credential nothing is
+    /// requested of it.
+    fn due(&self) -> Option<Instant> {
+        match &self.credential {
+            Some(credential) if !credential.is_there() => credential.due(),
+            Some(credential) => credential
+                .due()
+                .into_iter()
+                .chain([self.tracked.due()])
+                .min(),
+            None => Some(self.tracked.due()),
+        }
+    }
+
+    /// Whether it is time for the next step for its lists.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let credential = self.credential.as_ref();
+        credential.is_none_or(Credential::is_there) && self.tracked.due() <= now
+    }
+
     fn likeness(&self, served: &ServedUpstream) -> Likeness {
         let upstream = self.tracked.upstream();
         let replicas = self.tracked.places().iter().zip(&self.replicas);
@@ -521,7 +510,41 @@ impl Instance {
             address: self.tracked.address(replica).cloned(),
             era: self.tracked.era(),
             has_updates: self.tracked.has_updates(),
+            heads: self.heads(&self.replicas[replica].heads),
+            credential: self.credential.as_ref().map(Credential::endpoint),
             ..self.replicas[replica].clone()
+        }
+    }
+}
+
+impl Instance {
+    /// The starts of heads of a replica, with its credential.
+    fn heads(&self, heads: &Heads) -> Heads {
+        let field = self.credential.as_ref().and_then(Credential::field);
+        let has_heads = !heads.post.is_empty() || heads.events.is_some();
+        let Some((name, value)) = field.filter(|_| has_heads) else {
+            return heads.clone();
+        };
+        let with = |head: &Arc<[u8]>| {
+            if head.is_empty() {
+                return Arc::clone(head);
+            }
+            let mut head = head.to_vec();
+            // The value was checked when it was read; one that cannot be sent is left out.
+            let _ = write_field(&mut head, name, value.as_bytes());
+            Arc::from(head)
+        };
+        Heads {
+            post: with(&heads.post),
+            get: with(&heads.get),
+            delete: with(&heads.delete),
+            events: heads.events.as_ref().map(|events| {
+                Arc::new(EventHeads {
+                    url: events.url.clone(),
+                    get: with(&events.get),
+                    post: with(&events.post),
+                })
+            }),
         }
     }
 }

@@ -5,13 +5,15 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use corelane_gateway::config::Upstream;
+use corelane_gateway::config::{self, Upstream};
 use corelane_protocol::mcp::lifecycle::Feature;
 use corelane_protocol::mcp::revision::Revision;
 
+use super::credential::Source;
 use super::endpoint::{Place, Served, check};
 use super::instances::Instances;
 use super::outcomes::Outcomes;
+use super::secret::secret;
 use crate::catalog::Entries;
 use crate::mcp::ServerParts;
 use crate::server::error::Result;
@@ -24,6 +26,8 @@ pub(in crate::server) struct ServedUpstream {
     pub(super) upstream: Upstream,
     /// At least one.
     pub(super) replicas: Vec<Served>,
+    /// Where its credential comes from, if it has one.
+    pub(super) credential: Option<Source>,
     /// Differs for other contents of its files with certificates.
     pub(super) files: u64,
 }
@@ -46,6 +50,7 @@ pub(in crate::server) fn check_upstream(
     Ok(ServedUpstream {
         files: files_of(&upstream),
         replicas: check(&upstream)?,
+        credential: Source::of(&upstream)?,
         upstream,
     })
 }
@@ -88,7 +93,8 @@ pub(in crate::server) fn required_of(upstreams: &[ServedUpstream]) -> usize {
         .count()
 }
 
-/// A number that differs for other contents of the files with certificates.
+/// A number that differs for other contents of the files with certificates, and of the secret with
+/// which tokens are requested. Other secrets are compared where they are used.
 fn files_of(upstream: &Upstream) -> u64 {
     let mut hasher = DefaultHasher::new();
     let certificate = upstream.client_certificate.iter();
@@ -96,6 +102,11 @@ fn files_of(upstream: &Upstream) -> u64 {
     for path in upstream.ca_files.iter().chain(certificate) {
         // One that cannot be read was refused before.
         fs::read(path).unwrap_or_default().hash(&mut hasher);
+    }
+    if let Some(credential @ config::Credential::ClientCredentials(_)) = &upstream.credential {
+        for value in credential.secrets() {
+            secret(value).unwrap_or_default().hash(&mut hasher);
+        }
     }
     hasher.finish()
 }
@@ -114,6 +125,14 @@ pub(in crate::server) fn declare(upstreams: &[ServedUpstream], entries: &mut Ent
         let schemes = schemes.map(|scheme| (number, scheme.clone()));
         entries.schemes.extend(schemes);
     }
+}
+
+/// The fields of clients that are passed on to an upstream, in lower case.
+pub(in crate::server) fn forwarded(upstreams: &[ServedUpstream]) -> impl Iterator<Item = &str> {
+    let fields = upstreams
+        .iter()
+        .flat_map(|it| &it.upstream.forwarded_headers);
+    fields.map(|field| &**field)
 }
 
 /// The board of a server with these upstreams, if there are any.

@@ -3,19 +3,24 @@
 //! The clock and all effects are the caller's.
 
 mod configured;
+#[cfg(feature = "auth")]
+mod definitions;
+mod exposed;
 mod inspected;
+#[cfg(not(feature = "auth"))]
+mod without_pins;
 
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use corelane_gateway::catalog::{Entry, ListKind, Walk, WalkLimits, expose};
+use corelane_gateway::catalog::{ListKind, Walk, WalkLimits};
 use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::era_probe::{EraProbe, ProbeRequest};
 use socket2::SockAddr;
 
-use super::answers::{self, Capabilities, answered, header_params_of, lacks_method};
+use super::answers::{self, Capabilities, answered, lacks_method};
 use super::backoff::Backoff;
 use super::endpoint::{Place, probe_of};
 use super::listener::{Listen, Listener};
@@ -23,7 +28,10 @@ use super::outcomes::ListState;
 use crate::catalog::RelayedList;
 use crate::profile::Gateway;
 use crate::upstream::board::ControlAnswer;
-use crate::upstream::entry::RelayedEntry;
+#[cfg(feature = "auth")]
+use definitions::Definitions;
+#[cfg(not(feature = "auth"))]
+use without_pins::Definitions;
 
 /// The time after which nothing more is expected of a step: a shard that ended took it along.
 const STEP_SLACK: Duration = Duration::from_secs(5);
@@ -98,6 +106,7 @@ pub(super) struct Tracked {
     lists: Lists,
     /// When the lists were read last.
     read_at: Option<Instant>,
+    definitions: Definitions,
     has_failed: bool,
     /// When it failed last, and why.
     last_failure: Option<(Instant, Box<str>)>,
@@ -144,6 +153,7 @@ impl Tracked {
             backoff: Backoff::START,
             lists: Lists::default(),
             read_at: None,
+            definitions: Definitions::default(),
             has_failed: false,
             last_failure: None,
             cut: Vec::new(),
@@ -379,38 +389,6 @@ impl Tracked {
             true => Step::Wait,
             false => Step::Changed(changed),
         }
-    }
-
-    /// The entry for the catalog; none if the configuration hides it.
-    fn relayed(
-        &self,
-        listing: &Listing,
-        entry: Entry,
-        chars_max: usize,
-    ) -> Result<Option<(Box<str>, RelayedEntry)>, String> {
-        let is_tool = listing.kind == ListKind::Tools;
-        let header_params = match is_tool {
-            true => header_params_of(&entry)?,
-            false => Vec::new(),
-        };
-        let is_trusted = is_tool && self.upstream.trusts_annotations;
-        let is_repeatable = is_trusted && answers::may_be_made_twice(&entry);
-        let exposed = expose(&self.upstream, listing.kind, entry, chars_max);
-        let Some(exposed) = exposed.map_err(|error| error.to_string())? else {
-            return Ok(None);
-        };
-        let changes = self.upstream.overrides.get(&exposed.original);
-        let changes = changes.filter(|_| is_tool);
-        let entry = RelayedEntry {
-            upstream: self.number,
-            has_completions: listing.has_completions,
-            fixed: changes.map(|it| it.fixed.clone()).unwrap_or_default(),
-            header_params,
-            is_repeatable,
-            listed: exposed.json.into(),
-            original: exposed.original,
-        };
-        Ok(Some((exposed.key, entry)))
     }
 
     fn begin(&mut self, phase: Phase, turn: Turn<'_>) {

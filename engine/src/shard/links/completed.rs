@@ -249,7 +249,7 @@ impl Links {
         if relay.is_some_and(|relay| relay.lost_session().is_some()) {
             return self.reopen(call);
         }
-        if self.repeats_later(call) {
+        if self.repeats_later(call) || self.awaits_credential(call) {
             return;
         }
         let Some(mut relay) = self.port.remove(call) else {

@@ -50,6 +50,7 @@ impl Links {
         let legacy = LegacyCall {
             owner: owner.clone(),
             body: Box::default(),
+            forwarded: Box::default(),
             is_admitted: true,
             session: id.map(Box::from),
             was_lost: false,

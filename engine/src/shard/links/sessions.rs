@@ -1,6 +1,8 @@
 //! Sessions with upstreams of the legacy era: their handshakes, the calls that wait for them, their
 //! losses and their ends.
 
+use std::borrow::Cow;
+
 use corelane_gateway::relay::{Executed, Failure, Reason, RelayedPart};
 use corelane_gateway::session::{Admitted, EndedSession};
 use corelane_io::chunk::Chunk;
@@ -65,7 +67,12 @@ impl Links {
             false => (&endpoint.heads.post, Some(&*legacy.body)),
         };
         let fields = (Some("tools/call"), revision, id);
-        match self.port.legacy_request(head, fields, body) {
+        // Lines have no heads.
+        let head = match head.is_empty() {
+            true => Cow::Borrowed(&**head),
+            false => Cow::Owned([head, &*legacy.forwarded].concat()),
+        };
+        match self.port.legacy_request(&head, fields, body) {
             Ok(request) => {
                 relay.set_request(request, id);
                 true
@@ -135,6 +142,7 @@ impl Links {
             let legacy = LegacyCall {
                 owner: SessionOwner::Control,
                 body: Box::default(),
+                forwarded: Box::default(),
                 is_admitted: false,
                 session: None,
                 was_lost: false,

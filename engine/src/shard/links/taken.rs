@@ -69,6 +69,7 @@ impl Links {
             header_params: &[],
             input: Input::default(),
             capabilities: ClientCapabilities::default(),
+            forwarded: &[],
             log_level: None,
             has_progress: false,
             is_repeatable: true,
@@ -154,6 +155,7 @@ impl Links {
             }
         }
         self.begin_delayed();
+        self.resume_challenged();
         let timed = std::mem::take(&mut self.timed);
         for key in timed {
             let due_ms = self.port.find(key).map(|relay| relay.due_ms);

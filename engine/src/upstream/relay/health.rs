@@ -34,6 +34,11 @@ impl Relay {
         matches!(self.reception.recipient, Recipient::Control(..))
     }
 
+    /// Whether its credential was refused, and nothing else is known of it.
+    pub(crate) fn is_challenged(&self) -> bool {
+        self.reception.status == 401 && !self.is_answered()
+    }
+
     /// Whether its answer, which is over, shows that the upstream works; none if it shows neither.
     pub(crate) fn shows_health(&self) -> Option<bool> {
         match self.reception.outcome {

@@ -76,7 +76,8 @@ fn the_state_of_each_upstream_is_shown_with_its_conditions() {
     let row = &rows["up"];
     let expected = json!({
         "name": "up", "number": 0, "stage": "serves", "state": "fresh", "era": "modern",
-        "conditions": [], "hidden": [], "cut": [], "last_error": null, "last_error_age_s": null,
+        "conditions": [], "hidden": [], "cut": [], "changed": [],
+        "credential_error": null, "last_error": null, "last_error_age_s": null,
         "standard_error": [],
         "entries": { "tools": 1, "prompts": 0, "resources": 0, "templates": 0 },
         "catalog_age_s": row["catalog_age_s"], "shards": row["shards"],

@@ -226,6 +226,10 @@ fn a_file_with_a_fault_changes_nothing_and_a_first_upstream_needs_a_start() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let error = String::from_utf8_lossy(&output.stdout);
     assert!(error.contains("/none"), "{error}");
+    let other = mock.section("up") + "forward_headers = [\"x-other\"]\n";
+    let output = reloaded.run(&other, &[]);
+    let error = String::from_utf8_lossy(&output.stdout);
+    assert!(error.contains("x-other"), "{error}");
     let mut connection = reloaded.gateway.connect();
     assert_eq!(call(&mut connection, "up_call")["result"], empty());
 

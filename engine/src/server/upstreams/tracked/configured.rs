@@ -3,14 +3,28 @@
 use std::time::Instant;
 
 use corelane_gateway::catalog::ListKind;
+#[cfg(feature = "auth")]
+use corelane_gateway::config::OnChange;
 use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::era::Era;
 
-use super::Tracked;
+use super::{Definitions, Tracked};
 use crate::server::upstreams::endpoint::Place;
 use crate::server::upstreams::listener::Listener;
 
+/// The kind and the name of an entry.
+#[cfg(feature = "auth")]
+pub(in crate::server::upstreams) type ChangedEntry = (&'static str, Box<str>);
+
 impl Tracked {
+    /// Takes the kinds and names of entries whose definitions have changed since they were first
+    /// read, and whether they are refused.
+    #[cfg(feature = "auth")]
+    pub(in crate::server::upstreams) fn take_changed(&mut self) -> (Vec<ChangedEntry>, bool) {
+        let is_refused = self.upstream.pins == OnChange::Refuse;
+        (self.definitions.take_unreported(), is_refused)
+    }
+
     /// The subscription to its changes.
     pub(in crate::server::upstreams) fn listener(&mut self) -> &mut Listener {
         &mut self.listener
@@ -41,7 +55,14 @@ impl Tracked {
     pub(in crate::server::upstreams) fn set_upstream(&mut self, upstream: Upstream, now: Instant) {
         let tools = &mut self.lists[ListKind::Tools as usize];
         tools.retain(|(_, entry)| upstream.tools.admits(&entry.original));
-        self.upstream = upstream;
+        let before = std::mem::replace(&mut self.upstream, upstream);
+        let present = &self.upstream;
+        let is_compared_alike = before.pins == present.pins
+            && before.naming == present.naming
+            && before.overrides == present.overrides;
+        if !is_compared_alike {
+            self.definitions = Definitions::default();
+        }
         self.read_soon(now);
     }
 

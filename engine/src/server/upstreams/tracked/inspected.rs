@@ -36,6 +36,7 @@ impl Tracked {
             },
             "catalog_age_s": self.read_at.map(age_s),
             "cut": self.cut.iter().map(|kind| kind.method()).collect::<Vec<_>>(),
+            "changed": self.definitions.changed().collect::<Vec<_>>(),
             "last_error": failure.map(|(_, text)| text),
             "last_error_age_s": failure.map(|(at, _)| age_s(*at)),
             "standard_error": error_lines,

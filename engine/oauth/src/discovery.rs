@@ -7,55 +7,72 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fetch::{Fetcher, safe_url, shown};
-use super::{AuthError, Challenge};
+use crate::fetch::{Fetcher, safe_url, shown};
+use crate::{AuthError, Challenge};
 
 /// Metadata of the protected resource.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct ResourceMetadata {
+pub struct ResourceMetadata {
+    /// Its URL.
     pub resource: String,
+    /// The issuers of its tokens.
     #[serde(default)]
     pub authorization_servers: Vec<String>,
+    /// The scopes that it has, if it lists them.
     pub scopes_supported: Option<Vec<String>>,
 }
 
 /// Metadata of the authorization server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct IssuerMetadata {
+pub struct IssuerMetadata {
+    /// Its identifier.
     pub issuer: String,
+    /// Where users agree; empty if they cannot.
     #[serde(default)]
     pub authorization_endpoint: String,
+    /// Where tokens are requested.
     pub token_endpoint: String,
+    /// Where clients are registered (RFC 7591).
     pub registration_endpoint: Option<String>,
+    /// The scopes that it has.
     #[serde(default)]
     pub scopes_supported: Vec<String>,
+    /// The methods of RFC 7636.
     #[serde(default)]
     pub code_challenge_methods_supported: Vec<String>,
+    /// How clients show who they are; empty if it does not list that.
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Vec<String>,
+    /// Whether the URL of a document can be the id of a client.
     #[serde(default)]
     pub client_id_metadata_document_supported: bool,
+    /// Whether it names itself in the answer to an authorization (RFC 9207).
     #[serde(default)]
     pub authorization_response_iss_parameter_supported: bool,
 }
 
 impl IssuerMetadata {
     /// Whether it has the proof of possession that MCP requires (RFC 7636).
-    pub(super) fn has_pkce(&self) -> bool {
+    pub fn has_pkce(&self) -> bool {
         let methods = &self.code_challenge_methods_supported;
         methods.iter().any(|method| method == "S256")
     }
 }
 
-/// Both.
+/// The metadata of a resource and of its authorization server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Discovered {
+pub struct Discovered {
+    /// Those of the resource.
     pub resource: ResourceMetadata,
+    /// Those of the authorization server.
     pub issuer: IssuerMetadata,
 }
 
-/// Finds the authorization server of `server`.
-pub(super) async fn discover(
+/// Finds the authorization server of `server`, which may have refused a request with `challenge`.
+///
+/// # Errors
+/// There are no such metadata, or they are of another resource or issuer.
+pub async fn discover(
     fetcher: &Fetcher,
     server: &Url,
     challenge: &Challenge,

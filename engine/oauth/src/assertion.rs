@@ -13,10 +13,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::SigningKey;
 use serde_json::{Value, json};
 
-use super::AuthError;
+use crate::AuthError;
 
 /// The value of `client_assertion_type`.
-pub(super) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How long an assertion is valid, in seconds.
 const LIFETIME_S: u64 = 300;
@@ -30,13 +30,22 @@ const ALGORITHMS: [(SignatureScheme, &str, Option<usize>); 4] = [
     (SignatureScheme::RSA_PKCS1_SHA256, "RS256", None),
 ];
 
-/// A private key. It has no `Debug`.
+/// A private key. Its `Debug` shows nothing of it.
 #[derive(Clone)]
-pub(super) struct PrivateKey(Arc<dyn SigningKey>);
+pub struct PrivateKey(Arc<dyn SigningKey>);
+
+impl std::fmt::Debug for PrivateKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PrivateKey").finish_non_exhaustive()
+    }
+}
 
 impl PrivateKey {
     /// Reads a key in PEM: PKCS#8, PKCS#1 or SEC 1.
-    pub(super) fn from_pem(pem: &str) -> Result<PrivateKey, AuthError> {
+    ///
+    /// # Errors
+    /// It is no such key.
+    pub fn from_pem(pem: &str) -> Result<PrivateKey, AuthError> {
         let unusable = || {
             let remedy = "give one of RSA, P-256, P-384 or Ed25519 in PEM";
             AuthError(format!("the private key cannot be used: {remedy}"))
@@ -48,7 +57,10 @@ impl PrivateKey {
     }
 
     /// A new assertion of this client for one issuer.
-    pub(super) fn assertion(&self, client_id: &str, issuer: &str) -> Result<String, AuthError> {
+    ///
+    /// # Errors
+    /// The key does not sign, or there are no random numbers.
+    pub fn assertion(&self, client_id: &str, issuer: &str) -> Result<String, AuthError> {
         let failed = || AuthError("the private key does not sign".to_owned());
         let random = [(); 2].map(|()| getrandom::u64());
         let [Ok(one), Ok(other)] = random else {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Url};
 use serde_json::Value;
 
-use super::AuthError;
+use crate::AuthError;
 
 /// The longest time of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,10 +18,14 @@ const ANSWER_BYTES_MAX: usize = 256 << 10;
 
 /// Makes requests.
 #[derive(Clone, Debug)]
-pub(super) struct Fetcher(Client);
+pub struct Fetcher(Client);
 
 impl Fetcher {
-    pub(super) fn new() -> Result<Fetcher, AuthError> {
+    /// A client that follows no redirection and uses no proxy.
+    ///
+    /// # Errors
+    /// The certificates of the system cannot be read.
+    pub fn new() -> Result<Fetcher, AuthError> {
         // The first provider of the process stays, if there is one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = Client::builder()
@@ -35,14 +39,20 @@ impl Fetcher {
     }
 
     /// The JSON at `url`; none for a status that is not 200.
-    pub(super) async fn document(&self, url: &Url) -> Result<Option<Value>, AuthError> {
+    ///
+    /// # Errors
+    /// There is no answer in time, or it is too long.
+    pub async fn document(&self, url: &Url) -> Result<Option<Value>, AuthError> {
         let request = self.0.get(url.clone()).header("Accept", "application/json");
         let (status, body) = send(url, request).await?;
         Ok(body.filter(|_| status == 200))
     }
 
-    /// Posts JSON.
-    pub(super) async fn post_json(
+    /// Posts JSON. Returns the status and the JSON of the answer, if it is JSON.
+    ///
+    /// # Errors
+    /// As for [`Fetcher::document`].
+    pub async fn post_json(
         &self,
         url: &Url,
         body: &Value,
@@ -52,8 +62,11 @@ impl Fetcher {
         send(url, request.body(body.to_string())).await
     }
 
-    /// Posts a form, with `Authorization` if it is given.
-    pub(super) async fn post_form(
+    /// Posts a form, with `Authorization` if it is given. Returns as [`Fetcher::post_json`] does.
+    ///
+    /// # Errors
+    /// As for [`Fetcher::document`].
+    pub async fn post_form(
         &self,
         url: &Url,
         form: &[(&str, &str)],
@@ -70,12 +83,12 @@ impl Fetcher {
 }
 
 /// A URL for people: without its query, which may be a credential.
-pub(super) fn shown(url: &str) -> &str {
+pub fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Pairs in the encoding of forms (WHATWG URL 5.2).
-pub(super) fn form_of(pairs: &[(&str, &str)]) -> String {
+pub fn form_of(pairs: &[(&str, &str)]) -> String {
     let encoded = Url::parse_with_params("http://localhost", pairs);
     let query = encoded.ok().and_then(|url| url.query().map(str::to_owned));
     query.unwrap_or_default()
@@ -107,7 +120,10 @@ async fn send(url: &Url, request: RequestBuilder) -> Result<(u16, Option<Value>)
 }
 
 /// Reads the URL of an authorization server that `server` leads to.
-pub(super) fn safe_url(text: &str, server: &Url) -> Result<Url, AuthError> {
+///
+/// # Errors
+/// It is no URL, not secure, or leads from a public server to a private network.
+pub fn safe_url(text: &str, server: &Url) -> Result<Url, AuthError> {
     let refused = |reason: &str| AuthError(format!("URL {text:?} is refused: {reason}"));
     let url = Url::parse(text).map_err(|error| refused(&error.to_string()))?;
     let is_local = is_loopback(&url);

@@ -8,31 +8,68 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::AuthError;
-use super::discovery::IssuerMetadata;
-use super::fetch::{Fetcher, form_of, safe_url, shown};
-use super::registration::Registered;
+use crate::AuthError;
+use crate::discovery::IssuerMetadata;
+use crate::fetch::{Fetcher, form_of, safe_url, shown};
 
 /// How many seconds before its end a token is renewed.
 const EXPIRY_MARGIN_S: u64 = 30;
 
-/// An access token.
+/// A client as an authorization server knows it. Its `Debug` shows no secret.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Registered {
+    /// Its id.
+    pub client_id: String,
+    /// Its secret, if it has one.
+    #[serde(rename = "client_secret")]
+    pub secret: Option<String>,
+    /// How the secret is sent, if the server decided it.
+    #[serde(rename = "token_endpoint_auth_method")]
+    pub method: Option<String>,
+}
+
+impl std::fmt::Debug for Registered {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Registered")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An access token. Its `Debug` shows nothing of it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Token {
+pub struct Token {
     access: String,
+    /// With which another token is requested, if there is one.
     pub refresh: Option<String>,
     /// Seconds since 1970.
     expires_at_s: Option<u64>,
 }
 
+impl std::fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Token")
+            .field("expires_at_s", &self.expires_at_s)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Token {
     /// The value of `Authorization`.
-    pub(super) fn header(&self) -> String {
+    pub fn header(&self) -> String {
         format!("Bearer {}", self.access)
     }
 
+    /// How many seconds it is valid from now on, if its server says that.
+    pub fn lifetime_s(&self) -> Option<u64> {
+        let expires_at_s = self.expires_at_s?;
+        Some(expires_at_s.saturating_sub(now_s()))
+    }
+
     /// Whether it ends soon.
-    pub(super) fn is_old(&self) -> bool {
+    pub fn is_old(&self) -> bool {
         let soon_s = now_s() + EXPIRY_MARGIN_S;
         self.expires_at_s
             .is_some_and(|expires_at_s| expires_at_s <= soon_s)
@@ -45,7 +82,8 @@ fn now_s() -> u64 {
 }
 
 /// Why there is no token.
-pub(super) enum TokenError {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenError {
     /// The authorization server refuses the grant: it is of no use any more.
     Refused(AuthError),
     /// It did not answer, or failed itself; nothing is known of the grant.
@@ -68,8 +106,11 @@ struct Answer {
     refresh_token: Option<String>,
 }
 
-/// Exchanges a grant for a token.
-pub(super) async fn request(
+/// Exchanges a grant for a token. `server` is the MCP server that led to the issuer.
+///
+/// # Errors
+/// The authorization server refuses it, or does not answer.
+pub async fn request(
     fetcher: &Fetcher,
     (server, issuer): (&Url, &IssuerMetadata),
     client: &Registered,
