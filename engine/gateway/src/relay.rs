@@ -15,7 +15,7 @@ mod state;
 pub use answer::{AnswerFault, Incoming, is_session_lost, read_message, write_notification};
 pub use failure::{Executed, Failure, Reason};
 pub use line::{LineMessage, PONG, REFUSAL, read_line, write_response};
-pub use part::{Downward, RelayedPart};
+pub use part::{Downward, RelayedPart, URL_REQUIRED};
 pub use question::{InputRequired, QuestionWay, read_question};
 pub use request::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
 pub use state::{ParkedCall, RelayedState, STATE_BYTES_MAX};

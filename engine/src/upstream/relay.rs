@@ -361,6 +361,7 @@ impl Reception {
                     self.fault = Some(fault.to_string());
                 }
             }
+            Incoming::Error { range, code } if self.takes_pages(text, (range, *code), to) => {}
             Incoming::Result { .. } | Incoming::Error { .. } => {
                 if let Some(part) = RelayedPart::of(text, &incoming, way.as_ref()) {
                     self.answer(part, to.queue);

@@ -22,9 +22,11 @@ const RESERVED_CODES: std::ops::RangeInclusive<i64> = -32099..=-32020;
 const HEADER_MISMATCH: i64 = -32020;
 const MISSING_CAPABILITY: i64 = -32021;
 const UNSUPPORTED_REVISION: i64 = -32022;
-/// The codes of the legacy era: no such resource, and a URL that the user has to visit.
+/// The code of the legacy era for a resource that does not exist.
 const NO_SUCH_RESOURCE: i64 = -32002;
-const URL_REQUIRED: i64 = -32042;
+/// The code of the legacy era for a page that the user has to visit (MCP 2025-11-25
+/// client/elicitation).
+pub const URL_REQUIRED: i64 = -32042;
 
 /// The way of an answer to a client.
 #[derive(Clone, Copy, Debug)]
@@ -175,7 +177,8 @@ impl Downward<'_> {
             NO_SUCH_RESOURCE if self.from == Era::Legacy && self.to == Era::Modern => {
                 Some(error_code::INVALID_PARAMS)
             }
-            // The answer of its user would not reach the upstream.
+            // Only this era has it, where the client sends its call again by itself.
+            URL_REQUIRED if self.from == Era::Legacy && self.to == Era::Legacy => None,
             URL_REQUIRED => Some(error_code::INTERNAL_ERROR),
             code if self.to == Era::Modern && RESERVED_CODES.contains(&code) => {
                 Some(error_code::INTERNAL_ERROR)

@@ -124,6 +124,35 @@ impl InputRequired {
     }
 }
 
+impl InputRequired {
+    /// The pages that an error of a legacy upstream requires its user to visit (MCP 2025-11-25
+    /// client/elicitation, "URL Elicitation Required Error"). The upstream has refused the call, so
+    /// that there is no state. None if the client cannot be sent all of them.
+    pub fn of_error(
+        text: &[u8],
+        error: Range<usize>,
+        way: &QuestionWay<'_>,
+    ) -> Option<InputRequired> {
+        let [data] = find_members(text, error, ["data"]).ok()?;
+        let [pages] = find_members(text, data?, ["elicitations"]).ok()?;
+        let pages: Vec<Box<RawValue>> = serde_json::from_slice(&text[pages?]).ok()?;
+        if !(1..=INPUT_RESPONSES_MAX).contains(&pages.len()) {
+            return None;
+        }
+        let questions = pages.iter().enumerate().map(|(number, page)| {
+            let page = page.get().as_bytes();
+            let params = Some(0..page.len());
+            let request = read_question(page, ("elicitation/create", params), way).ok()??;
+            let is_page = request.needs() == ClientCapability::ElicitationUrl;
+            is_page.then(|| (number.to_string(), request))
+        });
+        Some(InputRequired {
+            questions: questions.collect::<Option<_>>()?,
+            state: None,
+        })
+    }
+}
+
 /// Reads one member of `inputRequests`.
 fn read_entry(
     text: &[u8],

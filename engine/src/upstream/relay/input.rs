@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use corelane_gateway::relay::{AnswerFault, InputRequired, PONG, QuestionWay, REFUSAL};
-use corelane_gateway::relay::{Incoming, read_message, read_question};
+use corelane_gateway::relay::{Incoming, URL_REQUIRED, read_message, read_question};
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
@@ -100,6 +100,32 @@ impl Reception {
         self.recipient = Recipient::Nobody;
         to.queue.leave(CallEvent::Input(key, Box::new(input)));
         Ok(())
+    }
+
+    /// Takes the pages that an error of a legacy upstream requires the user of a modern client to
+    /// visit, if it is one. The client makes its call again then, and so does this server.
+    pub(super) fn takes_pages(
+        &mut self,
+        text: &[u8],
+        (error, code): (&Range<usize>, i64),
+        to: Surroundings<'_>,
+    ) -> bool {
+        let Recipient::Call(_, key, Era::Modern) = self.recipient else {
+            return false;
+        };
+        if code != URL_REQUIRED || self.from != Era::Legacy {
+            return false;
+        }
+        let id = self.elicitation_id(to);
+        let way = self.way(Era::Modern, &id, to);
+        let Some(required) = InputRequired::of_error(text, error.clone(), &way) else {
+            return false;
+        };
+        let upstream = to.endpoint.name.clone();
+        let input = UpstreamInput { upstream, required };
+        self.recipient = Recipient::Nobody;
+        to.queue.leave(CallEvent::Input(key, Box::new(input)));
+        true
     }
 
     /// Takes a request of the upstream, whose id is at `id`. One that the client cannot answer is

@@ -248,3 +248,40 @@ fn all_clients_share_a_session_only_if_the_configuration_says_so() {
         assert_eq!(seen.len(), expected, "{sessions}: {seen:?}");
     }
 }
+
+#[test]
+fn a_page_that_an_upstream_requires_is_the_result_for_a_modern_client() {
+    let has_been_there = AtomicBool::new(false);
+    let mock = with_sessions(move |received| {
+        if has_been_there.swap(true, Ordering::Relaxed) {
+            return named(received);
+        }
+        let page = json!({
+            "mode": "url", "elicitationId": "1", "url": "https://a.example/", "message": "Log in.",
+        });
+        let error = json!({
+            "code": -32042, "message": "a page is required", "data": { "elicitations": [page] },
+        });
+        let id = &received.message()["id"];
+        let body = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+        Act::Send(json_answer(&body.to_string()))
+    });
+    let gateway = Gateway::before(&mock);
+    let mut connection = gateway.connect();
+    let call = |more: Value| {
+        let mut params = json!({ "name": "up_call", "arguments": {} });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            params[name] = value.clone();
+        }
+        let declared = json!({ "elicitation": { "url": {} } });
+        Request::modern(1, "tools/call", params)
+            .meta(corelane_tests::request::CAPABILITIES_KEY, declared)
+    };
+    let first = connection.exchange(&call(json!({}))).answer();
+    let question = &first["result"]["inputRequests"]["0"];
+    assert_eq!(question["params"]["url"], "https://a.example/", "{first}");
+    let visited = json!({ "inputResponses": { "0": { "action": "accept" } } });
+    let done = connection.exchange(&call(visited)).answer();
+    assert_eq!(done["result"]["resultType"], "complete", "{done}");
+    assert_eq!(mock.received_of("tools/call").len(), 2);
+}

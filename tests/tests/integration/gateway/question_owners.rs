@@ -26,7 +26,7 @@ fn exchange(connection: &mut Connection, request: &Request) -> Value {
     connection.exchange(request).answer()
 }
 
-/// Two principals call the tool of an upstream, and one of them answers with the state of the other.
+/// Two principals call the tool of an upstream, and each answers with the state of the other.
 fn check(mock: &MockUpstream) {
     let (other, sha256) = api_key::create("other", &[8; 32]).expect("an id");
     let digits: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();

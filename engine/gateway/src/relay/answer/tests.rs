@@ -229,10 +229,25 @@ fn log_messages_go_through_and_other_messages_are_dropped() {
         7,
     );
     assert_eq!(begun, Ok(Incoming::Acknowledged));
-    for text in [
-        r#"{"method":"x/y","params":{"a":1}}"#,
-        r#"{"id":1,"method":"elicitation/create","params":{}}"#,
-    ] {
-        assert_eq!(read_message(text.as_bytes(), 7), Ok(Incoming::Other));
+    let other = read_message(br#"{"method":"x/y","params":{"a":1}}"#, 7);
+    assert_eq!(other, Ok(Incoming::Other));
+}
+
+#[test]
+fn a_request_of_an_upstream_has_an_id_that_can_be_answered() {
+    let read = |id: &str| {
+        let text = format!(r#"{{"id":{id},"method":"roots/list"}}"#);
+        read_message(text.as_bytes(), 7)
+    };
+    for id in [r#""q""#, "7", "-1"] {
+        let expected = Incoming::Request {
+            id: 6..6 + id.len(),
+            method: "roots/list".to_owned(),
+            params: None,
+        };
+        assert_eq!(read(id), Ok(expected));
+    }
+    for id in ["{}", "[1]", "null", "true"] {
+        assert_eq!(read(id), Err(AnswerFault::Shape), "{id}");
     }
 }

@@ -155,6 +155,35 @@ fn input_has_requests_with_keys_and_a_state_to_the_byte() {
 }
 
 #[test]
+fn an_error_that_requires_pages_becomes_requests_for_them() {
+    let page = |mode: &str| {
+        format!(r#"{{"mode":"{mode}","elicitationId":"1","url":"https://a/","message":"m"}}"#)
+    };
+    let read = |elicitations: &str, declared: &[ClientCapability]| {
+        let data = format!(r#"{{"elicitations":{elicitations}}}"#);
+        let text = format!(r#"{{"id":7,"error":{{"code":-32042,"message":"m","data":{data}}}}}"#);
+        match read_message(text.as_bytes(), 7).expect("valid") {
+            Incoming::Error { range, .. } => {
+                let way = way(Era::Modern, declared);
+                InputRequired::of_error(text.as_bytes(), range, &way)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let all = format!("[{0}, {0}]", page("url"));
+    let found = read(&all, &ALL).expect("pages");
+    let keys: Vec<_> = found.questions.iter().map(|(key, _)| &**key).collect();
+    assert_eq!((keys, found.state), (vec!["0", "1"], None));
+    let params = params_of(&found.questions[0].1);
+    let expected = r#"{"mode":"url","url":"https://a/","message":"[up] m"}"#;
+    assert_eq!(params, expected);
+    assert!(read(&all, &[ClientCapability::ElicitationForm]).is_none());
+    for unusable in ["[]", "{}", "[1]", &format!("[{}]", page("form"))] {
+        assert!(read(unusable, &ALL).is_none(), "{unusable}");
+    }
+}
+
+#[test]
 fn input_that_cannot_be_passed_on_is_the_fault_of_the_upstream() {
     let request = r#"{"method":"roots/list"}"#;
     let many: Vec<_> = (0..65).map(|key| format!(r#""{key}":{request}"#)).collect();
