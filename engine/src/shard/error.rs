@@ -78,6 +78,7 @@ pub enum ShardError {
     },
 }
 
+#[cfg(feature = "cli")]
 impl ShardError {
     /// Whether the host does not let the process have its rings: seccomp, a setting of the kernel,
     /// its version, or the limit on locked memory.
