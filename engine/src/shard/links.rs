@@ -38,10 +38,9 @@ use corelane_io::slots::{SlotKey, Slots};
 use corelane_protocol::framing::http1::HeadCache;
 
 use self::line_link::LineLink;
-use self::lines::ended;
 use self::peer::Peers;
 use self::secured_link::{SecuredLink, WARNING_INTERVAL_MS};
-use self::signs::breaker_limits;
+use self::signs::{breaker_limits, ended};
 use crate::breaker::Breaker;
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;

@@ -1,7 +1,9 @@
 //! One call on its way to an upstream, and its answer.
 
+mod events;
 mod handshake;
 mod health;
+mod key;
 mod line;
 mod peer;
 
@@ -19,6 +21,7 @@ use corelane_protocol::framing::http1::HeadCache;
 use corelane_protocol::mcp::era::Era;
 
 pub(crate) use handshake::Handshake;
+pub(crate) use key::RelayKey;
 pub(crate) use peer::{Delivery, EventStream, StreamEvent};
 
 use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
@@ -30,15 +33,6 @@ use crate::handler::outcome::Answer;
 
 /// The status of a request whose session does not exist.
 const STATUS_LOST: u16 = 404;
-
-/// The name of a call on its way. Names of two calls differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RelayKey {
-    /// Its place.
-    pub(crate) index: u32,
-    /// Its id on the link, which is never used again.
-    pub(crate) id: u64,
-}
 
 /// The recipient of an answer.
 #[derive(Debug)]
@@ -254,6 +248,24 @@ impl Relay {
     /// Whether the answer shows that the upstream knows the session of the call.
     pub(crate) fn knows_session(&self) -> bool {
         self.has_begun() && self.reception.outcome != HeadOutcome::SessionLost
+    }
+
+    /// Takes the step of a handshake that it is.
+    pub(crate) fn take_handshake(&mut self) -> Option<Box<Handshake>> {
+        match &self.reception.recipient {
+            Recipient::Handshake(_) => {}
+            _ => return None,
+        }
+        match std::mem::replace(&mut self.reception.recipient, Recipient::Nobody) {
+            Recipient::Handshake(mut handshake) => {
+                handshake.is_accepted = matches!(
+                    self.reception.outcome,
+                    HeadOutcome::Accepted | HeadOutcome::Message | HeadOutcome::Events
+                );
+                Some(handshake)
+            }
+            _ => None,
+        }
     }
 
     /// Whether a head of an answer has come.

@@ -2,7 +2,7 @@
 
 use corelane_gateway::relay::RelayedPart;
 
-use super::{HeadOutcome, Recipient, Relay, SessionOwner};
+use crate::upstream::owner::SessionOwner;
 
 /// A step of the handshake of a session.
 #[derive(Debug)]
@@ -17,24 +17,4 @@ pub(crate) struct Handshake {
     pub(crate) is_initialize: bool,
     /// Whether the upstream has accepted the notification.
     pub(crate) is_accepted: bool,
-}
-
-impl Relay {
-    /// Takes the step of a handshake that it is.
-    pub(crate) fn take_handshake(&mut self) -> Option<Box<Handshake>> {
-        match &self.reception.recipient {
-            Recipient::Handshake(_) => {}
-            _ => return None,
-        }
-        match std::mem::replace(&mut self.reception.recipient, Recipient::Nobody) {
-            Recipient::Handshake(mut handshake) => {
-                handshake.is_accepted = matches!(
-                    self.reception.outcome,
-                    HeadOutcome::Accepted | HeadOutcome::Message | HeadOutcome::Events
-                );
-                Some(handshake)
-            }
-            _ => None,
-        }
-    }
 }
