@@ -473,8 +473,7 @@ impl Server {
             };
             running.add(plan, ready.clone())?;
         }
-        drop(ready);
-        let mut running = running.when_ready(shard_count, &ready_receiver)?;
+        let mut running = running.when_ready(shard_count, ready, &ready_receiver)?;
         let of_server = (handle.clone(), controls.clone());
         running.read_lists((upstreams, launcher), &parts, (controls, handle.clone()))?;
         running.keep_reloading((certificates, access), (profile, hooks), live, of_server);

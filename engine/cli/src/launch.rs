@@ -1,4 +1,4 @@
-//! `corelane launch`: the start of a program that is an upstream, between the server and the program.
+//! `corelane launch`: the start of a program that is an upstream.
 //!
 //! It sets what a process can set for itself only, and becomes the program: its bounds, and that it
 //! is killed with the server. The death signal follows the thread that started this process

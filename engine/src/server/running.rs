@@ -411,13 +411,15 @@ impl RunningServer {
         Ok(())
     }
 
-    /// Waits until each shard has started or has failed.
+    /// Waits until each shard has started or has failed. No further one reports to `sender`.
     pub(super) fn when_ready(
         mut self,
         shards: usize,
+        sender: Sender<std::result::Result<(), ShardError>>,
         ready: &Receiver<std::result::Result<(), ShardError>>,
     ) -> Result<RunningServer> {
         // Each shard reports exactly once; one that panics hangs up instead.
+        drop(sender);
         for _ in 0..shards {
             match ready.recv() {
                 Ok(started) => started?,

@@ -1,7 +1,9 @@
 //! One call on its way to an upstream, and its answer.
 
+mod events;
 mod health;
 mod input;
+mod key;
 mod line;
 mod peer;
 pub(crate) mod questions;
@@ -32,16 +34,8 @@ use crate::breaker::Admitted;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
+pub(crate) use key::RelayKey;
 pub(crate) use peer::{Delivery, EventStream, StreamEvent};
-
-/// The name of a call on its way. Names of two calls differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RelayKey {
-    /// Its place.
-    pub(crate) index: u32,
-    /// Its id on the link, which is never used again.
-    pub(crate) id: u64,
-}
 
 /// The place of the answer of a call whose client is not there.
 pub(crate) type ParkedAnswer = Rc<RefCell<Option<RelayedPart>>>;

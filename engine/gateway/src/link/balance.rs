@@ -1,8 +1,8 @@
 //! Which of the replicas of an upstream gets a request.
 //!
 //! A request without a session goes to the one with fewer requests on their way of two that are
-//! drawn. A request with a session, or of the control side, goes to the one with the highest hash of
-//! its key and the replica (rendezvous hashing): with another set of replicas few keys move.
+//! drawn. A request with a session, or of the control side, goes to the one with the highest hash
+//! of its key and the replica (rendezvous hashing): with another set of replicas few keys move.
 //! Invariant: at most half of the replicas are left out because they keep failing. It deliberately
 //! lacks weights, and knows nothing of other shards.
 

@@ -7,8 +7,7 @@ use corelane_io::ring::Received;
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 
-use super::lines::ended;
-use super::signs::sign_of_answer;
+use super::signs::{ended, sign_of_answer};
 use super::{LinkState, Links};
 use crate::upstream::relay::{Heard, RelayKey};
 

@@ -125,7 +125,7 @@ impl Links {
     pub(super) fn end_of_events(&mut self, relay: &Relay) {
         if !relay.is_delivered() || relay.stream_owner().is_some() {
             let failure = match relay.stream_owner() {
-                Some(_) if relay.is_delivered() => super::lines::ended(),
+                Some(_) if relay.is_delivered() => super::signs::ended(),
                 _ => relay.failure_of_answer(),
             };
             return self.events_failed(relay, &failure);

@@ -11,6 +11,7 @@ use corelane_protocol::framing::line::Step;
 
 use super::line_link::LineLink;
 use super::sessions::cancelled;
+use super::signs::ended;
 use super::{LinkState, Links, TIMEOUT};
 use crate::upstream::board::Carrier;
 use crate::upstream::relay::RelayKey;
@@ -278,9 +279,4 @@ impl Links {
         }
         self.peer_failed(upstream, &line.owner, failure);
     }
-}
-
-/// The connection has ended before the answer.
-pub(super) fn ended() -> Failure {
-    Failure::new(Reason::Closed, Executed::Unknown)
 }

@@ -7,8 +7,8 @@ use corelane_protocol::mcp::era::Era;
 
 use super::Links;
 use super::line_link::LineLink;
-use super::lines::ended;
 use super::peer::Peer;
+use super::signs::ended;
 use crate::upstream::board::Processes;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;

@@ -15,8 +15,8 @@ use crate::upstream::relay::RelayKey;
 const REPLICAS_TRIED_MAX: u32 = 3;
 
 impl Links {
-    /// Chooses a replica, or one of the processes that share the calls, for a request, once. Returns
-    /// whether the request is sent there although the replica keeps failing, as too many do.
+    /// Chooses a replica, or one of the processes that share the calls, for a request, once.
+    /// Returns whether it is sent there although the replica keeps failing, as too many do.
     pub(super) fn place(&mut self, key: RelayKey) -> bool {
         let Some(mut relay) = self.port.find(key).filter(|it| !it.is_placed) else {
             return false;

@@ -1,6 +1,6 @@
 //! What failures and answers say about an upstream, and when that is refused calls.
 
-use corelane_gateway::relay::{Failure, Reason};
+use corelane_gateway::relay::{Executed, Failure, Reason};
 
 use crate::breaker::{BreakerLimits, CallSign};
 use crate::profile::Gateway;
@@ -37,4 +37,9 @@ pub(super) fn sign_of_answer(relay: &Relay) -> CallSign {
         Some(false) => CallSign::Fails,
         None => CallSign::Unknown,
     }
+}
+
+/// The connection has ended before the answer.
+pub(super) fn ended() -> Failure {
+    Failure::new(Reason::Closed, Executed::Unknown)
 }

@@ -11,8 +11,8 @@ use corelane_io::slots::SlotKey;
 
 use super::Links;
 use super::endpoint_links::{EndpointLinks, Leaving};
-use super::lines::ended;
 use super::peer::Peer;
+use super::signs::ended;
 use crate::upstream::board::{ControlEvent, Standing};
 use crate::upstream::relay::RelayKey;
 

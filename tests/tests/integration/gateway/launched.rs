@@ -1,4 +1,4 @@
-//! The starts of programs that are upstreams: their limits, and what is left of them.
+//! The starts of programs that are upstreams, their limits, and the end of all their processes.
 
 use corelane_tests::{Session, Setup, wait_until};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};

@@ -1,4 +1,4 @@
-//! The lists of many upstreams, and what clients learn about those that have not given theirs.
+//! The lists of many upstreams, and the notice to clients about those that are missing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -80,7 +80,7 @@ fn the_lists_of_a_required_upstream_are_waited_for_by_readiness_and_lists() {
         (ready(&mut connection).0 == 200).then_some(())
     });
     gateway.wait_for("up_call");
-    // What it had stays listed, and the server is not ready all the same.
+    // Its entries stay listed, and the server is not ready all the same.
     is_down.store(true, Ordering::Relaxed);
     wait_until("it is not ready", || {
         let answer = list(&mut connection);

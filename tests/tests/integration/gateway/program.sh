@@ -49,7 +49,9 @@ while IFS= read -r line; do
             echo "then $cancelled" >&2
             ;;
         *'"do":"variables"'*) text "$id" "$(env | cut -d= -f1 | sort | tr '\n' ' ')" ;;
-        *'"do":"limits"'*) text "$id" "$(cat /proc/$$/limits /proc/$$/status | tr -s ' \t\n' ' ')" ;;
+        *'"do":"limits"'*)
+            text "$id" "$(cat /proc/$$/limits /proc/$$/status | tr -s ' \t\n' ' ')"
+            ;;
         *'"do":"flood"'*)
             yes "a line of its errors, of sixty-four bytes with the line end. 0123" |
                 head -c "$ERROR_BYTES" >&2

@@ -1,4 +1,4 @@
-//! Upstreams with several replicas: which of them gets a request, and what their failures do.
+//! Upstreams with several replicas: which of them gets a request, and the effect of failures.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
