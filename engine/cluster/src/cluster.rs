@@ -357,7 +357,7 @@ impl Cluster {
     }
 
     fn envelope(&mut self, frame: Frame) -> Envelope {
-        self.sequence += 1;
+        self.sequence += u64::from(!mutated!("reuse_sequence") || self.sequence % 50 != 0);
         Envelope {
             from: self.me,
             sequence: self.sequence,
@@ -391,7 +391,7 @@ impl Cluster {
         match frame {
             Frame::Heartbeat(heartbeat) => {
                 self.on_heartbeat(now, (from, sequence), *heartbeat);
-            },
+            }
             _ if self.stage == Stage::Joining => {}
             Frame::Forward(xid, rest_us, request) => {
                 self.on_forward(now, (from, xid), rest_us, request);

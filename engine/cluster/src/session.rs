@@ -208,9 +208,8 @@ impl Session {
     /// Returns false if changes are dropped for that.
     pub(crate) fn continue_from(&mut self, record: Record) -> bool {
         let is_known = record.recent.len() < CHANGES_MAX;
-        let is_newest = |change: &Change| {
-            is_known && !record.recent.iter().any(|it| it.has_subject_of(change))
-        };
+        let is_newest =
+            |change: &Change| is_known && !record.recent.iter().any(|it| it.has_subject_of(change));
         let count = self.stale.len();
         self.stale.retain(is_newest);
         let keeps_all = self.stale.len() == count;

@@ -70,7 +70,10 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
     }
     let golden = std::fs::read(&path).expect("the golden file is there");
     assert_eq!(bytes, golden, "{name}: the format of level 1 has changed");
-    assert_eq!(decode::<T>(kind, &golden).as_ref(), Ok(&(WRITTEN, read(&golden, kind))));
+    assert_eq!(
+        decode::<T>(kind, &golden).as_ref(),
+        Ok(&(WRITTEN, read(&golden, kind)))
+    );
     assert_eq!(&read::<T>(&golden, kind), value);
 }
 

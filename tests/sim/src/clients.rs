@@ -310,10 +310,12 @@ impl World {
             return;
         }
         own.attempt = None;
-        own.last = Some(response);
-        let is_change = matches!(own.work, Some(Work::Change(_)));
         // Answers in many parts may flood their reader, and end with an error for that.
         let is_stream = attempt % STREAM_EVERY == 0;
+        if !is_stream {
+            own.last = Some(response);
+        }
+        let is_change = matches!(own.work, Some(Work::Change(_)));
         let is_late = self.now_us > self.heal_us + 9_000_000 && !is_forged && !is_stream;
         if is_late && matches!(response, Response::Failed | Response::Closed) {
             let text = format!("attempt {attempt} ends with {response:?} long after the faults");

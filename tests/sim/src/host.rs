@@ -166,7 +166,7 @@ impl World {
         own.trouble == 0 && own.touched_us < since_us
     }
 
-    fn stored(&mut self, key: u128) -> Option<Record> {
+    pub(crate) fn stored(&mut self, key: u128) -> Option<Record> {
         self.stored_since(key).map(|found| found.1)
     }
 

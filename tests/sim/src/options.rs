@@ -42,7 +42,7 @@ pub const MUTATIONS: &[&str] = &[
     "outlive_successor",
     "forget_tombstone",
     "no_tombstone",
-    "reuse_write_number",
+    "reuse_sequence",
     "run_on_unknown",
     "missing_when_gone",
     "no_doubt_after_pause",

@@ -58,8 +58,7 @@ impl Cluster {
         if home == self.me && !session.is_recorded {
             return self.confirm(now, key);
         }
-        let is_usable = self.members
-            .keeps_sessions(home, now.us, &self.settings);
+        let is_usable = self.members.keeps_sessions(home, now.us, &self.settings);
         if home != self.me && session.is_provisional && is_usable && !is_denied {
             sim_point!("home_lives_after_all");
             return self.depose(now, key, home);
