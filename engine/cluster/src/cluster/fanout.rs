@@ -167,7 +167,8 @@ impl Cluster {
         }
     }
 
-    /// Sends all updates that are kept once more: nothing else repeats those of a process that ends.
+    /// Sends all updates that are kept once more: nothing else repeats those of a process that
+    /// ends.
     pub(super) fn repeat_updates(&mut self) {
         for (partition, number, uris) in std::mem::take(&mut self.updates.kept) {
             self.publish(Frame::Update(partition, number, uris));
