@@ -47,9 +47,11 @@ fn imports_have_no_circles() {
         "engine/src/",
         "engine/io/src/",
         "engine/cli/src/",
+        "engine/cluster/src/",
         "engine/control/src/",
         "engine/macros/src/",
         "bench/src/",
+        "tests/sim/src/",
         "tests/src/",
     ] {
         report(&tidy::imports_have_no_circles(folder, &sources));

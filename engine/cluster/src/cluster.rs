@@ -2,20 +2,22 @@
 //!
 //! Methods have three kinds: `handle_*` take an event with its time; commands such as
 //! [`Cluster::change`] come from the host; the rest are getters. After any method that is not a
-//! getter, the caller calls [`Cluster::poll_output`] until it returns nothing. The same calls in the
-//! same order give the same outputs. It deliberately lacks a clock, threads, encodings of frames,
-//! and names of any store or bus.
+//! getter, the caller calls [`Cluster::poll_output`] until it returns nothing. The same calls in
+//! the same order give the same outputs. It deliberately lacks a clock, threads, encodings of
+//! frames, and names of any store or bus.
 
 mod delete;
 mod exchange;
 mod fanout;
 mod generation;
+mod input;
 mod join;
 mod leave;
 mod operate;
 mod ownership;
 mod route;
 mod tick;
+mod view;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,15 +28,15 @@ use crate::lookup::{Lookup, Pending};
 use crate::membership::Members;
 use crate::operators::Operators;
 use crate::owners::Owners;
-use crate::record::{Change, State};
+use crate::record::Change;
 use crate::refusal::Busy;
 use crate::remote::{Exchange, Remote};
-use crate::session::{Session, Standing, Tombstone};
+use crate::session::{Session, Tombstone};
 use crate::settings::Settings;
 use crate::sim::{mutated, sim_point};
 use crate::timers::{Timer, Timers};
 use crate::updates::Updates;
-use crate::vocabulary::{Call, Key, Note, Op, Output, PutResult, ReadFrom, ReadResult, SessionKey};
+use crate::vocabulary::{Call, Key, Note, Op, Output, ReadFrom, SessionKey};
 
 /// The use of an operation of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,88 +204,6 @@ impl Cluster {
         self.outputs.pop_front()
     }
 
-    /// This process; its incarnation is 0 until it has joined.
-    #[must_use]
-    pub fn process(&self) -> Process {
-        self.me
-    }
-
-    /// Whether it joined, and whether it drains.
-    #[must_use]
-    pub fn stage(&self) -> Stage {
-        self.stage
-    }
-
-    /// Whether its own heartbeats do not come back.
-    #[must_use]
-    pub fn is_isolated(&self) -> bool {
-        self.is_isolated
-    }
-
-    /// How a session of this process stands; nothing if it is not here.
-    #[must_use]
-    pub fn standing(&self, key: SessionKey) -> Option<Standing> {
-        Some(self.sessions.get(&key)?.standing(self.epoch))
-    }
-
-    /// The changed part of a session of this process.
-    #[must_use]
-    pub fn state(&self, key: SessionKey) -> Option<&State> {
-        Some(&self.sessions.get(&key)?.state)
-    }
-
-    /// The sessions of this process.
-    pub fn sessions(&self) -> impl Iterator<Item = SessionKey> {
-        self.sessions.keys().copied()
-    }
-
-    /// Whether the store lacks changes of a session.
-    #[must_use]
-    pub fn is_dirty(&self, key: SessionKey) -> bool {
-        let session = self.sessions.get(&key);
-        session.is_some_and(|it| !it.unwritten().is_empty() || !it.stale.is_empty())
-    }
-
-    /// Microseconds for which the oldest unwritten change of the queue has waited.
-    #[must_use]
-    pub fn replication_lag_us(&self, now: Now) -> u64 {
-        let since = self.dirty.iter().chain(&self.lane).filter_map(|key| {
-            let session = self.sessions.get(key)?;
-            Some(session.dirty_since_us)
-        });
-        since.min().map_or(0, |since| now.us - since)
-    }
-
-    /// Each table with a bound: its name, entries and limit.
-    #[must_use]
-    pub fn tables(&self) -> [(&'static str, usize, usize); 14] {
-        let limits = &self.settings;
-        [
-            ("sessions", self.sessions.len(), limits.sessions_max),
-            ("dirty", self.dirty.len(), limits.sessions_max),
-            ("lane", self.lane.len(), limits.lane_max),
-            ("writes", self.writes_in_flight, limits.writes_in_flight_max),
-            ("tombstones", self.tombstones.len(), limits.tombstones_max),
-            ("graves", self.graves.0.len(), limits.graves_max),
-            ("unread", self.unread.len(), limits.sessions_max),
-            ("lookups", self.lookups.len(), limits.lookups_max),
-            ("exchanges", self.exchanges.len(), limits.exchanges_max),
-            ("remotes", self.remotes.len(), limits.exchanges_max),
-            ("notices", self.notices.len(), limits.notices_max),
-            ("owners", self.owners.len(), limits.owners_max),
-            ("members", self.members.len(), limits.members_max),
-            ("followed", self.updates.followed(), limits.followed_max),
-        ]
-    }
-
-    /// The oldest deadline of an exchange with another process, in microseconds.
-    #[must_use]
-    pub fn oldest_exchange_us(&self) -> Option<u64> {
-        let sent = self.exchanges.values().map(|it| it.deadline_us);
-        sent.chain(self.remotes.values().map(|it| it.deadline_us))
-            .min()
-    }
-
     /// A session that `initialize` made here; false if the process has no room.
     pub fn create(&mut self, now: Now, id: SessionId, principal: &str, birth: Birth) -> bool {
         self.begin(now);
@@ -296,8 +216,8 @@ impl Cluster {
         true
     }
 
-    /// A change of a session by a call that is served; false if a table of the session is full or it
-    /// is not here any more: the call must fail.
+    /// A change of a session by a call that is served; false if a table of the session is full or
+    /// it is not here any more: the call must fail.
     pub fn change(&mut self, now: Now, key: SessionKey, change: Change) -> bool {
         self.begin(now);
         let Some(session) = self.sessions.get_mut(&key) else {
@@ -357,90 +277,12 @@ impl Cluster {
     }
 
     fn envelope(&mut self, frame: Frame) -> Envelope {
-        self.sequence += 1;
+        let is_repeated = mutated!("reuse_sequence") && self.sequence.is_multiple_of(50);
+        self.sequence += u64::from(self.sequence == 0 || !is_repeated);
         Envelope {
             from: self.me,
             sequence: self.sequence,
             frame,
-        }
-    }
-
-    /// Takes a message of the bus.
-    pub fn handle_frame(&mut self, now: Now, envelope: Envelope) {
-        self.begin(now);
-        let Envelope {
-            from,
-            sequence,
-            frame,
-        } = envelope;
-        let max = self.settings.members_max;
-        let later = self.members.of_node(from.node).map(|it| it.process);
-        let known = later.map_or(0, |later| later.incarnation);
-        if from.incarnation < known {
-            return self.on_old_process(from, later, frame);
-        }
-        if !self.members.accept(from, sequence, now.us, max) {
-            sim_point!("frame_refused");
-            return self.note(Note::FrameRefused(from));
-        }
-        if from.incarnation > known + 1 {
-            // Processes of that node lived unheard, and may have published.
-            sim_point!("unheard_process");
-            self.doubt_updates();
-        }
-        match frame {
-            Frame::Heartbeat(heartbeat) => {
-                self.on_heartbeat(now, (from, sequence), *heartbeat);
-            }
-            _ if self.stage == Stage::Joining => {}
-            Frame::Forward(xid, rest_us, request) => {
-                self.on_forward(now, (from, xid), rest_us, request);
-            }
-            Frame::Superseded(by) if by.node == self.me.node && by > self.me => {
-                self.superseded(by);
-            }
-            Frame::Superseded(_) => {}
-            Frame::Accepted(xid) => self.on_accepted(now, from, xid),
-            Frame::NotHere(xid) => self.on_not_here(now, from, xid, None),
-            Frame::Moved(xid, to) => self.on_not_here(now, from, xid, Some(to)),
-            Frame::Unknown(xid, missing) => self.on_unknown(from, xid, missing),
-            Frame::Busy(xid, busy) => self.on_busy(from, xid, busy),
-            Frame::Part(xid, number, is_last, body) => {
-                self.on_part(from, xid, (number, is_last, body));
-            }
-            Frame::Credit(xid, until) => self.on_credit((from, xid), until),
-            Frame::Release(id) => self.on_release(now, from, id),
-            Frame::Released(generation, revision, record) => {
-                self.on_released(now, from, (generation, revision), *record);
-            }
-            Frame::Took(id, generation, revision) => {
-                self.on_took(now, from, id, (generation, revision));
-            }
-            Frame::TookHeard(id, revision) => self.on_took_heard(from, id, revision),
-            Frame::Merge(id, changes) => self.on_merge(now, id, changes),
-            Frame::Update(partition, number, uris) => {
-                self.on_update(now, from, (partition, number), uris);
-            }
-            Frame::Gap(partition, number) => self.on_gap(from, partition, number),
-            Frame::GapLost(partition, number) => self.on_gap_lost(from, partition, number),
-        }
-    }
-
-    /// A process that has a successor sends, because it does not know.
-    fn on_old_process(&mut self, from: Process, later: Option<Process>, frame: Frame) {
-        sim_point!("old_process");
-        self.note(Note::FrameRefused(from));
-        match frame {
-            // To read a resource once too often does no harm.
-            Frame::Update(_, _, uris) if from != self.me => {
-                self.outputs.extend(uris.into_iter().map(Output::Updated));
-            }
-            Frame::Heartbeat(_) | Frame::Forward(..) if self.stage != Stage::Joining => {
-                if let Some(later) = later {
-                    self.send(from, Frame::Superseded(later));
-                }
-            }
-            _ => {}
         }
     }
 
@@ -485,38 +327,6 @@ impl Cluster {
         self.ops.insert(op, doing);
         self.arm(now.us + wait_us, Timer::Op(op));
         op
-    }
-
-    /// Takes the result of a read.
-    pub fn handle_read(&mut self, now: Now, op: Op, result: ReadResult) {
-        self.begin(now);
-        let Some(doing) = self.ops.remove(&op) else {
-            return;
-        };
-        match doing.purpose {
-            Purpose::Claim => self.on_claim_read(now, result),
-            Purpose::Generation => self.on_generation_read(now, result),
-            Purpose::Level => self.on_level_read(now, result),
-            Purpose::Lookup(key) => self.on_lookup_read(now, key, op, result),
-            Purpose::Session(key) => self.on_session_read(now, key, (op, doing.epoch), result),
-            Purpose::Tombstone(key) => self.on_tombstone_read(now, key, op, result),
-        }
-    }
-
-    /// Takes the result of a write.
-    pub fn handle_put(&mut self, now: Now, op: Op, result: PutResult) {
-        self.begin(now);
-        let Some(doing) = self.ops.remove(&op) else {
-            return;
-        };
-        match doing.purpose {
-            Purpose::Claim => self.on_claim_put(now, result),
-            Purpose::Generation => self.on_generation_put(now, result),
-            Purpose::Level => self.on_level_put(now, result),
-            Purpose::Session(key) => self.on_session_put(now, key, (op, doing.epoch), result),
-            Purpose::Tombstone(key) => self.on_tombstone_put(now, key, op, result),
-            Purpose::Lookup(_) => {}
-        }
     }
 
     /// Sessions without a duplicate: for tables that are walked while they change.

@@ -1,8 +1,8 @@
 //! The envelope of records in the store: 24 bytes, then a payload of postcard.
 //!
-//! Format, all numbers little-endian: magic `CL`, kind u8, level u8, payload bytes u32, node u16 and
-//! incarnation u16 of the writer, write number u64, CRC-32C u32 of the bytes before it and of the
-//! payload. A reader refuses levels above its own.
+//! Format, all numbers little-endian: magic `CL`, kind u8, level u8, payload bytes u32, node u16
+//! and incarnation u16 of the writer, write number u64, CRC-32C u32 of the bytes before it and of
+//! the payload. A reader refuses levels above its own.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::Serialize;

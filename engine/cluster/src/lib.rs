@@ -1,8 +1,8 @@
 //! The cluster of Corelane without I/O: which processes live, which of them owns a session, and how
 //! the state of sessions outlives its owner.
 //!
-//! [`cluster::Cluster`] is the core of one process: events in, outputs out. It lacks a clock, threads
-//! and sockets, so a simulator can drive many of them through hours of faults in seconds.
+//! [`cluster::Cluster`] is the core of one process: events in, outputs out. It lacks a clock,
+//! threads and sockets, so a simulator can drive many of them through hours of faults in seconds.
 
 pub mod cluster;
 pub mod codec;

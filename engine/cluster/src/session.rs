@@ -1,4 +1,5 @@
-//! A session that this process serves: how sure its ownership is, and which changes the store lacks.
+//! A session that this process serves: how sure its ownership is, and which changes the store
+//! lacks.
 
 use crate::frame::Request;
 use crate::id::{Birth, Process, SessionId};

@@ -30,12 +30,13 @@ settings! {
     leader_read_us: u64 = 250_000;
     /// Microseconds to wait for a read by any replica.
     any_read_us: u64 = 100_000;
-    /// Microseconds to wait for the store to acknowledge a write. After that its outcome is unknown.
+    /// Microseconds to wait for the store to acknowledge a write. After that its outcome is
+    /// unknown.
     put_us: u64 = 1_000_000;
     /// Microseconds between attempts while the store refuses.
     store_retry_us: u64 = 250_000;
-    /// Microseconds between two reads of the life of the store: a store that an administrator emptied
-    /// shows in nothing else until a write conflicts.
+    /// Microseconds between two reads of the life of the store: a store that an administrator
+    /// emptied shows in nothing else until a write conflicts.
     generation_us: u64 = 5_000_000;
     /// Microseconds in which an owner accepts a forwarded request.
     accept_us: u64 = 250_000;
@@ -81,7 +82,8 @@ settings! {
     notice_us: u64 = 500_000;
     /// Notices to one former owner: a process that was silent longer doubts its sessions itself.
     notices_each_max: u8 = 60;
-    /// Uses of a foreign session within `home_window_us` after which it is requested from its owner.
+    /// Uses of a foreign session within `home_window_us` after which it is requested from its
+    /// owner.
     home_uses: u8 = 4;
     /// Microseconds in which those uses are counted.
     home_window_us: u64 = 10_000_000;

@@ -1,7 +1,7 @@
 //! What the core wants done, and the results that come back.
 //!
-//! The store is any table of keys with one ever-growing revision, conditional writes and expiry. The
-//! bus is any publish and subscribe with requests that fail at once if no process listens.
+//! The store is any table of keys with one ever-growing revision, conditional writes and expiry.
+//! The bus is any publish and subscribe with requests that fail at once if no process listens.
 
 use crate::frame::{Envelope, Request, Xid};
 use crate::id::Process;

@@ -142,7 +142,8 @@ impl Checks {
         }
     }
 
-    /// I5: the client of an attempt gets 404. The record may have expired while no write was possible.
+    /// I5: the client of an attempt gets 404. The record may have expired while no write was
+    /// possible.
     pub(crate) fn on_missing(&mut self, at_us: u64, attempt: u64, has_expired: bool) {
         let Some(known) = self.attempts.get(&attempt) else {
             return;

@@ -5,82 +5,18 @@ use corelane_cluster::id::{Birth, SessionId};
 use corelane_cluster::record::Change;
 
 use crate::checks::{Attempt, Known};
+use crate::client::{Client, STREAM_EVERY, Work, body};
 use crate::event::{AtNode, Event, Response};
 use crate::node::seal;
-use crate::world::{IDLE_S, World};
+use crate::options::IDLE_S;
+use crate::world::World;
 
 /// Seconds until a client gives a request up.
 const PATIENCE_US: u64 = 8_000_000;
 /// Attempts of one operation.
 const TRIES_MAX: u32 = 8;
-/// One attempt of so many is answered in many parts.
-pub(crate) const STREAM_EVERY: u64 = 40;
 /// URIs that a client subscribes to at most.
 const URIS_MAX: usize = 20;
-
-/// The work of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// A tool with side effects.
-    Call,
-    /// A method without side effects, which shows the state of the session.
-    Show,
-    /// A change.
-    Change(Change),
-    /// DELETE.
-    Delete,
-}
-
-/// A client with one session at a time.
-#[derive(Default)]
-pub(crate) struct Client {
-    pub(crate) session: Option<u128>,
-    uris: Vec<Box<str>>,
-    changes: u64,
-    work: Option<Work>,
-    op: u64,
-    tries: u32,
-    /// The attempt that it waits for.
-    attempt: Option<u64>,
-    pub(crate) last: Option<Response>,
-}
-
-/// The body of a request: number of the attempt and kind, then the change.
-pub(crate) fn body(attempt: u64, work: &Work) -> Box<[u8]> {
-    let mut body = attempt.to_le_bytes().to_vec();
-    let (kind, text): (u8, &str) = match work {
-        Work::Call => (0, ""),
-        Work::Show => (1, ""),
-        Work::Delete => (2, ""),
-        Work::Change(Change::Level(level)) => {
-            body.extend([3, *level]);
-            return body.into();
-        }
-        Work::Change(Change::Subscribe(uri)) => (4, uri),
-        Work::Change(Change::Unsubscribe(uri)) => (5, uri),
-        Work::Change(Change::Stream(..)) => (6, ""),
-    };
-    body.push(kind);
-    body.extend_from_slice(text.as_bytes());
-    body.into()
-}
-
-/// The number of the attempt and the work of a body.
-pub(crate) fn parse(body: &[u8]) -> Option<(u64, Work)> {
-    let (number, rest) = body.split_first_chunk::<8>()?;
-    let (kind, rest) = rest.split_first()?;
-    let text = || Box::from(String::from_utf8_lossy(rest));
-    let work = match kind {
-        0 => Work::Call,
-        1 => Work::Show,
-        2 => Work::Delete,
-        3 => Work::Change(Change::Level(*rest.first()?)),
-        4 => Work::Change(Change::Subscribe(text())),
-        5 => Work::Change(Change::Unsubscribe(text())),
-        _ => return None,
-    };
-    Some((u64::from_le_bytes(*number), work))
-}
 
 impl World {
     /// A client begins its next operation.
@@ -310,10 +246,12 @@ impl World {
             return;
         }
         own.attempt = None;
-        own.last = Some(response);
-        let is_change = matches!(own.work, Some(Work::Change(_)));
         // Answers in many parts may flood their reader, and end with an error for that.
-        let is_stream = attempt % STREAM_EVERY == 0;
+        let is_stream = attempt.is_multiple_of(STREAM_EVERY);
+        if !is_stream {
+            own.last = Some(response);
+        }
+        let is_change = matches!(own.work, Some(Work::Change(_)));
         let is_late = self.now_us > self.heal_us + 9_000_000 && !is_forged && !is_stream;
         if is_late && matches!(response, Response::Failed | Response::Closed) {
             let text = format!("attempt {attempt} ends with {response:?} long after the faults");

@@ -7,9 +7,10 @@ use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
 
-use crate::clients::{STREAM_EVERY, Work, parse};
+use crate::client::{STREAM_EVERY, Work, parse};
 use crate::event::{Event, Response};
-use crate::world::{IDLE_S, RECORD_MARGIN_S, World};
+use crate::options::{IDLE_S, RECORD_MARGIN_S};
+use crate::world::World;
 
 /// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
 /// and writes, and room for the time between events.
@@ -38,7 +39,7 @@ impl World {
         match work {
             Work::Call => {
                 // Some answers are streams, and a few of them flood their reader.
-                let parts = if attempt % STREAM_EVERY == 0 {
+                let parts = if attempt.is_multiple_of(STREAM_EVERY) {
                     attempt % 90
                 } else {
                     0
@@ -166,7 +167,7 @@ impl World {
         own.trouble == 0 && own.touched_us < since_us
     }
 
-    fn stored(&mut self, key: u128) -> Option<Record> {
+    pub(crate) fn stored(&mut self, key: u128) -> Option<Record> {
         self.stored_since(key).map(|found| found.1)
     }
 

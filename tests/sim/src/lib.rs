@@ -5,6 +5,7 @@
 
 mod bus;
 mod checks;
+mod client;
 mod clients;
 mod event;
 mod faults;

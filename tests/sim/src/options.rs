@@ -35,6 +35,11 @@ pub const SETTLE_S: u64 = 12;
 /// Seconds without requests at the end of a run, before the last check.
 pub const QUIET_S: u64 = 3;
 
+/// Seconds without use after which a session of these runs ends.
+pub(crate) const IDLE_S: u64 = 20;
+/// Seconds for which a record outlives that.
+pub(crate) const RECORD_MARGIN_S: u64 = 15;
+
 /// Breaks of the core, each in one line. The simulator must find every one of them.
 pub const MUTATIONS: &[&str] = &[
     "skip_revision",
@@ -42,7 +47,7 @@ pub const MUTATIONS: &[&str] = &[
     "outlive_successor",
     "forget_tombstone",
     "no_tombstone",
-    "reuse_write_number",
+    "reuse_sequence",
     "run_on_unknown",
     "missing_when_gone",
     "no_doubt_after_pause",

@@ -21,6 +21,7 @@ impl World {
         for key in self.checks.served_since(since_us) {
             self.check_owner(key);
         }
+        self.check_stored();
         self.check_nodes();
         self.check_notified();
         self.check_clients();
@@ -46,6 +47,31 @@ impl World {
         if confirmed.len() != 1 || !others.is_empty() {
             let text = format!("{key:x}: confirmed {confirmed:?}, provisional {others:?}");
             self.checks.fail("I6", self.now_us, text);
+        }
+    }
+
+    /// A confirmed owner that has nothing to write has all of its state in the store.
+    fn check_stored(&mut self) {
+        for node in 0..self.options.nodes {
+            let keys = self.nodes[node]
+                .core
+                .iter()
+                .flat_map(|core| core.sessions());
+            for key in keys.collect::<Vec<_>>() {
+                let stored = self.stored(key);
+                let Some(core) = self.nodes[node].core.as_ref() else {
+                    continue;
+                };
+                let is_owner = stored
+                    .as_ref()
+                    .is_some_and(|it| it.owner == Some(core.process()));
+                let is_sure = core.standing(key) == Some(Standing::Confirmed);
+                let stored = stored.map(|record| record.state);
+                if is_sure && is_owner && core.state(key) != stored.as_ref() {
+                    let text = format!("{key:x}: node {node} has changes that are not stored");
+                    self.checks.fail("I6", self.now_us, text);
+                }
+            }
         }
     }
 

@@ -9,21 +9,16 @@ use corelane_cluster::sim::{self, Switches};
 use corelane_cluster::vocabulary::{Key, PutResult, ReadResult};
 
 use crate::checks::{Checks, Finding};
-use crate::clients::Client;
+use crate::client::Client;
 use crate::event::{AtNode, Event, Scheduled};
 use crate::faults::{Fault, plan};
 use crate::node::Node;
-use crate::options::{Options, QUIET_S, SETTLE_S};
+use crate::options::{IDLE_S, Options, QUIET_S, RECORD_MARGIN_S, SETTLE_S};
 use crate::rng::Rng;
 use crate::store::Store;
 
 /// Microseconds between the ticks of a core.
 const TICK_US: u64 = 10_000;
-/// Seconds without use after which a session of these runs ends.
-pub(crate) const IDLE_S: u64 = 20;
-/// Seconds for which a record outlives that.
-pub(crate) const RECORD_MARGIN_S: u64 = 15;
-
 /// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Report {

@@ -5,7 +5,29 @@ use corelane_sim::seeds::{check, regressions, replay_command, shrink};
 use corelane_sim::world::{Report, run};
 
 /// Each mutation, and a seed that finds it with the usual options.
-const FOUND: &[(&str, u64)] = &[];
+const FOUND: &[(&str, u64)] = &[
+    ("skip_revision", 1006),
+    ("reuse_incarnation", 4000),
+    ("outlive_successor", 3118),
+    ("forget_tombstone", 3006),
+    ("no_tombstone", 3006),
+    ("reuse_sequence", 3006),
+    ("run_on_unknown", 3006),
+    ("missing_when_gone", 3006),
+    ("no_doubt_after_pause", 3006),
+    ("no_doubt_after_isolation", 11420),
+    ("drop_on_full_lane", 3006),
+    ("ignore_generation", 3006),
+    ("accept_twice", 3006),
+    ("any_principal", 3006),
+    ("revive_ended", 3006),
+    ("old_proof", 5069),
+    ("no_notice", 3006),
+    ("write_after_conflict", 235),
+    ("no_gap_repair", 3006),
+    ("promote_early", 7),
+    ("refuse_unknown", 273),
+];
 /// Fresh seeds of each run of this test.
 const FRESH: u64 = 12;
 

@@ -49,7 +49,7 @@ const FORBIDDEN_IMPORTS: &[ForbiddenImport] = &[
         because: "is of MCP, which what moves bytes does not know",
     },
     ForbiddenImport {
-        modules: &["protocol/src/"],
+        modules: &["protocol/src/", "engine/cluster/src/"],
         exempt: &[],
         names: &[
             "std::net",

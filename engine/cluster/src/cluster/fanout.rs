@@ -167,6 +167,14 @@ impl Cluster {
         }
     }
 
+    /// Sends all updates that are kept once more: nothing else repeats those of a process that
+    /// ends.
+    pub(super) fn repeat_updates(&mut self) {
+        for (partition, number, uris) in std::mem::take(&mut self.updates.kept) {
+            self.publish(Frame::Update(partition, number, uris));
+        }
+    }
+
     /// Processes may have come, published and gone while this one could not hear them.
     pub(super) fn doubt_updates(&mut self) {
         let interest = self.updates.interest.iter().copied();

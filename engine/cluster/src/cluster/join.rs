@@ -127,6 +127,7 @@ impl Cluster {
     pub(super) fn superseded(&mut self, by: Process) {
         if self.stage != Stage::Joining && !mutated!("outlive_successor") {
             sim_point!("superseded");
+            self.repeat_updates();
             self.stage = Stage::Joining;
             self.note(Note::NodeTaken(by));
         }

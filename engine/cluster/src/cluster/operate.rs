@@ -101,7 +101,8 @@ impl Cluster {
         self.set_heartbeat(|own| own.level_max = level);
     }
 
-    /// Whether all the nodes of the cluster can follow, those that are gone included: they come back.
+    /// Whether all the nodes of the cluster can follow, those that are gone included: they come
+    /// back.
     fn can_all(&self, nodes: &[u16], can: impl Fn(&Heartbeat) -> bool) -> Result<(), StepRefused> {
         if self.is_isolated || self.stage == Stage::Joining {
             return Err(StepRefused::Isolated);

@@ -122,10 +122,8 @@ impl Cluster {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
-        if !mutated!("reuse_write_number") || session.write == 0 {
-            session.write = self.next_write;
-            self.next_write += 1;
-        }
+        session.write = self.next_write;
+        self.next_write += 1;
         session.put_us = Some(now.us);
         session.is_dirty = false;
         session.land_nothing();

@@ -1,0 +1,92 @@
+//! Getters: how the process, its sessions and its tables stand.
+
+use crate::cluster::Cluster;
+use crate::frame::Stage;
+use crate::id::{Now, Process};
+use crate::record::State;
+use crate::session::Standing;
+use crate::vocabulary::SessionKey;
+
+impl Cluster {
+    /// This process; its incarnation is 0 until it has joined.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        self.me
+    }
+
+    /// Whether it joined, and whether it drains.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Whether its own heartbeats do not come back.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        self.is_isolated
+    }
+
+    /// How a session of this process stands; nothing if it is not here.
+    #[must_use]
+    pub fn standing(&self, key: SessionKey) -> Option<Standing> {
+        Some(self.sessions.get(&key)?.standing(self.epoch))
+    }
+
+    /// The changed part of a session of this process.
+    #[must_use]
+    pub fn state(&self, key: SessionKey) -> Option<&State> {
+        Some(&self.sessions.get(&key)?.state)
+    }
+
+    /// The sessions of this process.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionKey> {
+        self.sessions.keys().copied()
+    }
+
+    /// Whether the store lacks changes of a session.
+    #[must_use]
+    pub fn is_dirty(&self, key: SessionKey) -> bool {
+        let session = self.sessions.get(&key);
+        session.is_some_and(|it| !it.unwritten().is_empty() || !it.stale.is_empty())
+    }
+
+    /// Microseconds for which the oldest unwritten change of the queue has waited.
+    #[must_use]
+    pub fn replication_lag_us(&self, now: Now) -> u64 {
+        let since = self.dirty.iter().chain(&self.lane).filter_map(|key| {
+            let session = self.sessions.get(key)?;
+            Some(session.dirty_since_us)
+        });
+        since.min().map_or(0, |since| now.us - since)
+    }
+
+    /// Each table with a bound: its name, entries and limit.
+    #[must_use]
+    pub fn tables(&self) -> [(&'static str, usize, usize); 14] {
+        let limits = &self.settings;
+        [
+            ("sessions", self.sessions.len(), limits.sessions_max),
+            ("dirty", self.dirty.len(), limits.sessions_max),
+            ("lane", self.lane.len(), limits.lane_max),
+            ("writes", self.writes_in_flight, limits.writes_in_flight_max),
+            ("tombstones", self.tombstones.len(), limits.tombstones_max),
+            ("graves", self.graves.0.len(), limits.graves_max),
+            ("unread", self.unread.len(), limits.sessions_max),
+            ("lookups", self.lookups.len(), limits.lookups_max),
+            ("exchanges", self.exchanges.len(), limits.exchanges_max),
+            ("remotes", self.remotes.len(), limits.exchanges_max),
+            ("notices", self.notices.len(), limits.notices_max),
+            ("owners", self.owners.len(), limits.owners_max),
+            ("members", self.members.len(), limits.members_max),
+            ("followed", self.updates.followed(), limits.followed_max),
+        ]
+    }
+
+    /// The oldest deadline of an exchange with another process, in microseconds.
+    #[must_use]
+    pub fn oldest_exchange_us(&self) -> Option<u64> {
+        let sent = self.exchanges.values().map(|it| it.deadline_us);
+        sent.chain(self.remotes.values().map(|it| it.deadline_us))
+            .min()
+    }
+}
