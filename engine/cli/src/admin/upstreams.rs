@@ -231,7 +231,7 @@ mod tests {
             "  upstream_down\n",
         ];
         let expected = expected.concat();
-        assert_eq!(overview(&[row.clone()]), expected);
+        assert_eq!(overview(std::slice::from_ref(&row)), expected);
         let more = "\
             4 tools, 0 prompts, 1 resources, 0 templates\n\
             shard 0: links 2, links_idle 1, waiting 0, calls 1, sessions 3, processes 0, \

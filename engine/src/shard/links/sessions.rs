@@ -68,7 +68,7 @@ impl Links {
         };
         let fields = (Some("tools/call"), revision, id);
         // Lines have no heads.
-        let head = match head.is_empty() {
+        let head = match head.is_empty() || legacy.forwarded.is_empty() {
             true => Cow::Borrowed(&**head),
             false => Cow::Owned([head, &*legacy.forwarded].concat()),
         };

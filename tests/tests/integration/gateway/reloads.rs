@@ -297,7 +297,7 @@ fn no_call_is_lost_in_reloads_with_changes_of_every_kind() {
     let (moving, comes, seen) = ([steady(), steady()], steady(), steady());
     let section = |number: usize| {
         let mut sections = program("own") + &moving[number % 2].section("moving");
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             sections += &comes.section("comes");
         }
         sections += &seen.section("seen");
