@@ -3,6 +3,7 @@
 //! | module | part |
 //! |---|---|
 //! | `board` | the addresses of upstreams and requests for their lists, for all shards |
+//! | `endpoint` | the table of upstreams |
 //! | `entry` | an entry of the catalog that an upstream executes |
 //! | `interest` | a resource to which a client has subscribed |
 //! | `interests` | the resources of upstreams to which clients have subscribed |
@@ -15,6 +16,7 @@
 //! The shard owns the links and takes the calls from the port. Nothing here performs I/O.
 
 pub(crate) mod board;
+pub(crate) mod endpoint;
 pub(crate) mod entry;
 pub(crate) mod interest;
 pub(crate) mod interests;

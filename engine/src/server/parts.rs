@@ -6,18 +6,13 @@ use std::sync::Arc;
 use corelane_gateway::config::Upstream;
 
 use super::error::Result;
-use super::upstreams::{
-    ServedUpstream, board_of, check_launcher, check_upstream, declare, forwarded,
-};
+use super::upstreams::{FixedAndAll, board_of, check_launcher, check_upstream, declare, forwarded};
 use super::{AuditThread, Server, log_of, state_keys};
 use crate::catalog::{CatalogError, Plan};
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
 use crate::mcp::ServerParts;
 use crate::profile::Profile;
-
-/// The upstreams of a program, and those with the ones of its file.
-pub(super) type FixedAndAll = (Vec<ServedUpstream>, Vec<ServedUpstream>);
 
 impl Server {
     /// Adds other MCP servers. Their entries become those of this one: tools and prompts under the

@@ -17,11 +17,10 @@ use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::handle::ServerHandle;
-use super::parts::FixedAndAll;
 use super::pinning::Pinning;
 use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
-use super::upstreams::{UpstreamReload, UpstreamThread};
+use super::upstreams::{FixedAndAll, UpstreamReload, UpstreamThread};
 use super::{
     AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess, systemd,
 };

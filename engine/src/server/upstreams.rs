@@ -6,10 +6,12 @@
 
 mod answers;
 mod backoff;
+mod beginning;
 mod credential;
 mod endpoint;
 mod exchange;
 mod file;
+mod instance;
 mod instances;
 mod listener;
 mod outcomes;
@@ -33,6 +35,7 @@ use std::time::{Duration, Instant, SystemTime};
 use corelane_gateway::catalog::ListKind;
 use corelane_protocol::mcp::era::Era;
 
+pub(super) use beginning::board_of;
 use endpoint::{Place, resolve_all};
 pub(super) use exchange::UpstreamReload;
 #[cfg(feature = "auth")]
@@ -44,7 +47,7 @@ pub(super) use program::ProcessThreads;
 pub(super) use requests::UpstreamRequests;
 use requests::{Exchange, UpstreamRequest};
 pub(super) use served::{
-    ServedUpstream, board_of, check_launcher, check_upstream, declare, forwarded, required_of,
+    FixedAndAll, ServedUpstream, check_launcher, check_upstream, declare, forwarded, required_of,
 };
 use tracked::{Step, Tracked, Turn};
 
@@ -56,8 +59,9 @@ use crate::mcp::ServerParts;
 use crate::profile::Gateway;
 use crate::shard::ShardControl;
 use crate::upstream::board::{
-    ControlEvent, ControlRequest, ProcessRequest, Purpose, UpstreamBoard, UpstreamTable,
+    ControlEvent, ControlRequest, ProcessRequest, Purpose, UpstreamBoard,
 };
+use crate::upstream::endpoint::UpstreamTable;
 
 /// Between two trials to broadcast updates of resources.
 const UPDATES_RETRY: Duration = Duration::from_millis(100);
@@ -368,8 +372,8 @@ impl Control {
         }
     }
 
-    /// Lets probes know the states of the lists, if they are other ones; clients learn them with the
-    /// next table. Returns whether they are.
+    /// Lets probes know the states of the lists, if they are other ones; clients learn them with
+    /// the next table. Returns whether they are.
     fn note_states(&mut self) -> bool {
         let states = self.instances.list_states();
         let has_changed = self.outcomes.follow(states, SystemTime::now());

@@ -49,7 +49,8 @@ use self::secured_link::SecuredLink;
 use self::signs::ended;
 use crate::meter::ShardMeter;
 use crate::profile::Gateway;
-use crate::upstream::board::{Carrier, UpstreamBoard};
+use crate::upstream::board::UpstreamBoard;
+use crate::upstream::endpoint::Carrier;
 use crate::upstream::port::{Command, UpstreamPort};
 use crate::upstream::relay::RelayKey;
 

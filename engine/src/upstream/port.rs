@@ -4,6 +4,7 @@
 //! before. Commands are bounded by the calls and the requests of upstreams: each call leaves one
 //! that begins it and one that cancels it.
 
+mod lookups;
 mod ticket;
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
@@ -28,7 +29,8 @@ use slab::Slab;
 
 pub(crate) use ticket::ParkedTicket;
 
-use super::board::{Carrier, ListNotice, Standing, UpstreamBoard, UpstreamTable};
+use super::board::UpstreamBoard;
+use super::endpoint::{Carrier, ListNotice, UpstreamTable};
 use super::interest::SubscribedUri;
 use super::owner::SessionOwner;
 use super::relay::{LegacyCall, Recipient, Relay, RelayKey, Surroundings};
@@ -417,13 +419,6 @@ impl UpstreamPort {
         spare.unwrap_or_else(|| Chunk::from(Vec::with_capacity(SMALL_CHUNK_BYTES)))
     }
 
-    /// The instance that has this number, and is to stay.
-    pub(crate) fn instance(&self, upstream: u16) -> Option<u64> {
-        let table = self.table.borrow();
-        let endpoint = table.endpoints.get(usize::from(upstream))?;
-        (endpoint.standing == Standing::Serves).then_some(endpoint.instance)
-    }
-
     /// A client subscribes to a resource of an upstream. None if that reports no updates, or if
     /// clients have subscribed to too many others of it.
     pub(crate) fn subscribe(&self, upstream: u16, uri: &str) -> Option<SubscribedUri> {
@@ -437,71 +432,6 @@ impl UpstreamPort {
     pub(crate) fn use_list(&self) -> ListNotice {
         self.board.use_list();
         self.table.borrow().notice.clone()
-    }
-
-    /// Takes the next command.
-    pub(crate) fn next_command(&self) -> Option<Command> {
-        self.commands.borrow_mut().pop_front()
-    }
-
-    /// Whether there is a command.
-    pub(crate) fn has_commands(&self) -> bool {
-        !self.commands.borrow().is_empty()
-    }
-
-    /// The call called `key`, unless it is over.
-    pub(crate) fn find(&self, key: RelayKey) -> Option<RefMut<'_, Relay>> {
-        let relays = self.relays.borrow_mut();
-        RefMut::filter_map(relays, |relays| {
-            let relay = relays.get_mut(key.index as usize);
-            relay.filter(|relay| relay.id == key.id)
-        })
-        .ok()
-    }
-
-    /// The call of a client in the session of `owner`, if there is just one on its way.
-    pub(crate) fn only_call(&self, upstream: u16, owner: &SessionOwner) -> Option<RelayKey> {
-        let relays = self.relays.borrow();
-        let mut calls = relays.iter().filter(|(_, relay)| {
-            relay.upstream == upstream && relay.link.is_some() && relay.is_call_of(owner)
-        });
-        match (calls.next(), calls.next()) {
-            (Some((index, relay)), None) => Some(RelayKey {
-                index: index as u32,
-                id: relay.id,
-            }),
-            _ => None,
-        }
-    }
-
-    /// The calls and other requests of an upstream.
-    pub(crate) fn of_upstream(&self, upstream: u16) -> Vec<RelayKey> {
-        let relays = self.relays.borrow();
-        let of_it = relays.iter().filter(|(_, it)| it.upstream == upstream);
-        let key_of = |(index, relay): (usize, &Relay)| RelayKey {
-            index: index as u32,
-            id: relay.id,
-        };
-        of_it.map(key_of).collect()
-    }
-
-    /// The calls of clients, by upstream, of so many of them.
-    pub(crate) fn calls_by_upstream(&self, upstreams: usize) -> Vec<usize> {
-        let mut calls = vec![0; upstreams];
-        for (_, relay) in self.relays.borrow().iter() {
-            if relay.is_for_client()
-                && let Some(count) = calls.get_mut(usize::from(relay.upstream))
-            {
-                *count += 1;
-            }
-        }
-        calls
-    }
-
-    /// Takes a call out.
-    pub(crate) fn remove(&self, key: RelayKey) -> Option<Relay> {
-        let is_it = self.find(key).is_some();
-        is_it.then(|| self.relays.borrow_mut().remove(key.index as usize))
     }
 
     /// Takes the buffer of a request back.

@@ -27,7 +27,8 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 
 use self::questions::Questions;
-use super::board::{ControlAnswer, ControlEvent, Endpoint, Subscription, SubscriptionEvent};
+use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
+use super::endpoint::Endpoint;
 pub(crate) use super::legacy_call::{Handshake, LegacyCall};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;

@@ -34,8 +34,8 @@ pub(crate) struct RepeatableRequest {
 }
 
 impl RepeatableRequest {
-    /// The request of a call that goes this way, to this instance of its upstream. None if it has no
-    /// name and no URI.
+    /// The request of a call that goes this way, to this instance of its upstream. None if it has
+    /// no name and no URI.
     pub(crate) fn of(
         new: &NewRelay<'_>,
         route: &Route<'_>,

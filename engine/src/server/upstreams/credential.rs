@@ -16,7 +16,8 @@ use corelane_gateway::config::{self, Upstream, Value};
 use super::backoff::Backoff;
 use super::secret::secret;
 use crate::server::upstream_error::UpstreamError;
-use crate::upstream::board::{EndpointCredential, GrantFault, Granted};
+use crate::upstream::board::{GrantFault, Granted};
+use crate::upstream::endpoint::EndpointCredential;
 pub(super) use service::ServiceSource;
 
 /// Between two looks at a file with a secret.

@@ -23,7 +23,7 @@ use crate::profile::CertificateFiles;
 use crate::profile::Gateway;
 use crate::server::upstream_error::UpstreamError;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Carrier, Endpoint, EventHeads, Heads, Processes, Standing};
+use crate::upstream::endpoint::{Carrier, Endpoint, EventHeads, Heads, Processes, Standing};
 
 /// The path of a server on a Unix socket.
 const UNIX_PATH: &str = "/mcp";

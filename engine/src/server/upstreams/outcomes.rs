@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::upstream::board::ListNotice;
+use crate::upstream::endpoint::ListNotice;
 
 /// Most upstreams that a list names.
 const NAMED_MAX: usize = 32;

@@ -2,23 +2,16 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use corelane_gateway::config::{self, Upstream};
 use corelane_protocol::mcp::lifecycle::Feature;
-use corelane_protocol::mcp::revision::Revision;
 
 use super::credential::Source;
 use super::endpoint::{Place, Served, check};
-use super::instances::Instances;
-use super::outcomes::Outcomes;
 use super::secret::secret;
 use crate::catalog::Entries;
-use crate::mcp::ServerParts;
 use crate::server::error::Result;
 use crate::server::upstream_error::UpstreamError;
-use crate::upstream::board::{UpstreamBoard, UpstreamTable};
 
 /// An upstream that was checked.
 #[derive(Clone)]
@@ -135,23 +128,5 @@ pub(in crate::server) fn forwarded(upstreams: &[ServedUpstream]) -> impl Iterato
     fields.map(|field| &**field)
 }
 
-/// The board of a server with these upstreams, if there are any.
-pub(in crate::server) fn board_of(
-    upstreams: &[ServedUpstream],
-    parts: &ServerParts,
-    shards: usize,
-) -> Option<Arc<UpstreamBoard>> {
-    if upstreams.is_empty() {
-        return None;
-    }
-    let client_info = parts.description.server_info(Revision::V2026_07_28);
-    // As the thread that reads the lists begins.
-    let instances = Instances::new(upstreams.to_vec(), shards, Instant::now());
-    let outcomes = Outcomes::of(instances.list_states(), SystemTime::now());
-    let table = UpstreamTable {
-        client_info: String::from_utf8_lossy(&client_info).into(),
-        endpoints: instances.endpoints(),
-        notice: outcomes.notice(),
-    };
-    Some(Arc::new(UpstreamBoard::new(table, shards)))
-}
+/// The upstreams of the program, which a reload keeps, and all with which the server starts.
+pub(in crate::server) type FixedAndAll = (Vec<ServedUpstream>, Vec<ServedUpstream>);

@@ -6,7 +6,8 @@ use corelane_io::chunk::Chunk;
 
 use super::Links;
 use super::challenged_call::ChallengedCall;
-use crate::upstream::board::{ControlEvent, EndpointCredential};
+use crate::upstream::board::ControlEvent;
+use crate::upstream::endpoint::EndpointCredential;
 use crate::upstream::relay::RelayKey;
 
 impl Links {

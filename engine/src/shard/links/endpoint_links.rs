@@ -12,7 +12,7 @@ use crate::breaker::Breaker;
 use crate::meter::throttle::Throttle;
 use crate::profile::Gateway;
 use crate::transport::OutgoingTls;
-use crate::upstream::board::{Endpoint, Standing};
+use crate::upstream::endpoint::{Endpoint, Standing};
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;
 

@@ -13,7 +13,7 @@ use super::line_link::LineLink;
 use super::sessions::cancelled;
 use super::signs::ended;
 use super::{LinkState, Links, TIMEOUT};
-use crate::upstream::board::Carrier;
+use crate::upstream::endpoint::Carrier;
 use crate::upstream::relay::RelayKey;
 
 /// Bytes of a line that is no message in the log.

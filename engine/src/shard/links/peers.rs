@@ -15,7 +15,8 @@ use corelane_io::slots::SlotKey;
 use super::line_link::LineLink;
 use super::peer::Peer;
 use super::{Link, LinkState, Links};
-use crate::upstream::board::{Carrier, ControlEvent, ProcessRequest, StartedProcess};
+use crate::upstream::board::{ControlEvent, ProcessRequest, StartedProcess};
+use crate::upstream::endpoint::Carrier;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;
 

@@ -9,7 +9,7 @@ use super::Links;
 use super::line_link::LineLink;
 use super::peer::Peer;
 use super::signs::ended;
-use crate::upstream::board::Processes;
+use crate::upstream::endpoint::Processes;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;
 

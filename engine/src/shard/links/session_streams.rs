@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use super::Links;
-use crate::upstream::board::Carrier;
+use crate::upstream::endpoint::Carrier;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::questions::Questions;
 use crate::upstream::relay::{LegacyCall, Recipient, Relay, RelayKey};

@@ -13,7 +13,8 @@ use corelane_protocol::mcp::legacy_session::SessionRequest;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Links;
-use crate::upstream::board::{Carrier, ControlAnswer, ControlEvent};
+use crate::upstream::board::{ControlAnswer, ControlEvent};
+use crate::upstream::endpoint::Carrier;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::LegacyFields;
 use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};

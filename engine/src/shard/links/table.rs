@@ -13,7 +13,8 @@ use super::Links;
 use super::endpoint_links::{EndpointLinks, Leaving};
 use super::peer::Peer;
 use super::signs::ended;
-use crate::upstream::board::{ControlEvent, Standing};
+use crate::upstream::board::ControlEvent;
+use crate::upstream::endpoint::Standing;
 use crate::upstream::relay::RelayKey;
 
 impl Links {

@@ -8,7 +8,7 @@ use super::{INSTANCES_MAX, Instances, TooManyDrain};
 use crate::profile::Gateway;
 use crate::server::reload_result::UpstreamChangeKind::{Added, Changed, Removed};
 use crate::server::upstreams::{ServedUpstream, check_upstream};
-use crate::upstream::board::Standing;
+use crate::upstream::endpoint::Standing;
 
 const SHARDS: u16 = 2;
 
@@ -69,8 +69,9 @@ impl Case {
     /// Names, ids and standings by number.
     fn table(&self) -> Vec<(String, u64, Standing)> {
         let endpoints = self.instances.endpoints().into_iter();
-        let row =
-            |it: crate::upstream::board::Endpoint| (it.name.to_string(), it.instance, it.standing);
+        let row = |it: crate::upstream::endpoint::Endpoint| {
+            (it.name.to_string(), it.instance, it.standing)
+        };
         endpoints.map(row).collect()
     }
 
