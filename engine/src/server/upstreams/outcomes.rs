@@ -123,7 +123,7 @@ mod tests {
         assert!(!outcomes.set(0, ListState::Fresh, now + Duration::from_secs(9)));
         let notice = outcomes.notice();
         assert!(!notice.lacks_required);
-        let expected = r#"[{"name":"b","since":"2027-01-15T08:00:00Z","state":"loading"}]"#;
+        let expected = r#"[{"name":"b","state":"loading","since":"2027-01-15T08:00:00Z"}]"#;
         assert_eq!(notice.outcomes.as_deref(), Some(expected));
         assert!(outcomes.set(1, ListState::Fresh, now));
         assert_eq!(outcomes.notice().outcomes, None);
