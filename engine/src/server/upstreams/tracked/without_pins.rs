@@ -5,7 +5,7 @@ use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config::OnChange;
 
 #[derive(Debug, Default)]
-pub(super) struct Definitions;
+pub(super) struct Definitions {}
 
 impl Definitions {
     pub(super) fn admits(&mut self, _: OnChange, _: ListKind, _: (&str, &str)) -> bool {
