@@ -35,7 +35,7 @@ pub struct State {
     pub level: Option<u8>,
     /// The URIs that it subscribed to, at most 64.
     pub uris: Vec<Box<str>>,
-    /// Its streams: number and next sequence.
+    /// Its streams: number and the sequence of the last event.
     pub streams: Vec<(u32, u64)>,
 }
 
@@ -48,7 +48,7 @@ pub enum Change {
     Subscribe(Box<str>),
     /// Ends the subscription to a URI.
     Unsubscribe(Box<str>),
-    /// The next event of a stream has at least this sequence.
+    /// The last event of a stream had this sequence, or a higher one.
     Stream(u32, u64),
 }
 

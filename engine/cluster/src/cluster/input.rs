@@ -25,10 +25,8 @@ impl Cluster {
             sim_point!("frame_refused");
             return self.note(Note::FrameRefused(from));
         }
-        if from.incarnation > known + 1 {
-            // Processes of that node lived unheard, and may have published.
-            sim_point!("unheard_process");
-            self.doubt_updates();
+        if from.incarnation > known.max(1) {
+            self.follow_successor(from);
         }
         match frame {
             Frame::Heartbeat(heartbeat) => {
