@@ -16,7 +16,7 @@ pub struct Record {
     pub birth: Birth,
     /// The process that may write next; none after a release.
     pub owner: Option<Process>,
-    /// Owners before, which may live and not know it: whoever owns the session notifies them.
+    /// Owners before, which may live and not know of the loss: the owner of now notifies them.
     pub formers: Vec<Process>,
     /// Changes since the first of those lost it: theirs of the same subjects are older.
     pub recent: Vec<Change>,

@@ -75,7 +75,7 @@ impl Cluster {
         Some(exchange)
     }
 
-    pub(super) fn on_accepted(&mut self, _: Now, from: Process, xid: Xid) {
+    pub(super) fn on_accepted(&mut self, from: Process, xid: Xid) {
         self.members.answered(from);
         if let Some(exchange) = self.exchanges.get_mut(&xid) {
             exchange.is_accepted |= exchange.to == from;
@@ -247,7 +247,6 @@ impl Cluster {
         &mut self,
         now: Now,
         (from, xid): (Process, Xid),
-        _rest_us: u64,
         request: Box<Request>,
     ) {
         let key = request.session.random;

@@ -179,7 +179,7 @@ impl Cluster {
         self.outputs.extend(interest.map(Output::AllUpdated));
     }
 
-    /// Processes that are gone cannot repeat: what they published last may be lost.
+    /// Processes that are gone cannot repeat their updates: the last of them may be lost.
     pub(super) fn follow_gone(&mut self, now: Now) {
         let others: Vec<(Process, Health)> = self
             .members

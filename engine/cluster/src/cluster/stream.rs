@@ -1,7 +1,7 @@
-//! Sequences of the events of streams. No owner gives one twice, whatever the others remember.
+//! Sequences of the events of streams. No owner repeats those of another.
 //!
-//! A sequence is the count of changes of the owner, 16 bits, above a counter, 48 bits. An owner that
-//! lacks the record learns the count from the event that the client names when it resumes.
+//! A sequence is the count of changes of the owner, 16 bits, above a counter, 48 bits. An owner
+//! without the record learns the count from the event that the client names when it resumes.
 
 use crate::cluster::Cluster;
 use crate::id::Now;
