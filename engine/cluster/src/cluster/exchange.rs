@@ -211,6 +211,9 @@ impl Cluster {
             pending.not_here.push(to);
             return self.route(now, pending);
         }
+        if self.again.len() >= self.settings.exchanges_max {
+            return self.refuse(&pending, Busy::Full);
+        }
         sim_point!("no_responders_once");
         let at_us = now.us + self.settings.no_responders_us;
         self.arm(at_us, Timer::Again(pending.call));
