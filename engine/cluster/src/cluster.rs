@@ -16,6 +16,7 @@ mod leave;
 mod operate;
 mod ownership;
 mod route;
+mod stream;
 mod tick;
 mod view;
 mod writes;

@@ -94,7 +94,7 @@ pub enum Stage {
 /// The content of a heartbeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// What the process does.
+    /// Whether the process serves.
     pub stage: Stage,
     /// Its clock, in seconds of Unix time. Receivers warn about differences only.
     pub unix_s: u64,

@@ -25,7 +25,7 @@ pub enum StepRefused {
     Level,
 }
 
-/// The own facts that all heartbeats carry, and what follows from them.
+/// The own facts that all heartbeats carry, and the wishes of operators.
 #[derive(Debug)]
 pub(crate) struct Operators {
     pub(crate) own: Heartbeat,

@@ -16,7 +16,7 @@ pub struct Record {
     pub birth: Birth,
     /// The process that may write next; none after a release.
     pub owner: Option<Process>,
-    /// Owners before, which may live and not know it: whoever owns the session notifies them.
+    /// Owners before, which may live and not know of the loss: the owner of now notifies them.
     pub formers: Vec<Process>,
     /// Changes since the first of those lost it: theirs of the same subjects are older.
     pub recent: Vec<Change>,
@@ -35,7 +35,7 @@ pub struct State {
     pub level: Option<u8>,
     /// The URIs that it subscribed to, at most 64.
     pub uris: Vec<Box<str>>,
-    /// Its streams: number and next sequence.
+    /// Its streams: number and the sequence of the last event.
     pub streams: Vec<(u32, u64)>,
 }
 
@@ -48,7 +48,7 @@ pub enum Change {
     Subscribe(Box<str>),
     /// Ends the subscription to a URI.
     Unsubscribe(Box<str>),
-    /// The next event of a stream has at least this sequence.
+    /// The last event of a stream had this sequence, or a higher one.
     Stream(u32, u64),
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Base {
     At(u64),
 }
 
-/// What the writer does with the session.
+/// The work of the writer on the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     Idle,

@@ -18,7 +18,7 @@ pub fn partition_of(uri: &str) -> u16 {
     u16::try_from(partition).unwrap_or(0)
 }
 
-/// What one origin published to one partition, as far as it was received.
+/// The updates of one origin in one partition, as far as they were received.
 #[derive(Debug)]
 pub(crate) struct Follow {
     /// The sequence that comes next.

@@ -1,4 +1,4 @@
-//! What the core wants done, and the results that come back.
+//! The work that the core hands out, and the results that come back.
 //!
 //! The store is any table of keys with one ever-growing revision, conditional writes and expiry.
 //! The bus is any publish and subscribe with requests that fail at once if no process listens.
@@ -120,7 +120,7 @@ pub enum Note {
     FrameRefused(Process),
 }
 
-/// What the core wants done.
+/// One piece of work, or one fact, for the host or its adapters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Publish to all processes.

@@ -1,4 +1,4 @@
-//! Records in the store: golden files of each level, and the refusal of what is no record.
+//! Records in the store: golden files of each level, and the refusal of other bytes.
 //!
 //! A golden file is never changed: a later version must read it. `CORELANE_WRITE_GOLDEN=1` writes
 //! those that are missing.

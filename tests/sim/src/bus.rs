@@ -56,7 +56,10 @@ impl World {
                 let run = AtNode::Run(origin, request);
                 self.after(wait_us, Event::Node(node, life, run));
             }
-            Output::Part(call, true, _) => self.answer_client(call, Response::Ok),
+            Output::Part(call, true, body) => {
+                self.check_events(call, &body);
+                self.answer_client(call, Response::Ok);
+            }
             Output::NotFound(call, _) => {
                 let has_expired = self.has_expired_in_trouble(call);
                 self.checks.on_missing(self.now_us, call, has_expired);

@@ -18,6 +18,8 @@ pub(crate) enum Work {
     Change(Change),
     /// DELETE.
     Delete,
+    /// A stream is resumed after this event, and brings some more.
+    Resume(u64),
 }
 
 /// A client with one session at a time.
@@ -25,6 +27,8 @@ pub(crate) enum Work {
 pub(crate) struct Client {
     pub(crate) session: Option<u128>,
     pub(crate) uris: Vec<Box<str>>,
+    /// The last event that it has received.
+    pub(crate) event: u64,
     pub(crate) changes: u64,
     pub(crate) work: Option<Work>,
     pub(crate) op: u64,
@@ -41,6 +45,11 @@ pub(crate) fn body(attempt: u64, work: &Work) -> Box<[u8]> {
         Work::Call => (0, ""),
         Work::Show => (1, ""),
         Work::Delete => (2, ""),
+        Work::Resume(after) => {
+            body.push(7);
+            body.extend(after.to_le_bytes());
+            return body.into();
+        }
         Work::Change(Change::Level(level)) => {
             body.extend([3, *level]);
             return body.into();
@@ -66,6 +75,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<(u64, Work)> {
         3 => Work::Change(Change::Level(*rest.first()?)),
         4 => Work::Change(Change::Subscribe(text())),
         5 => Work::Change(Change::Unsubscribe(text())),
+        7 => Work::Resume(u64::from_le_bytes(*rest.first_chunk()?)),
         _ => return None,
     };
     Some((u64::from_le_bytes(*number), work))

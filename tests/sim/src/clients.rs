@@ -43,7 +43,8 @@ impl World {
         let own = &mut self.clients[client];
         own.changes += 1;
         let change = match dice {
-            0..=24 => return Work::Call,
+            0..=17 => return Work::Call,
+            18..=24 => return Work::Resume(own.event),
             25..=49 => return Work::Show,
             50 if !self.is_healed || self.people.chance(200) => return Work::Delete,
             50..=60 => Change::Level((own.changes % 200) as u8),

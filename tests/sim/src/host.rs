@@ -15,6 +15,8 @@ use crate::world::World;
 /// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
 /// and writes, and room for the time between events.
 const REPLICATED_US: u64 = 250_000;
+/// The stream of a session.
+const STREAM: u32 = 1;
 /// Microseconds without faults before which nothing is expected to be in time.
 const QUIET_US: u64 = 3_000_000;
 
@@ -48,6 +50,15 @@ impl World {
                     core.answer(now, origin, key, false, Box::default());
                 }
                 core.answer(now, origin, key, true, Box::default());
+            }
+            Work::Resume(after) => {
+                core.resume(now, key, STREAM, after);
+                let mut events = Vec::new();
+                for _ in 0..1 + attempt % 3 {
+                    let event = core.next_event(now, key, STREAM).unwrap_or_default();
+                    events.extend(event.to_le_bytes());
+                }
+                core.answer(now, origin, key, true, events.into());
             }
             Work::Show => {
                 core.answer(now, origin, key, true, Box::default());
@@ -137,6 +148,28 @@ impl World {
                 core.expire(now, key);
             }
             self.drain_outputs(node);
+        }
+    }
+
+    /// I3: the events of a stream reach its client in order, each once.
+    pub(crate) fn check_events(&mut self, attempt: u64, body: &[u8]) {
+        let Some(known) = self.checks.attempts.get(&attempt) else {
+            return;
+        };
+        let client = known.client;
+        let is_waiting = self.clients[client].attempt == Some(attempt);
+        let is_stream = matches!(self.clients[client].work, Some(Work::Resume(_)));
+        if !is_waiting || !is_stream {
+            return;
+        }
+        let (events, _) = body.as_chunks::<8>();
+        for event in events.iter().map(|bytes| u64::from_le_bytes(*bytes)) {
+            let last = self.clients[client].event;
+            if event != 0 && event <= last {
+                let text = format!("client {client} got event {event:x} after {last:x}");
+                self.checks.fail("I3", self.now_us, text);
+            }
+            self.clients[client].event = last.max(event);
         }
     }
 

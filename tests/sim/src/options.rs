@@ -63,4 +63,5 @@ pub const MUTATIONS: &[&str] = &[
     "no_gap_repair",
     "promote_early",
     "refuse_unknown",
+    "reuse_event",
 ];

@@ -6,8 +6,8 @@ use corelane_sim::world::{Report, run};
 
 /// Each mutation, and a seed that finds it with the usual options.
 const FOUND: &[(&str, u64)] = &[
-    ("skip_revision", 1006),
-    ("reuse_incarnation", 4000),
+    ("skip_revision", 2101),
+    ("reuse_incarnation", 100036),
     ("outlive_successor", 3118),
     ("forget_tombstone", 3006),
     ("no_tombstone", 3006),
@@ -15,18 +15,19 @@ const FOUND: &[(&str, u64)] = &[
     ("run_on_unknown", 3006),
     ("missing_when_gone", 3006),
     ("no_doubt_after_pause", 3006),
-    ("no_doubt_after_isolation", 11420),
+    ("no_doubt_after_isolation", 31346),
     ("drop_on_full_lane", 3006),
     ("ignore_generation", 3006),
-    ("accept_twice", 3006),
+    ("accept_twice", 2101),
     ("any_principal", 3006),
     ("revive_ended", 3006),
-    ("old_proof", 5069),
-    ("no_notice", 3006),
-    ("write_after_conflict", 235),
+    ("old_proof", 41016),
+    ("no_notice", 100036),
+    ("write_after_conflict", 21141),
     ("no_gap_repair", 3006),
-    ("promote_early", 7),
-    ("refuse_unknown", 273),
+    ("promote_early", 100036),
+    ("refuse_unknown", 867),
+    ("reuse_event", 3006),
 ];
 /// Fresh seeds of each run of this test.
 const FRESH: u64 = 12;

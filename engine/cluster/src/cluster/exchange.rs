@@ -75,7 +75,7 @@ impl Cluster {
         Some(exchange)
     }
 
-    pub(super) fn on_accepted(&mut self, _: Now, from: Process, xid: Xid) {
+    pub(super) fn on_accepted(&mut self, from: Process, xid: Xid) {
         self.members.answered(from);
         if let Some(exchange) = self.exchanges.get_mut(&xid) {
             exchange.is_accepted |= exchange.to == from;
@@ -211,6 +211,9 @@ impl Cluster {
             pending.not_here.push(to);
             return self.route(now, pending);
         }
+        if self.again.len() >= self.settings.exchanges_max {
+            return self.refuse(&pending, Busy::Full);
+        }
         sim_point!("no_responders_once");
         let at_us = now.us + self.settings.no_responders_us;
         self.arm(at_us, Timer::Again(pending.call));
@@ -247,7 +250,6 @@ impl Cluster {
         &mut self,
         now: Now,
         (from, xid): (Process, Xid),
-        _rest_us: u64,
         request: Box<Request>,
     ) {
         let key = request.session.random;

@@ -1,7 +1,5 @@
 //! Changes of resources and lists, to all processes. A lost message is noticed and repaired.
 
-use std::collections::BTreeSet;
-
 use crate::cluster::Cluster;
 use crate::frame::{Frame, Heartbeat, Stage};
 use crate::id::{Now, Process};
@@ -181,43 +179,31 @@ impl Cluster {
         self.outputs.extend(interest.map(Output::AllUpdated));
     }
 
-    /// Origins that are gone cannot repeat: what they published last may be lost.
+    /// Processes that are gone cannot repeat their updates: the last of them may be lost.
     pub(super) fn follow_gone(&mut self, now: Now) {
-        let origins: BTreeSet<Process> =
-            self.updates.follows.keys().map(|(from, _)| *from).collect();
-        for origin in origins {
-            let is_gone = self.members.health(origin, now.us, &self.settings) == Health::Gone;
-            let is_dead = self.members.get(origin).is_none();
-            if !is_gone {
-                self.updates.gone.remove(&origin);
-            } else if is_dead {
-                // Once more: it may have published between its silence and its end.
-                self.give_up_origin(origin);
-            } else if self.updates.gone.insert(origin) {
+        let others: Vec<(Process, Health)> = self
+            .members
+            .all()
+            .filter(|member| member.process != self.me)
+            .map(|member| (member.process, member.health(now.us, &self.settings)))
+            .collect();
+        for (other, health) in others {
+            if health != Health::Gone {
+                self.updates.gone.remove(&other);
+            } else if self.updates.gone.insert(other) {
                 sim_point!("origin_gone");
-                self.give_up_origin(origin);
+                self.doubt_updates();
             }
         }
     }
 
-    fn give_up_origin(&mut self, origin: Process) {
-        let all = (origin, 0)..=(origin, u16::MAX);
-        let lost: Vec<u16> = self
-            .updates
-            .follows
-            .range(all)
-            .map(|(key, _)| key.1)
-            .collect();
-        let is_dead = self.members.get(origin).is_none();
-        for partition in lost {
-            self.outputs.push_back(Output::AllUpdated(partition));
-            if is_dead {
-                self.updates.follows.remove(&(origin, partition));
-            }
-        }
-        if is_dead {
-            self.updates.gone.remove(&origin);
-        }
+    /// A process has a successor. It may have published between its silence and its end.
+    pub(super) fn follow_successor(&mut self, successor: Process) {
+        sim_point!("origin_replaced");
+        let is_kept = |other: &Process| other.node != successor.node || *other == successor;
+        self.updates.follows.retain(|(from, _), _| is_kept(from));
+        self.updates.gone.retain(is_kept);
+        self.doubt_updates();
     }
 
     /// The generation of one of the own lists: 0 tools, 1 resources, 2 prompts.

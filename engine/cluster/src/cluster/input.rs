@@ -25,24 +25,21 @@ impl Cluster {
             sim_point!("frame_refused");
             return self.note(Note::FrameRefused(from));
         }
-        if from.incarnation > known + 1 {
-            // Processes of that node lived unheard, and may have published.
-            sim_point!("unheard_process");
-            self.doubt_updates();
+        if from.incarnation > known.max(1) {
+            self.follow_successor(from);
         }
         match frame {
             Frame::Heartbeat(heartbeat) => {
                 self.on_heartbeat(now, (from, sequence), *heartbeat);
             }
             _ if self.stage == Stage::Joining => {}
-            Frame::Forward(xid, rest_us, request) => {
-                self.on_forward(now, (from, xid), rest_us, request);
-            }
+            // The rest of the deadline is for the host, which ends the handler.
+            Frame::Forward(xid, _, request) => self.on_forward(now, (from, xid), request),
             Frame::Superseded(by) if by.node == self.me.node && by > self.me => {
                 self.superseded(by);
             }
             Frame::Superseded(_) => {}
-            Frame::Accepted(xid) => self.on_accepted(now, from, xid),
+            Frame::Accepted(xid) => self.on_accepted(from, xid),
             Frame::NotHere(xid) => self.on_not_here(now, from, xid, None),
             Frame::Moved(xid, to) => self.on_not_here(now, from, xid, Some(to)),
             Frame::Unknown(xid, missing) => self.on_unknown(from, xid, missing),

@@ -1,4 +1,4 @@
-//! Who owns a session: reading the record, confirming, losing, and the notice to a former owner.
+//! The owner of a session: reading the record, confirming, losing, and notices to former owners.
 
 use crate::cluster::{Cluster, Notice};
 use crate::codec::{Kind, decode};
@@ -243,7 +243,7 @@ impl Cluster {
         }
     }
 
-    /// The session is another's: hands over the unwritten changes, and sends on what waits.
+    /// The session is another's: hands over the unwritten changes and the requests that wait.
     fn depose(&mut self, now: Now, key: SessionKey, winner: Process) {
         let Some(session) = self.sessions.remove(&key) else {
             return;

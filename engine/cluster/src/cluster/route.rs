@@ -306,7 +306,7 @@ impl Cluster {
         }
     }
 
-    /// Makes the session here from its id and its record, and serves what waited for it.
+    /// Makes the session here from its id and its record, and serves the requests that waited.
     fn adopt(
         &mut self,
         now: Now,

@@ -112,7 +112,7 @@ impl Cluster {
         self.members.heard(from, heartbeat, now.us);
     }
 
-    /// Compares a heartbeat with what is known here.
+    /// Compares a heartbeat with the facts that are known here.
     fn compare(&mut self, now: Now, from: Process, heartbeat: &Heartbeat) {
         let skew_s = heartbeat.unix_s.abs_diff(now.unix_s);
         if skew_s > self.settings.skew_warn_s {

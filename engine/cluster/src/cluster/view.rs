@@ -62,7 +62,7 @@ impl Cluster {
 
     /// Each table with a bound: its name, entries and limit.
     #[must_use]
-    pub fn tables(&self) -> [(&'static str, usize, usize); 14] {
+    pub fn tables(&self) -> [(&'static str, usize, usize); 15] {
         let limits = &self.settings;
         [
             ("sessions", self.sessions.len(), limits.sessions_max),
@@ -74,6 +74,7 @@ impl Cluster {
             ("unread", self.unread.len(), limits.sessions_max),
             ("lookups", self.lookups.len(), limits.lookups_max),
             ("exchanges", self.exchanges.len(), limits.exchanges_max),
+            ("again", self.again.len(), limits.exchanges_max),
             ("remotes", self.remotes.len(), limits.exchanges_max),
             ("notices", self.notices.len(), limits.notices_max),
             ("owners", self.owners.len(), limits.owners_max),
