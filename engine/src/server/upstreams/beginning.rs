@@ -1,4 +1,5 @@
-//! The board with which shards begin: they see the same upstreams as the thread that reads the lists.
+//! The board with which shards begin: they see the same upstreams as the thread that reads the
+//! lists.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
