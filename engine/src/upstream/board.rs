@@ -189,7 +189,7 @@ pub(crate) enum ControlEvent {
     Drained {
         /// The number of the upstream.
         upstream: u16,
-        /// That of [`Endpoint::instance`].
+        /// That of `Endpoint::instance`.
         instance: u64,
         /// The shard.
         shard: u16,
@@ -200,11 +200,11 @@ pub(crate) enum ControlEvent {
     Challenged {
         /// The number of the upstream.
         upstream: u16,
-        /// That of [`EndpointCredential::number`].
+        /// That of `EndpointCredential::number`.
         credential: u64,
     },
     /// A credential was granted to the upstream with this number and this
-    /// [`Endpoint::instance`], or was not.
+    /// `Endpoint::instance`, or was not.
     Granted(u16, u64, Result<Granted, GrantFault>),
     /// The server ends.
     Stop,
