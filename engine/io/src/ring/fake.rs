@@ -1,6 +1,6 @@
 //! A ring over a model of the kernel: tests act as the peers, the ring is the real one.
 //!
-//! [`Ring::over_network`] opens it, and
+//! `Ring::over_network` opens it, and
 //! [`Rings::over_network`](crate::rings::Rings::over_network) several. They accept from a
 //! [`FakeNetwork`]; each [`FakePeer`] is one client. All that they do happens when the ring is
 //! entered next, in one order for one script; or, after [`FakeNetwork::shuffle`], in an order that
