@@ -89,6 +89,8 @@ pub struct Cluster {
     /// When the own heartbeat last came back, and how long it took.
     echo_us: u64,
     echo_took_us: u64,
+    /// When it really came back: a stop or a new connection does not count here.
+    echoed_us: u64,
     /// Own heartbeats on their way: sequence and time.
     echoes: VecDeque<(u64, u64)>,
     is_isolated: bool,
@@ -161,6 +163,7 @@ impl Cluster {
             is_connected: false,
             echo_us: now.us,
             echo_took_us: 0,
+            echoed_us: 0,
             echoes: VecDeque::new(),
             is_isolated: false,
             epoch: 1,

@@ -168,7 +168,7 @@ impl Cluster {
             is_second,
             ..
         } = exchange;
-        if now.us - self.echo_us < 2 * self.settings.heartbeat_us {
+        if now.us - self.echoed_us < 2 * self.settings.heartbeat_us {
             // The bus works from here: the silence is the other's.
             self.members.unanswered(to, now.us, &self.settings);
         }

@@ -84,6 +84,7 @@ impl Cluster {
     ) {
         if from == self.me {
             self.echo_us = now.us;
+            self.echoed_us = now.us;
             while let Some((own, sent_us)) = self.echoes.pop_front() {
                 if own >= sequence {
                     self.echo_took_us = now.us - sent_us;
