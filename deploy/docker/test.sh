@@ -84,7 +84,7 @@ done
 say "without io_uring"
 configure no-new io_uring
 code=0
-"$runtime" run --bundle "$bundle" "$container" >"$bundle/log" 2>&1 || code=$?
+timeout 60 "$runtime" run --bundle "$bundle" "$container" >"$bundle/log" 2>&1 || code=$?
 cat "$bundle/log"
 if ((code != 78)) || ! grep -q seccomp "$bundle/log"; then
     echo "$0: exit code $code instead of 78, or a log that does not name seccomp" >&2

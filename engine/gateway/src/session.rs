@@ -127,10 +127,13 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
 
     /// Opens a session for an owner without a call. Returns the one that it had before.
     pub fn open(&mut self, owner: &K, now_ms: u64) -> Option<EndedSession> {
+        // Calls that wait for a session wait for the next one.
+        let entry = self.entries.get_mut(owner);
+        let waiting = entry.map(|entry| std::mem::take(&mut entry.waiting));
         let before = self.end(owner);
         let entry = Entry {
             session: LegacySession::new(),
-            waiting: VecDeque::new(),
+            waiting: waiting.unwrap_or_default(),
             is_held: false,
             calls: 0,
             used_ms: now_ms,

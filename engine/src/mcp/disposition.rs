@@ -4,12 +4,12 @@ use corelane_protocol::binding::refusal::Category;
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::trace_context::TraceContext;
-use corelane_protocol::request_state::SessionTerms;
 
 use super::exchange::{Exchange, Opening, StreamOwner};
 use super::forward_budget::ForwardedBody;
 use super::large_message::LargeMessage;
 use super::session_id::{NewSession, SessionId};
+use crate::guard::holder::HolderKey;
 use crate::handler::caller_info::CallerInfo;
 use crate::handler::event_queue::CallKey;
 
@@ -61,6 +61,17 @@ impl Disposition {
     }
 }
 
+/// The sealed terms of a session on their way to its home, and the holder that it gets there.
+#[derive(Debug)]
+pub(crate) struct ForwardedSeal {
+    /// The session as its id names it: its home may have been another one.
+    pub(crate) named: SessionId,
+    /// Its terms, sealed.
+    pub(crate) seal: Box<[u8]>,
+    /// The holder of its client.
+    pub(crate) holder: HolderKey,
+}
+
 /// A request on its way to the home shard of its session or task.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
@@ -68,8 +79,8 @@ pub(crate) struct Forwarded {
     pub(crate) exchange: Exchange,
     /// The session; [`SessionId::none`] of a request about a task.
     pub(crate) session: SessionId,
-    /// The terms of the session, if its home has to make it again.
-    pub(crate) terms: Option<SessionTerms>,
+    /// The sealed terms of the session, if its home has to make it again.
+    pub(crate) seal: Option<Box<ForwardedSeal>>,
     /// Id of the request, for a refusal on the way.
     pub(crate) id: Option<OwnedId>,
     /// The revision named by the version header.
@@ -88,7 +99,7 @@ impl Forwarded {
         Forwarded {
             exchange,
             session,
-            terms: None,
+            seal: None,
             revision: None,
             id: None,
             caller_info: None,

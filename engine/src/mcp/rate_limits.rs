@@ -121,7 +121,7 @@ impl RateLimits {
         context: &Context,
         counted: Counted<'_>,
         (requester, holder): (Requester<'_>, Option<HolderKey>),
-        (id, out): (Id<'_>, &mut Vec<u8>),
+        (id, out): (Option<Id<'_>>, &mut Vec<u8>),
     ) -> Result<(), Disposition> {
         let holder = match holder {
             None if self.limits.limits().counts_sources() => return Err(Disposition::PeerNeeded),
@@ -163,10 +163,15 @@ impl RateLimits {
 
 /// Refuses a request that is past a limit.
 #[cold]
-fn refuse(context: &Context, limited: Limited, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
+fn refuse(
+    context: &Context,
+    limited: Limited,
+    id: Option<Id<'_>>,
+    out: &mut Vec<u8>,
+) -> Disposition {
     context.meter.count(Counter::RefusedRate);
     let text = context.format(format_args!("{limited}"));
-    encode::write_error_with_data(out, Some(id), error_code::INTERNAL_ERROR, text, |out| {
+    encode::write_error_with_data(out, id, error_code::INTERNAL_ERROR, text, |out| {
         out.extend_from_slice(limited.data().as_bytes());
     });
     Disposition::answer(Some(Category::TooMany {

@@ -149,8 +149,11 @@ impl CallEvents<'_> {
         };
         if entry.repeatable.is_some() {
             if !entry.call.awaits_answers() {
+                // Each answer is an event: the first one after the last answer takes them all.
                 let answers = entry.call.take_upstream_answers();
-                self.repeat(key, answers);
+                if !answers.is_empty() {
+                    self.repeat(key, answers);
+                }
             }
             return;
         }

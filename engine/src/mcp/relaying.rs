@@ -150,8 +150,14 @@ impl Starter<'_> {
     ) -> Disposition {
         let id = request.id;
         let taken = self.calls.parked.take(parked);
+        // It may be open at a replica, or at an instance that a reload has replaced.
+        let name_of = |number| {
+            self.calls
+                .port()
+                .map(|port| port.name_of(number).to_owned())
+        };
         let ticket = match taken {
-            Ok(ticket) if ticket.upstream() == upstream => ticket,
+            Ok(ticket) if name_of(ticket.upstream()) == name_of(upstream) => ticket,
             Err(ParkedFault::Lost) => {
                 let failure = Failure::new(Reason::Lost, Executed::Unknown);
                 let failure = failure.with_detail("its shard was started again");

@@ -216,7 +216,7 @@ impl Starter<'_> {
         let client = (*request.inbound.requester, self.holder_of(request));
         let counted = Counted::Call(tool, bytes);
         self.limits
-            .admit(self.context, counted, client, (request.id, out))
+            .admit(self.context, counted, client, (Some(request.id), out))
     }
 
     /// Runs a handler with fitting arguments.

@@ -308,9 +308,12 @@ impl Control {
                 self.take_interests(upstream, |_| true);
             }
             // Shards learn that an upstream drains after they have the catalog without it.
-            self.publish(&ListKind::ALL);
+            let are_known = self.publish(&ListKind::ALL);
             self.note_states();
             self.publish_table();
+            if !are_known {
+                self.publish(&ListKind::ALL);
+            }
         }
         Ok(changes)
     }
@@ -364,7 +367,9 @@ impl Control {
             }
             Some(Step::Listen(listen)) => self.listen(upstream, listen),
             Some(Step::Expire) => self.board.expire_lists(),
-            Some(Step::Changed(kinds)) => self.publish(&kinds),
+            Some(Step::Changed(kinds)) => {
+                self.publish(&kinds);
+            }
         }
         // Its entries are in the catalog before clients learn that nothing is missing.
         if self.note_states() {

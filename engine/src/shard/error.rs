@@ -80,13 +80,18 @@ pub enum ShardError {
 
 #[cfg(feature = "cli")]
 impl ShardError {
-    /// Whether the host does not let the process have its rings: seccomp, a setting of the kernel,
-    /// its version, or the limit on locked memory.
+    /// Whether the host never lets the process have its rings: seccomp, a setting of the kernel,
+    /// its version, or the limit on locked memory. Memory that is used up may be free later.
     pub(crate) fn is_of_host(&self) -> bool {
         use RingError::{KernelTooOld, Unavailable};
         let error = match self {
             ShardError::Ring { error, .. } => error,
-            error => return matches!(error, ShardError::LockedMemory { .. }),
+            ShardError::LockedMemory {
+                limit_kib,
+                least_kib,
+                ..
+            } => return *limit_kib < *least_kib as u64,
+            _ => return false,
         };
         matches!(error, Unavailable { .. } | KernelTooOld { .. })
     }

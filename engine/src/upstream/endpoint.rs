@@ -163,6 +163,14 @@ pub(crate) struct Heads {
     pub(crate) events: Option<Arc<EventHeads>>,
 }
 
+impl Heads {
+    /// Of messages, which are requests of HTTP+SSE too.
+    pub(crate) fn of_messages(&self) -> &[u8] {
+        let events = self.events.as_ref().filter(|_| self.post.is_empty());
+        events.map_or(&self.post, |events| &events.post)
+    }
+}
+
 /// The starts of the heads of HTTP+SSE.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EventHeads {

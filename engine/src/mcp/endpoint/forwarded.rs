@@ -6,6 +6,7 @@ use super::Endpoint;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::requester::Requester;
+use crate::mcp::session_id::NamedSession;
 
 impl Endpoint {
     /// Handles a request that another shard forwarded to this one, the home of its session or task.
@@ -17,7 +18,7 @@ impl Endpoint {
         let Forwarded {
             exchange,
             session,
-            terms,
+            seal,
             revision,
             caller_info,
             trace,
@@ -31,9 +32,14 @@ impl Endpoint {
             session.home, services.context.settings.shard,
             "forwarded to the home shard"
         );
-        if let Some(terms) = terms {
-            let id = id.as_ref().map(OwnedId::as_id);
-            if let Err(refused) = services.restore((session, terms), (inbound, id), out) {
+        if let Some(sealed) = seal {
+            let (id, seal) = (id.as_ref().map(OwnedId::as_id), &*sealed.seal);
+            let named = NamedSession {
+                id: sealed.named,
+                seal,
+            };
+            let client = (inbound, Some(sealed.holder), id);
+            if let Err(refused) = services.restore(session, named, client, out) {
                 return refused;
             }
         }

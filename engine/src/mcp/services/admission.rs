@@ -4,14 +4,13 @@ use corelane_protocol::binding::admission::{self, Admitted, SessionClaim, Sessio
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Document, Id, OwnedId, ShapeError};
 use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::request_state::SessionTerms;
 
 use super::Services;
 use super::legacy::is_malformed_response;
 use crate::guard::holder::HolderKey;
 use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::context::Context;
-use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
+use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind, ForwardedSeal};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::rate_limits::Counted;
@@ -114,7 +113,8 @@ impl Services {
         let requester = *inbound.requester;
         let holder = of_session.or_else(|| requester.holder());
         let client = (requester, holder);
-        self.limits.admit(&self.context, counted, client, (id, out))
+        self.limits
+            .admit(&self.context, counted, client, (Some(id), out))
     }
 
     /// Refuses a new call because the shard is overloaded.
@@ -229,15 +229,22 @@ impl Services {
             }
             session.home = (session.random % u128::from(shards)) as u16;
         }
+        let holder = inbound.requester.holder();
         if session.home != shard {
-            let to = (session, revision, self.terms_of(named, inbound));
+            let seal = match (self.sessions.restorer.reads(named), holder) {
+                (false, _) => None,
+                // An anonymous client without its address would share its limits with all others.
+                (true, None) => return Routed::NotHere(Disposition::PeerNeeded),
+                (true, Some(holder)) => Some(Box::new(ForwardedSeal {
+                    named: named.id,
+                    seal: named.seal.into(),
+                    holder,
+                })),
+            };
+            let to = (session, revision, seal);
             return Routed::NotHere(self.forward(inbound, to, id, kind(&self.context), out));
         }
-        if !named.seal.is_empty()
-            && !self.sessions.contains(session)
-            && let Some(terms) = self.terms_of(named, inbound)
-            && let Err(refused) = self.restore((session, terms), (inbound, id), out)
-        {
+        if let Err(refused) = self.restore(session, named, (inbound, holder, id), out) {
             return Routed::NotHere(refused);
         }
         Routed::Here(session)
@@ -248,7 +255,7 @@ impl Services {
     fn forward(
         &self,
         inbound: Inbound<'_>,
-        (session, revision, terms): (SessionId, Option<Revision>, Option<SessionTerms>),
+        (session, revision, seal): (SessionId, Option<Revision>, Option<Box<ForwardedSeal>>),
         id: Option<Id<'_>>,
         kind: Result<ForwardedKind, ForwardsFull>,
         out: &mut Vec<u8>,
@@ -264,7 +271,7 @@ impl Services {
         let request = Forwarded {
             exchange: inbound.exchange,
             session,
-            terms,
+            seal,
             revision,
             id: id.map(OwnedId::from),
             caller_info: inbound.requester.caller_info(exposed),

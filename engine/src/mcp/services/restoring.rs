@@ -7,11 +7,13 @@ use corelane_protocol::request_state::SessionTerms;
 
 use super::Services;
 use crate::guard::audit::Event;
+use crate::guard::holder::HolderKey;
 use crate::mcp::audit::Actor;
 use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::inbound::Inbound;
+use crate::mcp::rate_limits::Counted;
 use crate::mcp::session_id::{NamedSession, SessionId};
 use crate::mcp::sessions::Session;
 use crate::meter::Counter;
@@ -28,21 +30,27 @@ impl Services {
         restorer.terms_of(named, inbound.principal(), unix_s)
     }
 
-    /// Makes a session of this shard again on `terms`, unless it is here or has ended.
+    /// Makes a session of this shard again from its id, unless it is here or has ended, or the id
+    /// carries nothing for its requester. It counts for `holder`, and among the new sessions of the
+    /// client.
     ///
     /// # Errors
     /// The refusal that was written, or the holder of the client must be looked up first: nothing
     /// of the request was executed.
     pub(in crate::mcp) fn restore(
         &mut self,
-        (session, terms): (SessionId, SessionTerms),
-        (inbound, id): (Inbound<'_>, Option<Id<'_>>),
+        session: SessionId,
+        named: NamedSession<'_>,
+        (inbound, holder, id): (Inbound<'_>, Option<HolderKey>, Option<Id<'_>>),
         out: &mut Vec<u8>,
     ) -> Result<(), Disposition> {
-        let sessions = &mut self.sessions;
-        if sessions.contains(session) || sessions.restorer.is_ended(session) {
+        let sessions = &self.sessions;
+        let is_needed = sessions.restorer.reads(named)
+            && !sessions.contains(session)
+            && !sessions.restorer.is_ended(session);
+        let Some(terms) = is_needed.then(|| self.terms_of(named, inbound)).flatten() else {
             return Ok(());
-        }
+        };
         let context = &self.context;
         if context.is_draining() {
             return Err(context.refuse(id, Reason::Draining, out));
@@ -50,16 +58,23 @@ impl Services {
         if self.calls.shedding.is_out_of_memory() {
             return Err(context.refuse(id, OUT_OF_MEMORY, out));
         }
-        let Some(holder) = inbound.requester.holder() else {
+        let Some(holder) = holder else {
             return Err(Disposition::PeerNeeded);
         };
+        let client = (*inbound.requester, Some(holder));
+        let counted = Counted::Session;
+        self.limits.admit(context, counted, client, (id, out))?;
         let owner = (inbound.principal(), holder);
         let agreed = (terms.revision, terms.capabilities);
         let now_ms = context.now_ms();
-        match sessions.create_as(session.random, owner, agreed, now_ms) {
+        match self
+            .sessions
+            .create_as(session.random, owner, agreed, now_ms)
+        {
             Ok(evicted) => {
                 context.meter.count(Counter::SessionsRestored);
-                self.opened((session, evicted), (inbound, terms.lists), Some("restored"));
+                let how = Some("restored");
+                self.opened((session, evicted), (inbound, terms.lists), how);
                 Ok(())
             }
             Err(no_room) => {

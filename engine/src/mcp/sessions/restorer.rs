@@ -6,9 +6,9 @@
 //! Its client notices nothing, where otherwise it would get 404, which official clients take for
 //! the end.
 //!
-//! Invariant: a session that its client ended, or that had more than its handshake when it ended,
-//! is not made again by this process while the age of its id allows it, as long as no more than
-//! `sessions.ended_max` sessions end within that time.
+//! Invariant: a session that its client ended, or that had a log level or subscriptions when it
+//! ended, is not made again in this life of the shard, as long as no more than `sessions.ended_max`
+//! sessions ended after it.
 //!
 //! It lacks changes after the handshake: the log level, subscriptions, kept events and tasks end
 //! with the session.
@@ -22,6 +22,9 @@ use hashbrown::HashSet;
 use super::limits::SessionLimits;
 use crate::mcp::session_id::{NamedSession, SessionId};
 
+/// The longest that `sessions.id_max_age_s` may be.
+const ID_MAX_AGE_S_MAX: u64 = 2_592_000;
+
 /// How far the clock of the process that made an id may be ahead, in seconds.
 const CLOCK_LEEWAY_S: u64 = 60;
 
@@ -31,6 +34,8 @@ pub(crate) struct Restorer {
     sealer: Arc<Sealer>,
     id_max_age_s: u64,
     ended_max: usize,
+    /// Whether an id with terms was made.
+    has_sealed: bool,
     /// Random bits of sessions that are not made again, and when their ids are too old, in unix
     /// seconds: oldest first.
     ended: VecDeque<(u128, u64)>,
@@ -43,6 +48,7 @@ impl Restorer {
             sealer,
             id_max_age_s: limits.id_max_age_s,
             ended_max: limits.ended_max,
+            has_sealed: limits.id_max_age_s > 0,
             ended: VecDeque::new(),
             is_ended: HashSet::new(),
         }
@@ -56,6 +62,7 @@ impl Restorer {
     pub(super) fn set_limits(&mut self, limits: &SessionLimits) {
         self.id_max_age_s = limits.id_max_age_s;
         self.ended_max = limits.ended_max;
+        self.has_sealed |= limits.id_max_age_s > 0;
     }
 
     /// The text of the id of a session that `principal` made on these terms.
@@ -73,6 +80,11 @@ impl Restorer {
         [&head, seal.as_bytes()].concat().into()
     }
 
+    /// Whether an id carries terms that may be read.
+    pub(crate) fn reads(&self, named: NamedSession<'_>) -> bool {
+        !named.seal.is_empty() && self.id_max_age_s > 0
+    }
+
     /// The terms that an id carries, if they are for `principal` and young enough.
     pub(crate) fn terms_of(
         &self,
@@ -80,7 +92,7 @@ impl Restorer {
         principal: Option<&str>,
         unix_s: u64,
     ) -> Option<SessionTerms> {
-        if named.seal.is_empty() || self.id_max_age_s == 0 {
+        if !self.reads(named) {
             return None;
         }
         let nonce = nonce_of(named.id);
@@ -99,7 +111,8 @@ impl Restorer {
     /// A session ended at the request of its client, or ended with changes that its id does not
     /// have: it is not made again.
     pub(crate) fn note_ended(&mut self, id: SessionId, unix_s: u64) {
-        if self.id_max_age_s == 0 || !self.is_ended.insert(id.random) {
+        // Ids that were sealed before a reload may be read again after the next one.
+        if !self.has_sealed && self.id_max_age_s == 0 || !self.is_ended.insert(id.random) {
             return;
         }
         while let Some((random, until_s)) = self.ended.front().copied() {
@@ -109,7 +122,7 @@ impl Restorer {
             self.ended.pop_front();
             self.is_ended.remove(&random);
         }
-        let until_s = unix_s + self.id_max_age_s + CLOCK_LEEWAY_S;
+        let until_s = unix_s + ID_MAX_AGE_S_MAX + CLOCK_LEEWAY_S;
         self.ended.push_back((id.random, until_s));
     }
 }
@@ -130,7 +143,7 @@ mod tests {
     use corelane_protocol::request_state::{Sealer, SessionTerms};
 
     use super::super::SessionLimits;
-    use super::Restorer;
+    use super::{ID_MAX_AGE_S_MAX, Restorer};
     use crate::mcp::session_id::{NamedSession, SessionId};
 
     const NOW_S: u64 = 1_800_000_000;
@@ -197,7 +210,7 @@ mod tests {
         let ended = |restorer: &Restorer| (0..6).map(|at| restorer.is_ended(id(at))).collect();
         let present: Vec<bool> = ended(&restorer);
         assert_eq!(present, [false, false, true, true, true, true]);
-        restorer.note_ended(id(9), NOW_S + 120);
+        restorer.note_ended(id(9), NOW_S + ID_MAX_AGE_S_MAX + 60);
         let present: Vec<bool> = ended(&restorer);
         assert_eq!(present, [false; 6]);
         assert!(restorer.is_ended(id(9)));

@@ -158,7 +158,7 @@ fn a_forwarded_stream_counts_for_its_session_until_it_is_gone() {
     let gone = Forwarded {
         exchange: first,
         session: id,
-        terms: None,
+        seal: None,
         revision: None,
         id: None,
         caller_info: None,

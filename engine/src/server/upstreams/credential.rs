@@ -184,8 +184,10 @@ impl Credential {
         match granted {
             Ok(granted) => {
                 (self.backoff, self.fault) = (Backoff::START, None);
-                self.ends = granted.life.map(|life| now + life);
-                self.due = granted.life.map(|life| now + life.mul_f64(0.8));
+                self.ends = granted.life.map(|life| now + life.max(REFUSED_INTERVAL));
+                // A life of nothing is no reason to request without end.
+                let renewed_after = |life: Duration| life.mul_f64(0.8).max(REFUSED_INTERVAL);
+                self.due = granted.life.map(|life| now + renewed_after(life));
                 self.set(Some(granted.value));
             }
             Err(fault) => {

@@ -39,12 +39,19 @@ impl Control {
         }
     }
 
-    /// Puts the entries of these kinds of all upstreams into the catalog.
-    pub(super) fn publish(&mut self, kinds: &[ListKind]) {
+    /// Puts the entries of these kinds of all upstreams into the catalog, with the schemes of those
+    /// that shards know. Returns whether they know all.
+    pub(super) fn publish(&mut self, kinds: &[ListKind]) -> bool {
         let lists = kinds
             .iter()
             .map(|kind| (*kind, self.instances.entries(*kind)));
-        let (lists, schemes) = (lists.collect(), self.instances.schemes());
+        let (lists, mut schemes) = (lists.collect(), self.instances.schemes());
+        let (all, present) = (schemes.len(), self.board.present());
+        schemes.retain(|(number, _)| {
+            let endpoint = present.endpoints.get(usize::from(*number));
+            endpoint.is_some_and(|it| !it.name.is_empty())
+        });
+        let are_known = schemes.len() == all;
         let mut faults = Vec::new();
         let changed = self.handle.updates().exchange(|plan| {
             let (plan, left_out) = plan.with_upstreams(schemes, lists);
@@ -62,5 +69,6 @@ impl Control {
         if let Err(error) = changed {
             tracing::error!(%error, ?kinds, "entries of upstreams are not in the catalog");
         }
+        are_known
     }
 }

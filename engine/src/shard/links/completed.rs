@@ -9,6 +9,7 @@ use corelane_io::slots::SlotKey;
 
 use super::signs::{ended, sign_of_answer};
 use super::{LinkState, Links};
+use crate::breaker::CallSign;
 use crate::upstream::relay::{Heard, RelayKey};
 
 /// How long the rest of an answer may take whose message has come, in milliseconds.
@@ -227,6 +228,9 @@ impl Links {
             let upstream = link.upstream;
             link.is_lent = true;
             self.endpoint(upstream).pool.lend();
+            // A trial that waits for a user would keep the upstream closed.
+            let admitted = self.port.find(call).and_then(|mut it| it.admitted.take());
+            self.count_end(upstream, admitted, CallSign::Works);
             self.open_more(rings, upstream);
         }
     }

@@ -10,6 +10,9 @@ use crate::upstream::board::ControlEvent;
 use crate::upstream::endpoint::EndpointCredential;
 use crate::upstream::relay::RelayKey;
 
+/// A credential is reported as refused once in so many milliseconds, however many calls it fails.
+const REPORT_INTERVAL_MS: u64 = 1000;
+
 impl Links {
     /// Whether a call cannot be sent, as there is no credential for its upstream. It has failed
     /// then.
@@ -45,13 +48,18 @@ impl Links {
             return false;
         }
         let is_present =
-            field_of(request, credential) == field_of(&endpoint.heads.post, credential);
+            field_of(request, credential) == field_of(endpoint.heads.of_messages(), credential);
         (relay.was_challenged, relay.link) = (true, None);
         relay.forget_answer();
         drop(relay);
-        if is_present {
+        let number = credential.number;
+        let links = &mut self.endpoints[usize::from(upstream)];
+        let is_reported = matches!(links.challenged, Some((before, at_ms))
+            if before == number && self.now_ms < at_ms + REPORT_INTERVAL_MS);
+        if is_present && !is_reported {
+            links.challenged = Some((number, self.now_ms));
             self.board.send(ControlEvent::Challenged {
-                upstream,
+                upstream: endpoint.upstream,
                 credential: credential.number,
             });
         }
@@ -74,7 +82,7 @@ impl Links {
             let endpoint = &table.endpoints[usize::from(relay.upstream)];
             let request = relay.request.as_ref().zip(endpoint.credential.as_ref());
             let renewed = request.and_then(|(request, credential)| {
-                renewed(request, &endpoint.heads.post, credential)
+                renewed(request, endpoint.heads.of_messages(), credential)
             });
             let has_failed = |it: &EndpointCredential| it.failures != call.failures;
             let is_over = endpoint.credential.as_ref().is_none_or(has_failed)

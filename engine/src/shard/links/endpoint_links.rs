@@ -34,6 +34,8 @@ pub(super) struct EndpointLinks {
     pub(super) sessions: UpstreamSessions<SessionOwner, RelayKey>,
     /// Whether the control side waits for the result of `initialize`.
     pub(super) is_initializing: bool,
+    /// The credential that was reported as refused last, and when.
+    pub(super) challenged: Option<(u64, u64)>,
     /// The replicas that the control side has sent `initialize`, a bit for each.
     pub(super) initialized: u32,
 }
@@ -88,6 +90,7 @@ impl EndpointLinks {
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             sessions: UpstreamSessions::new(session_limits),
             is_initializing: false,
+            challenged: None,
             initialized: 0,
         }
     }

@@ -6,6 +6,7 @@ use corelane_gateway::link::{Choice, Replica, choose_replica};
 use corelane_gateway::relay::{Executed, Failure, Reason};
 
 use super::Links;
+use super::endpoint_links::Leaving;
 use super::signs::sign_of;
 use crate::meter::Counter;
 use crate::upstream::owner::SessionOwner;
@@ -69,7 +70,8 @@ impl Links {
                 hash: table.endpoints[usize::from(*number)].hash,
                 requests: pool.links() - pool.idle() + pool.waiting(),
                 refuses_ms: links.breaker.refuses_ms(self.now_ms),
-                was_tried: tried & (1 << place) != 0,
+                // The number of one that is drained may belong to another upstream soon.
+                was_tried: tried & (1 << place) != 0 || links.leaving == Leaving::Over,
             }
         });
         let replicas: Vec<Replica> = replicas.collect();

@@ -123,7 +123,7 @@ fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
         let opening = Forwarded {
             exchange: third,
             session,
-            terms: None,
+            seal: None,
             id: None,
             revision: None,
             caller_info: None,

@@ -24,7 +24,9 @@ pub(crate) struct ParkedTicket {
 impl RelayTicket {
     /// Takes the requests of the upstream that were not sent to the client yet, with their keys.
     pub(crate) fn unsent_questions(&self) -> Vec<(String, ClientRequest)> {
-        let Some(mut relay) = self.port.find(self.key) else {
+        // A request that came together with the answer needs none any more.
+        let relay = self.port.find(self.key);
+        let Some(mut relay) = relay.filter(|it| !it.is_answered()) else {
             return Vec::new();
         };
         let questions = relay.questions();

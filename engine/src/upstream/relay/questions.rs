@@ -47,8 +47,11 @@ impl Questions {
     /// # Errors
     /// The member of the response that refuses it: there are too many.
     pub(super) fn open(&mut self, id: &[u8], request: ClientRequest) -> Result<(), &'static str> {
-        let all = self.open.iter().map(|it| bytes_of(&it.request));
-        let bytes = all.sum::<usize>() + bytes_of(&request);
+        let all = self
+            .open
+            .iter()
+            .map(|it| it.id.len() + bytes_of(&it.request));
+        let bytes = all.sum::<usize>() + id.len() + bytes_of(&request);
         if self.open.len() >= OPEN_MAX || bytes > OPEN_BYTES_MAX {
             return Err(declined(&request));
         }

@@ -55,7 +55,7 @@ impl Definitions {
         let key = (word, Box::from(name));
         if is_first {
             self.changed.remove(&key);
-        } else if self.changed.insert(key.clone()) {
+        } else if self.changed.len() < DEFINITIONS_MAX && self.changed.insert(key.clone()) {
             self.unreported.push(key);
         }
         is_first || on_change == OnChange::Warn
