@@ -101,6 +101,7 @@ fn a_process_with_fewer_shards_has_a_home_for_every_session() {
             answer.check("200", &result(2, json!({})));
             continue;
         };
+        assert!(request.seal.is_some());
         assert_ne!(usize::from(home), front);
         let endpoint = &mut shards[usize::from(home)].endpoint;
         let mut out = Vec::new();
@@ -175,10 +176,14 @@ fn a_session_that_has_no_room_is_refused_and_nothing_is_executed() {
         draining
             .post(&session, &ping)
             .check("503", &error(2, -32603));
-        let mut unknown = process(|_| ());
-        unknown.peer = None;
-        let answer = unknown.post(&session, &ping);
-        assert!(matches!(answer.disposition, Disposition::PeerNeeded));
+        // The session counts for the address of its client, wherever it is made.
+        let elsewhere = process(|settings| (settings.shard, settings.shards) = (1, 2)).session();
+        for session in [session, elsewhere] {
+            let mut unknown = process(|settings| settings.shards = 2);
+            unknown.peer = None;
+            let answer = unknown.post(&session, &ping);
+            assert!(matches!(answer.disposition, Disposition::PeerNeeded));
+        }
     });
 }
 

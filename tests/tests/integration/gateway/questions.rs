@@ -340,3 +340,40 @@ fn all_requests_of_a_round_are_sent_at_once() {
     assert_eq!(done["result"]["structuredContent"], expected, "{done}");
     assert_eq!(mock.received_of("tools/call").len(), 2);
 }
+
+/// Each answer is an event of its own, and the call is made again for the last one only.
+#[test]
+fn answers_that_arrive_together_are_one_round() {
+    let mock = MockUpstream::with_tools(&["call"], |received| {
+        let responses = received.message()["params"]["inputResponses"].clone();
+        let form = format!(r#"{{"method":"elicitation/create","params":{FORM}}}"#);
+        let input = format!(
+            r#"{{"resultType":"input_required","inputRequests":{{"a":{form},"b":{form}}}}}"#
+        );
+        let done = json!({ "content": [], "structuredContent": responses });
+        Act::Send(match responses.is_null() {
+            true => result_of(received, &input),
+            false => result_of(received, &done.to_string()),
+        })
+    });
+    let gateway = Gateway::before(&mock);
+    let (session, mut stream) = legacy_call(&gateway, &form());
+    let questions = [stream.next_message(), stream.next_message()];
+    let mut connection = gateway.connect();
+    let posts = questions.iter().flat_map(|question| {
+        let answer = json!({
+            "jsonrpc": "2.0", "id": question["id"], "result": { "action": "decline" },
+        });
+        session.message(&answer).to_bytes(connection.address())
+    });
+    let posts: Vec<u8> = posts.collect();
+    connection.send_bytes(&posts);
+    for _ in &questions {
+        assert_eq!(connection.read_response().status(), 202);
+    }
+    let done = stream.next_message();
+    let declined = json!({ "action": "decline" });
+    let expected = json!({ "a": declined, "b": declined });
+    assert_eq!(done["result"]["structuredContent"], expected, "{done}");
+    assert_eq!(mock.received_of("tools/call").len(), 2, "made again once");
+}
