@@ -130,9 +130,9 @@ knobs! {
         /// of modern clients and the ids of sessions (`sessions.id_max_age_s`), all of them open
         /// these. A relative path starts at the working directory of the process, not at the
         /// profile. Processes behind one address need the same keys, or one refuses the states of
-        /// another. To change a key, put the new one last everywhere, then first everywhere, and drop
-        /// the old one after `calls.answer_timeout_ms` and `sessions.id_max_age_s`. Default none: a
-        /// random key that ends with the process.
+        /// another. To change a key, put the new one last everywhere, then first everywhere, and
+        /// drop the old one after `calls.answer_timeout_ms` and `sessions.id_max_age_s`. Default
+        /// none: a random key that ends with the process.
         state_key_files: Vec<PathBuf> = Vec::new(), anything(), next;
         /// Connections the kernel completes ahead of accept(2): the value of net.core.somaxconn
         /// since Linux 5.4, which also caps it.
