@@ -25,6 +25,9 @@ impl Links {
         }
         while let Some(request) = self.board.take_request(self.shard) {
             did = true;
+            // It was left after the table with the address of its upstream, which may have come
+            // after the look above.
+            self.take_table(rings);
             match request.purpose {
                 Purpose::Close(number) => self.close_subscription(rings, request.upstream, number),
                 _ => self.take_request(request),

@@ -60,6 +60,11 @@ fn the_state_of_each_upstream_is_shown_with_its_conditions() {
     let program = super::programs::section("own", &[], "");
     let sections = up.section("up") + &same.section("same") + "prefix = \"up_\"\n";
     let inspected = Inspected::start(&(sections + &program + &down.section("down")));
+    // Until then the name belongs to the other one.
+    wait_until("it is read", || {
+        let (rows, _) = inspected.upstreams();
+        (rows["up"]["state"] == "fresh").then_some(())
+    });
     inspected.gateway.wait_for("up_call");
     inspected.gateway.wait_for("own_call");
     let mut connection = inspected.gateway.connect();
