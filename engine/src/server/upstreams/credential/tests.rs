@@ -1,11 +1,14 @@
 //! Values from files and tokens, with a virtual clock.
 
 use std::fs;
-use std::time::{Duration, Instant};
+#[cfg(feature = "auth")]
+use std::time::Duration;
+use std::time::Instant;
 
 use corelane_gateway::config;
 
 use super::{Credential, LOOK_INTERVAL, Source};
+#[cfg(feature = "auth")]
 use crate::upstream::board::{GrantFault, Granted};
 
 fn source(credential: &str) -> Result<Option<Source>, String> {
