@@ -320,6 +320,19 @@ pub fn result_of(received: &Received, result: &str) -> Vec<u8> {
     ))
 }
 
+/// The answer to `initialize` of an upstream with tools, which opens this session.
+#[must_use]
+pub fn session_opened(received: &Received, session: &str) -> Vec<u8> {
+    let result = json!({
+        "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
+        "serverInfo": { "name": "old", "version": "1" },
+    });
+    let answer = result_of(received, &result.to_string());
+    let answer = String::from_utf8_lossy(&answer);
+    let field = format!("\r\nMcp-Session-Id: {session}\r\n");
+    answer.replacen("\r\n", &field, 1).into_bytes()
+}
+
 fn described(received: &Received, lists: &[(&str, &str, Value)]) -> Option<Act> {
     let message = received.message();
     let method = message["method"].as_str()?;

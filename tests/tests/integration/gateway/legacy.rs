@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use corelane_tests::mock_upstream::{Act, MockUpstream, Received, json_answer, result_of};
+use corelane_tests::mock_upstream::{
+    Act, MockUpstream, Received, json_answer, result_of, session_opened,
+};
 use corelane_tests::{Connection, Request, Session, wait_until};
 use serde_json::{Value, json};
 
@@ -31,14 +33,7 @@ pub(super) fn script(
         match message["method"].as_str().unwrap_or_default() {
             "initialize" => {
                 let session = opened.fetch_add(1, Ordering::Relaxed);
-                let result = json!({
-                    "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
-                    "serverInfo": { "name": "old", "version": "1" },
-                });
-                let answer = result_of(received, &result.to_string());
-                let answer = String::from_utf8_lossy(&answer);
-                let field = format!("\r\nMcp-Session-Id: s-{session}\r\n");
-                Act::Send(answer.replacen("\r\n", &field, 1).into_bytes())
+                Act::Send(session_opened(received, &format!("s-{session}")))
             }
             "tools/list" => {
                 let tool = json!({ "name": "call", "inputSchema": { "type": "object" } });

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use corelane_tests::mock_upstream::{
-    Act, MockUpstream, Next, Received, first_events, last_events, result_of,
+    Act, MockUpstream, Next, Received, first_events, last_events, result_of, session_opened,
 };
 use corelane_tests::request::CAPABILITIES_KEY;
 use corelane_tests::{EventStream, Item, PATIENCE, Request, Session, Setup};
@@ -190,14 +190,8 @@ fn legacy(received: &Received, kind: Kind, record: &Arc<Record>) -> Act {
     let message = received.message();
     match message["method"].as_str() {
         Some("initialize") => {
-            let result = json!({
-                "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
-                "serverInfo": { "name": "old", "version": "1" },
-            });
-            let answer = result_of(received, &result.to_string());
-            let answer = String::from_utf8_lossy(&answer);
-            let field = format!("\r\nMcp-Session-Id: s-{}\r\n", message["id"]);
-            Act::Send(answer.replacen("\r\n", &field, 1).into_bytes())
+            let session = format!("s-{}", message["id"]);
+            Act::Send(session_opened(received, &session))
         }
         Some("tools/list") => {
             let tool = json!({ "name": "call", "inputSchema": { "type": "object" } });

@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use corelane_tests::mock_upstream::{
     Act, MockUpstream, Next, Received, first_events, last_events, more_events, result_of,
+    session_opened,
 };
 use corelane_tests::request::CAPABILITIES_KEY;
 use corelane_tests::{EventStream, PATIENCE, Request, Session, wait_until};
@@ -65,18 +66,11 @@ fn serve(received: &Received, calls: usize, state: &Arc<State>) -> Act {
     let id = message["id"].clone();
     match message["method"].as_str() {
         Some("initialize") => {
-            let result = json!({
-                "protocolVersion": "2025-11-25", "capabilities": { "tools": {} },
-                "serverInfo": { "name": "old", "version": "1" },
-            });
-            let answer = result_of(received, &result.to_string());
-            let answer = String::from_utf8_lossy(&answer);
             let kind = match message["params"]["capabilities"]["roots"].is_null() {
                 true => "plain",
                 false => "roots",
             };
-            let field = format!("\r\nMcp-Session-Id: {kind}-{id}\r\n");
-            Act::Send(answer.replacen("\r\n", &field, 1).into_bytes())
+            Act::Send(session_opened(received, &format!("{kind}-{id}")))
         }
         Some("tools/list") => {
             let tool = json!({ "name": "call", "inputSchema": { "type": "object" } });
