@@ -1,5 +1,6 @@
 //! The server around a core: it runs handlers, and it is observed when it does.
 
+use corelane_cluster::cluster::Cluster;
 use corelane_cluster::codec::{Kind, decode};
 use corelane_cluster::frame::{Request, Stage};
 use corelane_cluster::id::Process;
@@ -112,6 +113,7 @@ impl World {
     }
 
     /// I2: a node that has just begun to listen again takes nothing from an owner that lives well.
+    /// A former owner that has given the session up loses nothing.
     pub(crate) fn check_taken(&mut self, node: usize, key: u128, former: Process) {
         let doubt_us = self.nodes[node].doubt_us;
         let is_early = doubt_us > 0 && self.now_us < doubt_us + 1_400_000;
@@ -123,8 +125,8 @@ impl World {
             return;
         };
         let core = self.nodes[slot].core.as_ref();
-        let is_alive = core.is_some_and(|core| core.stage() == Stage::Alive);
-        if is_alive && self.was_quiet(slot, self.now_us.saturating_sub(QUIET_US)) {
+        let owns = |core: &Cluster| core.stage() == Stage::Alive && core.standing(key).is_some();
+        if core.is_some_and(owns) && self.was_quiet(slot, self.now_us.saturating_sub(QUIET_US)) {
             let text = format!("node {node} took {key:x} from {former}, which lives");
             self.checks.fail("I2", self.now_us, text);
         }
