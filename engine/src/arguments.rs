@@ -171,7 +171,7 @@ const HOST_REFUSES: u8 = 78;
 
 /// The exit code of the program `name` whose server ended like this; prints the reason of a failure
 /// on standard error. For programs with a command line of their own. It is 0, 78 if the host does
-/// not let the process have its rings, or 1.
+/// not let the process have its rings or pin its threads, or 1.
 ///
 /// ```no_run
 /// # use corelane::{Profile, Server, exit_code};

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::fs;
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::pin::pin;
@@ -34,6 +35,9 @@ pub struct ExecutorSettings {
 /// kernel takes a core away for an hour; a shard decides by its own clock when to yield.
 const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
+/// The cores of the machine. glommio reads the file to pin a thread, and panics without it.
+const ONLINE_CORES: &str = "/sys/devices/system/cpu/online";
+
 /// Bytes of a small page.
 const PAGE_BYTES: usize = 4096;
 
@@ -49,6 +53,11 @@ pub enum ExecutorError {
     /// The kernel has no io_uring, or this process may not use it: ENOSYS or EPERM.
     #[error("no io_uring (os error {0})")]
     Unavailable(i32),
+    /// The file that names the cores cannot be read, so no thread can be pinned.
+    #[error(
+        "cannot pin a thread to its core: {ONLINE_CORES}: {0}; mount sysfs at /sys, or set pin = \"no\" in [server]"
+    )]
+    Cores(String),
     /// Any other refusal of the kernel.
     #[error("{0}")]
     Refused(String),
@@ -84,7 +93,14 @@ impl Executor {
     /// # Errors
     /// The kernel's refusal.
     pub fn new(settings: ExecutorSettings) -> Result<Executor, ExecutorError> {
-        let placement = settings.core.map_or(Placement::Unbound, Placement::Fixed);
+        let placement = match settings.core {
+            None => Placement::Unbound,
+            Some(core) => {
+                fs::metadata(ONLINE_CORES)
+                    .map_err(|error| ExecutorError::Cores(error.to_string()))?;
+                Placement::Fixed(core)
+            }
+        };
         LocalExecutorBuilder::new(placement)
             .ring_depth(settings.ring_depth)
             .io_memory(settings.io_memory_bytes)

@@ -80,8 +80,9 @@ pub enum ShardError {
 
 #[cfg(feature = "cli")]
 impl ShardError {
-    /// Whether the host never lets the process have its rings: seccomp, a setting of the kernel,
-    /// its version, or the limit on locked memory. Memory that is used up may be free later.
+    /// Whether the host never lets the process have its rings or pin its threads: seccomp, a setting
+    /// of the kernel, its version, the limit on locked memory, or no sysfs. Memory that is used up
+    /// may be free later.
     pub(crate) fn is_of_host(&self) -> bool {
         use RingError::{KernelTooOld, Unavailable};
         let error = match self {
@@ -91,6 +92,7 @@ impl ShardError {
                 least_kib,
                 ..
             } => return *limit_kib < *least_kib as u64,
+            ShardError::Executor { error, .. } => return matches!(error, ExecutorError::Cores(_)),
             _ => return false,
         };
         matches!(error, Unavailable { .. } | KernelTooOld { .. })

@@ -1,8 +1,10 @@
 //! Starts that fail: one message with the fault and the remedy.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
 
-use corelane_tests::server::Ended;
+use corelane_tests::server::{Ended, binary};
 use corelane_tests::{LivenessProbe, Setup, wait_until};
 
 /// The process ends with `code`, and its message has all of `words`.
@@ -248,6 +250,35 @@ fn too_little_locked_memory_is_named_with_what_a_shard_needs_and_the_knobs() {
     let setup = Setup::bare(&["--stdio"]).locked_kib_max(100);
     let words = ["240 KiB", "100 KiB", "ulimit -l 512", "other processes"];
     check("stdio", &setup.run_to_end(), &[78], &words);
+}
+
+#[test]
+fn a_host_that_hides_its_cores_is_named_with_the_remedy() {
+    const WITHOUT_SYS: [&str; 6] = [
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /sys && exec \"$@\"",
+        "sh",
+    ];
+    let mut unshare = Command::new("unshare");
+    let allowed = unshare.args(WITHOUT_SYS).arg("true").status();
+    if !allowed.is_ok_and(|it| it.success()) {
+        println!("left out: this user may make no namespaces with unshare(1)");
+        return;
+    }
+    let binary = binary();
+    let corelane = [
+        binary.to_str().expect("a path of text"),
+        "serve",
+        "--listen=127.0.0.1:0",
+        "--cores=0",
+    ];
+    let arguments = [&WITHOUT_SYS[..], &corelane].concat();
+    let ended = Setup::program(PathBuf::from("unshare"), &arguments).run_to_end();
+    let words = ["/sys/devices/system/cpu/online", "mount", "pin = \"no\""];
+    check("no sysfs", &ended, &[78], &words);
 }
 
 #[test]
