@@ -32,6 +32,10 @@ pub fn goes_first(bytes: &[u8]) -> bool {
     let start = &message[..message.len().min(LOOKED_AT_BYTES_MAX)];
     for at in memchr_iter(b'"', start) {
         let rest = &start[at..];
+        // The first byte rules out most strings at less cost than a comparison.
+        if !matches!(rest.get(1), Some(b'm' | b'r' | b'e')) {
+            continue;
+        }
         if let Some(value) = value_of(rest, br#""method""#) {
             return value.starts_with(br#""ping""#) || value.starts_with(br#""notifications/"#);
         }
