@@ -33,6 +33,8 @@ pub use error::{
 pub use id::{Id, OwnedId};
 pub use id_scanner::IdScanner;
 pub use limits::JsonLimits;
-pub use members::{MembersFault, MessageMembers, find_members, is_name, visit_members};
+pub use members::{
+    MembersFault, MessageMembers, divide_members, find_members, is_name, visit_members,
+};
 pub use message::Message;
 pub use value::{Array, ArrayIter, Kind, Object, ObjectIter, Value};

@@ -8,8 +8,13 @@
 //! values on its tape; for any other bytes the result is a fault or some ranges, never a panic. It
 //! lacks validation: the decoder has accepted the text before.
 
-use memchr::memchr2;
 use std::ops::Range;
+
+use memchr::{memchr, memchr2};
+
+/// Bytes at the start of a string that are searched for its end in words: most strings of a message
+/// are shorter, and a vector search costs more to begin than it saves there.
+const IN_WORDS_BYTES: usize = 64;
 
 /// Why the members of an object cannot be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +82,23 @@ pub fn find_members<const N: usize>(
     object: Range<usize>,
     names: [&'static str; N],
 ) -> Result<[Option<Range<usize>>; N], MembersFault> {
+    divide_members(text, object, names, |_, _| ())
+}
+
+/// As [`find_members`]; calls `visit` as [`visit_members`] does with each member that is not called
+/// one of `names`.
+///
+/// # Errors
+/// As for [`find_members`].
+///
+/// # Panics
+/// If `object` lies outside of `text`.
+pub fn divide_members<const N: usize>(
+    text: &[u8],
+    object: Range<usize>,
+    names: [&'static str; N],
+    mut visit: impl FnMut(&[u8], Range<usize>),
+) -> Result<[Option<Range<usize>>; N], MembersFault> {
     let mut found = [const { None }; N];
     let mut scanner = Scanner {
         text: &text[..object.end],
@@ -84,6 +106,7 @@ pub fn find_members<const N: usize>(
     };
     let whole = scanner.members(|name, value| {
         let Some(place) = names.iter().position(|known| is_name(name, known)) else {
+            visit(name, value);
             return Ok(());
         };
         match found[place].replace(value) {
@@ -128,14 +151,16 @@ pub fn visit_members(
 
 /// Whether a name as it stands between its quotes is `known`, after unescaping.
 pub fn is_name(raw: &[u8], known: &str) -> bool {
-    let pairs = raw.iter().zip(known.as_bytes());
-    let same = pairs
-        .take_while(|(byte, other)| byte == other && **byte != b'\\')
-        .count();
-    match raw.get(same) {
-        None => return same == known.len(),
-        Some(b'\\') => {}
-        Some(_) => return false,
+    let is_same = raw == known.as_bytes();
+    // An escape is longer than the character it stands for.
+    let is_longer = raw.len() > known.len();
+    let may_be_escaped =
+        is_longer && (raw[0] == b'\\' || known.as_bytes().first() == Some(&raw[0]));
+    if !is_same && !may_be_escaped {
+        return false;
+    }
+    if memchr(b'\\', raw).is_none() {
+        return is_same;
     }
     let quoted = [b"\"", raw, b"\""].concat();
     serde_json::from_slice::<String>(&quoted).is_ok_and(|name| name == known)
@@ -204,7 +229,7 @@ impl Scanner<'_> {
     fn skip_string(&mut self) -> Result<(), MembersFault> {
         loop {
             let rest = self.text.get(self.at..).ok_or(MembersFault::NotAnObject)?;
-            let stop = memchr2(b'"', b'\\', rest).ok_or(MembersFault::NotAnObject)?;
+            let stop = string_stop(rest).ok_or(MembersFault::NotAnObject)?;
             let is_end = rest[stop] == b'"';
             self.at += stop + if is_end { 1 } else { 2 };
             if is_end {
@@ -214,34 +239,70 @@ impl Scanner<'_> {
     }
 
     fn skip_value(&mut self) -> Result<(), MembersFault> {
-        let start = self.at;
+        match self.text.get(self.at) {
+            Some(b'"') => {
+                self.at += 1;
+                self.skip_string()
+            }
+            Some(b'{' | b'[') => self.skip_container(),
+            _ => self.skip_scalar(),
+        }
+    }
+
+    /// Goes behind the object or array that starts here.
+    fn skip_container(&mut self) -> Result<(), MembersFault> {
         let mut depth = 0_usize;
         while let Some(byte) = self.text.get(self.at) {
+            self.at += 1;
             match byte {
-                b'"' => {
-                    self.at += 1;
-                    self.skip_string()?;
-                    if depth == 0 {
-                        return Ok(());
-                    }
-                    continue;
-                }
+                b'"' => self.skip_string()?,
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' if depth > 0 => {
+                b'}' | b']' => {
                     depth -= 1;
                     if depth == 0 {
-                        self.at += 1;
                         return Ok(());
                     }
                 }
-                b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => break,
                 _ => {}
             }
-            self.at += 1;
         }
-        let is_scalar = depth == 0 && self.at > start;
-        is_scalar.then_some(()).ok_or(MembersFault::NotAnObject)
+        Err(MembersFault::NotAnObject)
     }
+
+    fn skip_scalar(&mut self) -> Result<(), MembersFault> {
+        let rest = &self.text[self.at.min(self.text.len())..];
+        let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\r' | b'\n');
+        let bytes = rest.iter().position(is_end).unwrap_or(rest.len());
+        self.at += bytes;
+        (bytes > 0).then_some(()).ok_or(MembersFault::NotAnObject)
+    }
+}
+
+/// The place of the first quote or backslash.
+fn string_stop(text: &[u8]) -> Option<usize> {
+    let (start, rest) = text.split_at(text.len().min(IN_WORDS_BYTES));
+    let (words, last) = start.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let stops = zero_bytes(word ^ EACH_BYTE * u64::from(b'"'))
+            | zero_bytes(word ^ EACH_BYTE * u64::from(b'\\'));
+        if stops != 0 {
+            return Some(8 * index + stops.trailing_zeros() as usize / 8);
+        }
+    }
+    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\');
+    if let Some(stop) = last.iter().position(is_stop) {
+        return Some(start.len() - last.len() + stop);
+    }
+    Some(start.len() + memchr2(b'"', b'\\', rest)?)
+}
+
+/// 1 in each byte.
+const EACH_BYTE: u64 = u64::from_le_bytes([1; 8]);
+
+/// A word whose lowest bit that is set is in the first byte that is 0; 0 if there is none.
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(EACH_BYTE) & !word & (EACH_BYTE << 7)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use corelane_protocol::mcp::input_required::{INPUT_KEY_BYTES_MAX, INPUT_RESPONSE
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::subscription::{self, ListKind};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::state::STATE_BYTES_MAX;
 
@@ -125,10 +127,7 @@ const _: () = assert!(INPUT_RESPONSES_MAX == 64 && INPUT_KEY_BYTES_MAX == 128);
 /// # Errors
 /// [`AnswerFault`]: the call failed, and nothing of the message may go on.
 pub fn read_message(text: &[u8], id: u64) -> Result<Incoming, AnswerFault> {
-    str::from_utf8(text).map_err(|_| AnswerFault::Json)?;
-    serde_json::from_slice::<IgnoredAny>(text).map_err(|_| AnswerFault::Json)?;
-    let members = MessageMembers::read(text)?;
-    match members {
+    match read_members(text)? {
         MessageMembers {
             method: Some(method),
             params,
@@ -173,6 +172,52 @@ pub fn read_message(text: &[u8], id: u64) -> Result<Incoming, AnswerFault> {
         }
         _ => Err(AnswerFault::Shape),
     }
+}
+
+/// The members of a message, which one walk finds and checks.
+#[derive(Deserialize)]
+struct Members<'t> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'t RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'t RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    params: Option<&'t RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'t RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'t RawValue>,
+}
+
+/// A member that is there, also if it is null.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
+}
+
+fn read_members(text: &[u8]) -> Result<MessageMembers, AnswerFault> {
+    let all = str::from_utf8(text).map_err(|_| AnswerFault::Json)?;
+    if !all.trim_ascii_start().starts_with('{') {
+        // The fields of a struct may also come as an array.
+        serde_json::from_str::<IgnoredAny>(all).map_err(|_| AnswerFault::Json)?;
+        return Err(MembersFault::NotAnObject.into());
+    }
+    let members = match serde_json::from_str::<Members<'_>>(all) {
+        Ok(members) => members,
+        // A member that is there twice.
+        Err(error) if error.is_data() => return Ok(MessageMembers::read(text)?),
+        Err(_) => return Err(AnswerFault::Json),
+    };
+    let range = |value: &RawValue| {
+        let start = value.get().as_ptr().addr() - text.as_ptr().addr();
+        start..start + value.get().len()
+    };
+    Ok(MessageMembers {
+        id: members.id.map(range),
+        method: members.method.map(range),
+        params: members.params.map(range),
+        result: members.result.map(range),
+        error: members.error.map(range),
+    })
 }
 
 /// Whether an error says that the upstream has forgotten the session of the request. Servers send

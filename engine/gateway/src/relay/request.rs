@@ -6,15 +6,15 @@
 use std::ops::Range;
 
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
-use corelane_protocol::jsonrpc::{Id, MembersFault, find_members, is_name, visit_members};
+use corelane_protocol::jsonrpc::{Id, MembersFault, divide_members, is_name, visit_members};
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::revision::Revision;
 
-/// Members of `params` that do not go on as the client sent them.
-const LEFT_OUT: [&str; 3] = ["task", "requestState", "inputResponses"];
+/// A member of `params` that does not go on: it is for the tasks of this server.
+const TASK: &str = "task";
 /// Members of `params` of which two readers could read different ones.
 const ROUTED: [&str; 7] = [
     "name",
@@ -129,27 +129,31 @@ pub enum RequestFault {
 /// [`RequestFault`]; `out` has a part of the body then.
 pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(), RequestFault> {
     let params = request.params;
-    // Refuses duplicates: the check of permissions and the upstream could read different ones.
-    let found = find_members(params, 0..params.len(), ROUTED)?;
-    let [_, _, _, arguments, sent_meta, ..] = found;
+    let fixed = request.fixed.filter(|fixed| !fixed.is_empty());
     encode::begin_request(out, Id::Unsigned(request.id), request.method);
     let mut object = ObjectWriter::begin(out);
-    let fixed = request.fixed.filter(|fixed| !fixed.is_empty());
-    let is_replaced = |name: &[u8]| {
-        let replaced = request.replaced;
-        is_name(name, "_meta")
-            || LEFT_OUT.iter().any(|left_out| is_name(name, left_out))
-            || replaced.is_some_and(|it| is_name(name, it.member()))
-            || fixed.is_some() && is_name(name, "arguments")
-    };
     if let Some(replaced) = request.replaced {
         replaced.write(object.name(replaced.member()));
     }
-    visit_members(params, 0..params.len(), |name, value| {
-        if !is_replaced(name) {
+    // Refuses duplicates: the check of permissions and the upstream could read different ones.
+    let found = divide_members(params, 0..params.len(), ROUTED, |name, value| {
+        if !is_name(name, TASK) {
             object.copy(name, &params[value]);
         }
     })?;
+    let [name, uri, reference, arguments, sent_meta, ..] = found;
+    let sent_arguments = arguments.clone().filter(|_| fixed.is_none());
+    for (name, value) in [
+        ("name", name),
+        ("uri", uri),
+        ("ref", reference),
+        ("arguments", sent_arguments),
+    ] {
+        let is_replaced = request.replaced.is_some_and(|it| it.member() == name);
+        if let Some(value) = value.filter(|_| !is_replaced) {
+            object.copy(name.as_bytes(), &params[value]);
+        }
+    }
     if let Some(fixed) = fixed {
         write_arguments(object.name("arguments"), (params, arguments), fixed)?;
     }

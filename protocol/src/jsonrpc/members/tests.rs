@@ -135,6 +135,20 @@ fn broken_texts_give_a_fault_or_ranges_and_never_a_panic() {
 }
 
 #[test]
+fn a_string_ends_at_its_first_quote_that_no_backslash_escapes() {
+    for bytes in 0..150 {
+        for escape in 0..=bytes {
+            let mut value = "\u{e9}".repeat(bytes);
+            let middle = if bytes > 0 { 2 * escape } else { 0 };
+            value.insert_str(middle, ["\\\"", "\\\\", ""][escape % 3]);
+            let text = format!(r#"{{"a":"{value}","id":7}}"#);
+            let members = MessageMembers::read(text.as_bytes()).expect("an object");
+            assert_eq!(&text[members.id.expect("a member")], "7", "{text}");
+        }
+    }
+}
+
+#[test]
 fn the_members_of_a_message_are_found_and_duplicates_are_refused() {
     let text = br#" {"jsonrpc":"2.0", "result" : {"a":{"_meta":0},"_meta":{"b":1}},"id":"x"} "#;
     let members = MessageMembers::read(text).unwrap();
