@@ -284,8 +284,8 @@ fn string_stop(text: &[u8]) -> Option<usize> {
     let (words, last) = start.as_chunks();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let stops = zero_bytes(word ^ EACH_BYTE * u64::from(b'"'))
-            | zero_bytes(word ^ EACH_BYTE * u64::from(b'\\'));
+        let stops = zero_bytes(word ^ (EACH_BYTE * u64::from(b'"')))
+            | zero_bytes(word ^ (EACH_BYTE * u64::from(b'\\')));
         if stops != 0 {
             return Some(8 * index + stops.trailing_zeros() as usize / 8);
         }
