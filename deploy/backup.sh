@@ -6,8 +6,8 @@
 #   backup.sh restore ARCHIVE [--config DIR] [--state DIR] [--keys DIR]
 #
 # DIR is that of the package for Debian by default. The server may run while it is saved. An archive
-# has no secret: files of the configuration that others may not read, and keys of states, are in it by
-# their hash only.
+# has no secret: files of the configuration that others may not read, and keys of states, are in it
+# by their hash only.
 # Exit codes: 0 done; 1 refused, or the archive is damaged; 2 wrong arguments.
 set -euo pipefail
 umask 077
