@@ -290,13 +290,9 @@ fn check_exemplars(prometheus: &Prometheus) {
         ];
         let found = prometheus.read("query_exemplars", &parameters)["data"].take();
         let series = found.as_array().filter(|it| !it.is_empty())?;
-        Some(
-            series
-                .iter()
-                .filter_map(|it| it["exemplars"].as_array().cloned())
-                .flatten(),
-        )
-        .map(Iterator::collect::<Vec<_>>)
+        let all = series.iter();
+        let all = all.filter_map(|it| it["exemplars"].as_array().cloned());
+        Some(all.flatten().collect::<Vec<Value>>())
     });
     for exemplar in exemplars {
         let trace_id = exemplar["labels"]["trace_id"].as_str().unwrap_or_default();
