@@ -23,7 +23,7 @@ trap 'rm -rf -- "${work[@]}"' EXIT
 
 fail() {
     echo "$name: $1" >&2
-    exit "${2:-1}"
+    exit 1
 }
 
 usage() {
