@@ -9,39 +9,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly profile=${CORELANE_PROFILE:-dist} revision=${CORELANE_REVISION:-1}
-readonly folder=${1:-target/debian}
-readonly inputs=target/deb target=${CARGO_TARGET_DIR:-target}
-# The folder of a profile is its name, but for `dev`.
-readonly program=$target/${profile/#dev/debug}/corelane
-# The time of all files in the package: that of the commit, so that two builds are alike.
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-export SOURCE_DATE_EPOCH
-
+readonly folder=${1:-target/debian} inputs=target/deb
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
-cargo build --locked --profile "$profile" --package corelane-cli --bin corelane
-
-rm -rf "$inputs"
-mkdir -p "$inputs" "$folder"
-"$program" man "$inputs/man"
-for shell in bash zsh fish; do
-    "$program" completions "$shell" >"$inputs/$shell"
-done
-date=$(date --utc --rfc-email --date "@$SOURCE_DATE_EPOCH")
-cat >"$inputs/changelog" <<END
-corelane ($version-$revision) unstable; urgency=medium
-
-  * See CHANGELOG.md of the source.
-
- -- The Corelane authors <corelane@localhost>  $date
-END
-
-cargo deb --package corelane-cli --profile "$profile" --no-build --locked --dbgsym \
-    --deb-revision "$revision" --output "$folder"
+program=$(deploy/build.sh)
+deploy/debian/package.sh "$program" "$folder"
 # The source names no address of a maintainer, and a package of its own closes no bug of Debian.
 lintian --fail-on error --suppress-tags \
     bogus-mail-host,bogus-mail-host-in-debian-changelog,initial-upload-closes-no-bugs \
-    "$folder/corelane_$version-${revision}_$(dpkg --print-architecture).deb"
+    "$folder/corelane_$version-${CORELANE_REVISION:-1}_$(dpkg --print-architecture).deb"
 
 # It writes a list beside the manifest of each member of the workspace.
 cargo cyclonedx --manifest-path engine/cli/Cargo.toml --format json --spec-version 1.5 \

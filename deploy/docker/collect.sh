@@ -12,6 +12,7 @@ if (($# != 2)); then
     exit 2
 fi
 readonly program=$1 folder=$2
+umask 022
 readonly certificates=/etc/ssl/certs/ca-certificates.crt
 
 if [[ -e $folder ]]; then
@@ -28,3 +29,7 @@ install -D --mode 0644 "$certificates" "$folder$certificates"
 install -d "$folder"/{etc/corelane,proc,run/corelane,sys,var/lib/corelane}
 echo 'corelane:x:65532:65532::/:/none' >"$folder/etc/passwd"
 echo 'corelane:x:65532:' >"$folder/etc/group"
+chmod 0644 "$folder"/etc/{passwd,group}
+# The time of the commit, so that two images of it are alike.
+time=${SOURCE_DATE_EPOCH:-$(git -C "$(dirname "$0")" log -1 --format=%ct)}
+find "$folder" -exec touch --no-dereference --date "@$time" {} +

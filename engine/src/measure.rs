@@ -8,6 +8,7 @@ mod registry;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use corelane_protocol::limits::HttpLimits;
 
@@ -23,6 +24,7 @@ use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::{Endpoint, EndpointSettings};
 use crate::meter::ShardMeter;
+use crate::meter::page::{Page, PageSettings};
 use crate::meter::throttle::Throttle;
 use crate::profile::Profile;
 use crate::server::Server;
@@ -47,10 +49,31 @@ impl Handling {
     /// # Panics
     /// When the catalog of `server` is wrong or threads cannot be started: bugs of the benchmark.
     pub fn of(server: Server) -> Handling {
+        Handling::counted(server, ShardMeter::new())
+    }
+
+    /// The same of a server whose durations are measured, as with a listener for metrics.
+    ///
+    /// # Panics
+    /// As [`Handling::of`] does.
+    pub fn measured(server: Server) -> Handling {
+        let page = Page::new(Arc::new(PageSettings {
+            sets_max: Profile::default().metrics.label_sets_max,
+            interval_us: 0,
+            names: Arc::default(),
+            records: None,
+            base: Instant::now(),
+        }));
+        let meter = ShardMeter::on(Some(&Arc::new(page)));
+        meter.start_clock(Instant::now());
+        Handling::counted(server, meter)
+    }
+
+    fn counted(server: Server, meter: ShardMeter) -> Handling {
         let profile = Profile::default();
         let parts = server.into_parts(&profile).expect("a good catalog");
         let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
-        let meter = Rc::new(ShardMeter::new());
+        let meter = Rc::new(meter);
         let pool =
             OffloadPool::start(PoolThreads::of_server(1, 1), 1).expect("threads can be started");
         let offload = Rc::new(OffloadPort::new(

@@ -12,6 +12,8 @@ pub mod catalogue;
 pub(crate) mod conditions;
 mod counters;
 #[cfg(any(test, feature = "metrics"))]
+pub(crate) mod exemplars;
+#[cfg(any(test, feature = "metrics"))]
 pub(crate) mod exposition;
 pub(crate) mod histogram;
 pub(crate) mod http;

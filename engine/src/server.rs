@@ -44,6 +44,8 @@ mod event;
 mod figures;
 mod handle;
 #[cfg(feature = "metrics")]
+mod history;
+#[cfg(feature = "metrics")]
 mod host_facts;
 mod huge_pages;
 #[cfg(feature = "metrics")]

@@ -7,6 +7,8 @@
 //! `node_modules`, `python_packages`, which has Helm too, and `python_packages_2` of
 //! `tests/conformance`, which `perf-scripts/test.sh` installs.
 
+#[path = "interop/backup.rs"]
+mod backup;
 #[path = "interop/browser.rs"]
 mod browser;
 #[path = "interop/chart.rs"]

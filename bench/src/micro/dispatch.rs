@@ -18,13 +18,23 @@ const SERVER_NAME: &str = "corelane-bench";
 const SERVER_VERSION: &str = "1.0.0";
 
 /// The benches of this module.
-pub(super) const BENCHES: &[Bench] = &[Bench {
-    name: "dispatch/echo_26",
-    operations: 32,
-    cores: 1,
-    reference: |operations| Checksum::repeated(folded(expected().as_bytes()), operations),
-    perform: echo,
-}];
+pub(super) const BENCHES: &[Bench] = &[
+    Bench {
+        name: "dispatch/echo_26",
+        operations: 32,
+        cores: 1,
+        reference: |operations| Checksum::repeated(folded(expected().as_bytes()), operations),
+        perform: |bencher| echo(bencher, Handling::of),
+    },
+    // The difference is the cost of metrics.
+    Bench {
+        name: "dispatch/echo_26_measured",
+        operations: 32,
+        cores: 1,
+        reference: |operations| Checksum::repeated(folded(expected().as_bytes()), operations),
+        perform: |bencher| echo(bencher, Handling::measured),
+    },
+];
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {
@@ -40,8 +50,8 @@ fn server() -> Server {
     ))
 }
 
-fn echo(bencher: &mut Bencher) {
-    let mut handling = Handling::of(server());
+fn echo(bencher: &mut Bencher, handling: fn(Server) -> Handling) {
+    let mut handling = handling(server());
     let mut request = corpus::modern_post();
     bencher.each(|| handling.answer(&mut request, folded));
 }

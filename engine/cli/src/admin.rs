@@ -21,6 +21,8 @@ use socket::{Failure, SocketArguments};
 
 /// Between two looks at a server that is to end or to become ready.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// How long ago the doctor looks back to, the shortest first.
+const WINDOWS_S: [u64; 2] = [60, 3600];
 /// The exit code when a deadline is over.
 const LATE: u8 = 5;
 
@@ -41,8 +43,8 @@ pub(crate) enum AdminCommand {
     Upstreams(upstreams::UpstreamsArguments),
     /// Show the slow requests of a running server, the newest first, with their parts.
     Slow(SlowArguments),
-    /// Say what goes wrong on a running server, from two looks at its counters. Exits with 0 if
-    /// nothing does, 1 otherwise.
+    /// Say what went wrong on a running server in the last minute and in the last hour, from its
+    /// counters. Exits with 0 if nothing did, 1 otherwise.
     Doctor(DoctorArguments),
     /// Show the shards of a running server, again each second.
     Top(TopArguments),
@@ -96,10 +98,9 @@ pub(crate) struct SlowArguments {
 pub(crate) struct DoctorArguments {
     #[command(flatten)]
     at: SocketArguments,
-    /// The time between the two looks.
-    #[arg(long = "for", value_name = "TIME", default_value = "10s",
-        value_parser = humantime::parse_duration)]
-    time: Duration,
+    /// Look for so long from here on instead, such as 10s.
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
 }
 
 /// The arguments of `corelane top`.
@@ -246,14 +247,25 @@ fn show_slow(arguments: &SlowArguments) -> Result<ExitCode, Failure> {
 
 fn examine(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
     let socket = arguments.at.open();
-    let (before, began) = (socket.get("counters")?, Instant::now());
-    std::thread::sleep(arguments.time);
-    let after = socket.get("counters")?;
-    if before["pid"] != after["pid"] {
+    let (looks, after) = match arguments.time {
+        Some(time) => {
+            let (mut before, began) = (socket.get("counters")?, Instant::now());
+            std::thread::sleep(time);
+            let after = socket.get("counters")?;
+            before["age_s"] = json!(began.elapsed().as_secs_f64());
+            (vec![before], after)
+        }
+        None => {
+            let looks = WINDOWS_S.map(|ago_s| socket.get(&format!("counters?ago_s={ago_s}")));
+            let looks: Result<Vec<Value>, Failure> = looks.into_iter().collect();
+            (looks?, socket.get("counters")?)
+        }
+    };
+    if looks.iter().any(|before| before["pid"] != after["pid"]) {
         let text = "the server was started again meanwhile: try again";
         return Err(Failure::Refused(text.to_owned()));
     }
-    let findings = doctor::findings(&before, &after, began.elapsed().as_secs_f64());
+    let findings = doctor::findings(&looks, &after);
     match arguments.at.json {
         true => println!("{}", doctor::json(&findings)),
         false => print!("{}", doctor::text(&findings)),

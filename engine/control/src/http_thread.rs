@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Most connections at once of one thread, and most answers that are made at once.
 pub(crate) const CONNECTIONS_MAX: usize = 16;
@@ -24,6 +25,8 @@ pub(crate) const CONNECTIONS_MAX: usize = 16;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// After a failure to accept, the next try comes after this time.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
+/// At the end, answers that are being made get this time.
+const ENDING_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// The times of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +139,7 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
     mut stopped: oneshot::Receiver<()>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (ending, ends) = watch::channel(());
     loop {
         let accept = async {
             let permit = Arc::clone(&connections).acquire_owned().await;
@@ -144,15 +148,15 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
         };
         let (permit, accepted) = tokio::select! {
             biased;
-            _ = &mut stopped => return,
+            _ = &mut stopped => break,
             accepted = accept => accepted,
         };
         match accepted {
             Ok(stream) => {
-                let site = Arc::clone(&site);
+                let (site, ends) = (Arc::clone(&site), ends.clone());
                 tokio::spawn(async move {
                     let _permit = permit;
-                    let served = serve_connection(stream, site, times.head_max);
+                    let served = serve_connection(stream, site, times.head_max, ends);
                     // A client that is too slow, or breaks the protocol, ends its connection.
                     let _ = tokio::time::timeout(times.connection_max, served).await;
                 });
@@ -160,9 +164,20 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
             Err(_) => tokio::time::sleep(RETRY_DELAY).await,
         }
     }
+    // Answers that are being made are sent, as that to the request which ends the server.
+    drop((listener, ending));
+    let all = connections.acquire_many(CONNECTIONS_MAX as u32);
+    let _ = tokio::time::timeout(ENDING_TIME_MAX, all).await;
 }
 
-async fn serve_connection<S, A>(stream: S, site: Arc<A>, head_max: Duration) -> hyper::Result<()>
+/// Serves a connection until it ends, or until the other end of `ends` is dropped, and the answer
+/// that is being made is sent.
+async fn serve_connection<S, A>(
+    stream: S,
+    site: Arc<A>,
+    head_max: Duration,
+    mut ends: watch::Receiver<()>,
+) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answer<S>,
@@ -172,10 +187,15 @@ where
         let answer = Arc::clone(&site).answer(client, request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    hyper::server::conn::http1::Builder::new()
+    let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_max)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        _ = ends.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
 }

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write};
 
 use super::catalogue::{Family, FamilyType};
+use super::exemplars::Exemplar;
 
 /// The most bytes of a text, in bytes; the family about overflow comes on top.
 pub(crate) const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -101,27 +102,51 @@ impl Exposition {
             FamilyType::Gauge | FamilyType::Histogram => "",
         };
         self.line((family.name, suffix), labels, None, value);
+        self.text.push('\n');
     }
 
-    /// Writes a histogram: the counts of its buckets, and the sum in microseconds.
+    /// Writes a histogram: the counts of its buckets, the sum in microseconds, and exemplars of
+    /// buckets in a format that has them.
     pub(crate) fn histogram(
         &mut self,
         family: &Family,
         labels: &[Label<'_>],
         (bounds_us, words): (&[u64], &[u64]),
+        exemplars: &[Option<Exemplar>],
     ) {
         self.describe(family);
         let (counts, sum_us) = words.split_at(bounds_us.len() + 1);
         let mut count = 0;
         let mut bounds = bounds_us.iter();
-        for own in counts {
+        for (at, own) in counts.iter().enumerate() {
             count += own;
             let bound = bounds.next().map_or(Bound::Infinite, |us| Bound::Us(*us));
             self.line((family.name, "_bucket"), labels, Some(bound), count);
+            // A shard publishes its counts later than the record of a request is read.
+            let exemplar = exemplars.get(at).copied().flatten();
+            if let Some(exemplar) = exemplar.filter(|_| *own > 0) {
+                self.exemplar(exemplar);
+            }
+            self.text.push('\n');
         }
         self.line((family.name, "_count"), labels, None, count);
+        self.text.push('\n');
         let sum_s = sum_us[0] as f64 / 1e6;
         self.line((family.name, "_sum"), labels, None, sum_s);
+        self.text.push('\n');
+    }
+
+    fn exemplar(&mut self, exemplar: Exemplar) {
+        if self.format == Format::OpenMetrics {
+            let (trace_id, ended) = (exemplar.trace_id, exemplar.ended);
+            let duration_s = exemplar.duration_us as f64 / 1e6;
+            let (ended_s, ended_ms) = (ended.as_secs(), ended.subsec_millis());
+            let labels = format_args!("{{trace_id=\"{trace_id:032x}\"}}");
+            let _ = write!(
+                self.text,
+                " # {labels} {duration_s} {ended_s}.{ended_ms:03}"
+            );
+        }
     }
 
     /// The whole text.
@@ -149,6 +174,7 @@ impl Exposition {
         }
     }
 
+    /// A line without its end.
     fn line(
         &mut self,
         (name, suffix): (&str, &str),
@@ -171,7 +197,7 @@ impl Exposition {
         if separator == ',' {
             self.text.push('}');
         }
-        let _ = writeln!(self.text, " {value}");
+        let _ = write!(self.text, " {value}");
     }
 }
 
@@ -212,7 +238,10 @@ impl fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Exposition, Format, TEXT_BYTES_MAX};
+    use std::num::NonZero;
+    use std::time::Duration;
+
+    use super::{Exemplar, Exposition, Format, TEXT_BYTES_MAX};
     use crate::meter::catalogue::{Family, FamilyType, families};
 
     fn family(name: &str) -> &'static Family {
@@ -271,7 +300,15 @@ mod tests {
         text.begin();
         let turns = family("corelane_turn_duration_seconds");
         let words = ([10, 1_000_000], [1, 0, 2, 3_000_010]);
-        text.histogram(turns, &[("shard", "1")], (&words.0, &words.1));
+        let exemplar = Exemplar {
+            trace_id: NonZero::new(0xab).expect("not 0"),
+            duration_us: 2_000_000,
+            ended: Duration::from_millis(1_700_000_000_012),
+        };
+        // There is none in a bucket whose count is not published yet.
+        let exemplars = [None, Some(exemplar), Some(exemplar)];
+        let labels = [("shard", "1")];
+        text.histogram(turns, &labels, (&words.0, &words.1), &exemplars);
         text.end();
         let text = text.finish();
         let lines: Vec<&str> = text.lines().skip(2).collect();
@@ -281,7 +318,8 @@ mod tests {
                 "# UNIT corelane_turn_duration_seconds seconds",
                 "corelane_turn_duration_seconds_bucket{shard=\"1\",le=\"0.00001\"} 1",
                 "corelane_turn_duration_seconds_bucket{shard=\"1\",le=\"1.0\"} 1",
-                "corelane_turn_duration_seconds_bucket{shard=\"1\",le=\"+Inf\"} 3",
+                "corelane_turn_duration_seconds_bucket{shard=\"1\",le=\"+Inf\"} 3 \
+                 # {trace_id=\"000000000000000000000000000000ab\"} 2 1700000000.012",
                 "corelane_turn_duration_seconds_count{shard=\"1\"} 3",
                 "corelane_turn_duration_seconds_sum{shard=\"1\"} 3.00001",
                 "# EOF",

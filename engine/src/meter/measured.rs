@@ -57,8 +57,7 @@ impl ShardMeter {
     #[inline]
     pub(crate) fn end_http(&self, request: HttpRequest, status: Status) {
         let Some(timing) = &self.timing else { return };
-        let now_us = timing.read_us.get().max(timing.turn_us.get());
-        let duration_us = now_us.saturating_sub(request.started_us);
+        let duration_us = timing.last_us().saturating_sub(request.started_us);
         timing.http.record(request.key(status), duration_us);
     }
 

@@ -9,6 +9,7 @@ use corelane_protocol::mcp::revision::Revision;
 use super::Counter;
 use super::catalogue::{Family, FamilyType, ProcessFact, ShardHistogram, Source, families};
 use super::conditions::conditions;
+use super::exemplars::{Exemplars, Histogram};
 use super::exposition::{Exposition, Format, Label};
 use super::histogram::{HTTP_BOUNDS_US, OPERATION_BOUNDS_US};
 use super::http::HttpLabels;
@@ -33,6 +34,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) cut: u64,
     /// Whether new clients should go to another server.
     pub(crate) is_draining: bool,
+    pub(crate) exemplars: &'a Exemplars,
 }
 
 impl Reading<'_> {
@@ -66,7 +68,7 @@ impl Reading<'_> {
                 true => {
                     for (number, shard) in self.numbered() {
                         if let Some(histogram) = shard.histogram(of) {
-                            text.histogram(family, &[("shard", &number)], histogram);
+                            text.histogram(family, &[("shard", &number)], histogram, &[]);
                         }
                     }
                 }
@@ -127,7 +129,14 @@ impl Reading<'_> {
 
     fn write_merged(&self, text: &mut Exposition, family: &Family, of: ShardHistogram) {
         if let Some((bounds, sum)) = self.merged(of) {
-            text.histogram(family, &[], (bounds, &sum));
+            let histogram = match of {
+                ShardHistogram::Queue => Some(Histogram::Queue),
+                ShardHistogram::Handler => Some(Histogram::Handler),
+                _ => None,
+            };
+            let exemplars = histogram.map(|it| self.exemplars.of(it));
+            let exemplars = exemplars.as_ref().map_or(&[][..], |it| it);
+            text.histogram(family, &[], (bounds, &sum), exemplars);
         }
     }
 
@@ -147,7 +156,7 @@ impl Reading<'_> {
             let merged = self.merged(ShardHistogram::Session(revision));
             if let Some((bounds, sum)) = merged.filter(|(_, sum)| is_used(sum)) {
                 let labels = [("mcp_protocol_version", revision.as_str())];
-                text.histogram(family, &labels, (bounds, &sum));
+                text.histogram(family, &labels, (bounds, &sum), &[]);
             }
         }
     }
@@ -171,7 +180,8 @@ impl Reading<'_> {
         let names = self.names.all();
         for (key, words) in &self.merged_sets(|shard| shard.words.get(SETS_AT..)) {
             let labels = labels_of(Labels::unpack(*key), &names);
-            text.histogram(family, &labels, (&OPERATION_BOUNDS_US, words));
+            let exemplars = self.exemplars.of(Histogram::Operation(*key));
+            text.histogram(family, &labels, (&OPERATION_BOUNDS_US, words), &exemplars);
         }
     }
 
@@ -180,7 +190,7 @@ impl Reading<'_> {
         for (key, words) in &self.merged_sets(|shard| shard.words.get(WORDS)) {
             let code = HttpLabels::unpack(*key).map(|labels| (labels.status as u16).to_string());
             let labels = http_labels_of(HttpLabels::unpack(*key), code.as_deref());
-            text.histogram(family, &labels, (&HTTP_BOUNDS_US, words));
+            text.histogram(family, &labels, (&HTTP_BOUNDS_US, words), &[]);
         }
     }
 
@@ -299,7 +309,7 @@ const CODE_TEXTS: [&str; CODES.len()] = [
 
 #[cfg(test)]
 mod tests {
-    use super::{CODE_TEXTS, CODES, Format, Names, Reading, ShardReading};
+    use super::{CODE_TEXTS, CODES, Exemplars, Format, Names, Reading, ShardReading};
     use crate::meter::Counter;
     use crate::meter::page::{COUNTERS_AT, SETS_AT};
 
@@ -323,6 +333,7 @@ mod tests {
             per_shard,
             cut: 0,
             is_draining: false,
+            exemplars: &Exemplars::default(),
         };
         let (text, _) = reading.write(Format::Prometheus, &[prefix.to_owned()]);
         let samples = text.lines().filter(|line| !line.starts_with('#'));

@@ -1,8 +1,9 @@
 //! Durations on one shard, and the copy of all cells on its page: only while metrics are read.
 //!
 //! An operation is a request from the turn that it came in until its answer is written. The clock
-//! is read when a handler begins and when it ends; an operation without a handler ends at a reading
-//! of its own.
+//! is read once for each, when its handler ends, or at its end if it has none. A handler begins at
+//! the last reading, which is the end of the operation before in the turn, or the begin of the
+//! turn: the work between, such as the decoding of the request, counts as the handler's.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -111,7 +112,7 @@ pub(super) struct Timing {
     operations: LabelSets,
     pub(super) http: LabelSets,
     /// The last reading of the clock.
-    pub(super) read_us: Cell<u64>,
+    read_us: Cell<u64>,
     current: Cell<Measured>,
     /// The trace of the same request. It changes less often, and is none without a recorder.
     trace: Cell<Option<Trace>>,
@@ -141,6 +142,12 @@ impl Timing {
             recorder: (page.settings.records).map(|it| Recorder::of(it, &page.records)),
             page: Arc::clone(page),
         }
+    }
+
+    /// The last reading of the clock in this turn.
+    #[inline]
+    pub(super) fn last_us(&self) -> u64 {
+        self.read_us.get().max(self.turn_us.get())
     }
 
     fn now_us(&self) -> u64 {
@@ -203,7 +210,7 @@ impl Timing {
 
     #[inline]
     pub(super) fn begin_handler(&self) {
-        let now_us = self.now_us();
+        let now_us = self.last_us();
         self.update(|current| {
             current.handler_us = now_us.max(1);
             current.is_in_handler = true;

@@ -5,7 +5,7 @@
 //! | GET /api/v1/status | the state, the conditions, and a row for each shard |
 //! | GET /api/v1/connections, streams, sessions | rows of one shard: `shard`, `from`, `limit` |
 //! | GET /api/v1/upstreams | the upstreams, with the links of each shard |
-//! | GET /api/v1/counters | the counters of each shard |
+//! | GET /api/v1/counters | the counters of each shard; with `ago_s` those of so long ago |
 //! | GET /api/v1/slow | the slow requests that ended last, the newest first |
 //! | POST /api/v1/upstreams/refresh | reads the lists of an upstream again |
 //! | POST /api/v1/slow/reset | forgets them |
@@ -27,7 +27,8 @@ use serde_json::{Value, json};
 
 use super::administered::Administered;
 use super::error::{Error, Result};
-use super::figures::figures;
+use super::figures::Figures;
+use super::history::History;
 use super::metrics::{is_draining, read_shard};
 use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
@@ -67,6 +68,7 @@ struct Site {
     server: Administered,
     /// The last whole copy of each page, for a page that is being written all the time.
     last: Mutex<Vec<ShardReading>>,
+    history: History,
     /// One list at a time.
     lists: Mutex<()>,
 }
@@ -134,6 +136,7 @@ impl AdminListener {
             .map_err(|error| failed(error.to_string()))?;
         let site = Site {
             last: Mutex::new(vec![ShardReading::default(); server.shards.len()]),
+            history: History::start(&server.shards)?,
             server,
             lists: Mutex::new(()),
         };
@@ -154,7 +157,7 @@ impl Site {
         };
         let answered = match (request.is_change, name) {
             (false, "status") => Ok(self.status()),
-            (false, "counters") => Ok(figures(&self.read_shards())),
+            (false, "counters") => self.counters(&request.query),
             (false, "connections") => self.list(Listed::Connections, &request.query),
             (false, "streams") => self.list(Listed::Streams, &request.query),
             (false, "sessions") => self.list(Listed::Sessions, &request.query),
@@ -218,6 +221,17 @@ impl Site {
             "log_lines_dropped": log::dropped(),
             "shards": rows.collect::<Vec<Value>>(),
         })
+    }
+
+    /// The counters, or those of an earlier look.
+    fn counters(&self, query: &str) -> std::result::Result<Value, String> {
+        let Some(text) = value_of(query, "ago_s") else {
+            return Ok(Figures::of(&self.read_shards()).json(0.0));
+        };
+        let ago_s = text.parse();
+        let ago_s = ago_s.map_err(|_| format!("invalid ago_s {text:?}: give a number"))?;
+        let found = self.history.at(Duration::from_secs(ago_s));
+        found.ok_or_else(|| "the server has just started".to_owned())
     }
 
     /// A part of a list, of one shard.

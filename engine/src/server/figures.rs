@@ -1,40 +1,73 @@
-//! The counters of a running server, which `corelane doctor` compares with those of a moment later.
+//! The counters of a running server, which `corelane doctor` compares with those of another moment.
 
 use serde_json::{Map, Value, json};
 
 use super::host_facts;
-use crate::meter::ROWS;
 use crate::meter::catalogue::ProcessFact;
 use crate::meter::shard_reading::ShardReading;
+use crate::meter::{COUNTERS, ROWS};
 
-/// All counters of each shard that are not 0, by the name and the label; and facts of the process.
-pub(super) fn figures(shards: &[ShardReading]) -> Value {
-    json!({
-        "pid": std::process::id(),
-        "throttled_s": host_facts::read(ProcessFact::CgroupThrottledTime),
-        "shards": shards.iter().map(of_shard).collect::<Vec<Value>>(),
+/// What the stalls, the restarts and the time of a shard are called.
+const FACTS: [&str; 6] = [
+    "stalls",
+    "restarts",
+    "stalled",
+    "cpu_ms",
+    "delays",
+    "delays_us",
+];
+
+/// All counters of a server at one time. They take some 1,200 bytes for each shard.
+#[derive(Debug)]
+pub(super) struct Figures {
+    throttled_s: Option<f64>,
+    /// The counters of each shard, and its facts.
+    shards: Vec<[u64; COUNTERS + FACTS.len()]>,
+}
+
+impl Figures {
+    /// Those of these shards, and of the process at this moment.
+    pub(super) fn of(shards: &[ShardReading]) -> Figures {
+        Figures {
+            throttled_s: host_facts::read(ProcessFact::CgroupThrottledTime),
+            shards: shards.iter().map(of_shard).collect(),
+        }
+    }
+
+    /// The counters that are not 0, by their names and labels.
+    pub(super) fn json(&self, age_s: f64) -> Value {
+        json!({
+            "pid": std::process::id(),
+            "age_s": age_s,
+            "throttled_s": self.throttled_s,
+            "shards": self.shards.iter().map(|it| shard_json(it)).collect::<Vec<Value>>(),
+        })
+    }
+}
+
+fn of_shard(shard: &ShardReading) -> [u64; COUNTERS + FACTS.len()] {
+    let (delays, delays_us) = shard.delays();
+    let facts = [
+        shard.stalls,
+        shard.restarts,
+        u64::from(shard.is_stalled),
+        shard.cpu_ns.unwrap_or_default() / 1_000_000,
+        delays,
+        delays_us,
+    ];
+    std::array::from_fn(|at| match ROWS.get(at) {
+        Some(row) => shard.counter(row.counter),
+        None => facts[at - COUNTERS],
     })
 }
 
-fn of_shard(shard: &ShardReading) -> Value {
-    let rows = ROWS.iter().map(|row| {
-        let name = match row.label {
-            "" => row.name.to_owned(),
-            label => format!("{}.{label}", row.name),
-        };
-        (name, shard.counter(row.counter))
+fn shard_json(values: &[u64]) -> Value {
+    let names = ROWS.iter().map(|row| match row.label {
+        "" => row.name.to_owned(),
+        label => format!("{}.{label}", row.name),
     });
-    let (delays, delays_us) = shard.delays();
-    let facts = [
-        ("stalls", shard.stalls),
-        ("restarts", shard.restarts),
-        ("stalled", u64::from(shard.is_stalled)),
-        ("cpu_ms", shard.cpu_ns.unwrap_or_default() / 1_000_000),
-        ("delays", delays),
-        ("delays_us", delays_us),
-    ];
-    let facts = facts.map(|(name, value)| (name.to_owned(), value));
-    let all = rows.chain(facts).filter(|(_, value)| *value > 0);
-    let all: Map<String, Value> = all.map(|(name, value)| (name, value.into())).collect();
+    let names = names.chain(FACTS.map(str::to_owned));
+    let all = names.zip(values).filter(|(_, value)| **value > 0);
+    let all: Map<String, Value> = all.map(|(name, value)| (name, (*value).into())).collect();
     Value::Object(all)
 }

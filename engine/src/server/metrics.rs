@@ -13,6 +13,7 @@ use super::host_facts;
 use super::records::{RecordThread, record_settings};
 use crate::log;
 use crate::meter::catalogue::ProcessFact;
+use crate::meter::exemplars::Exemplars;
 use crate::meter::exposition::Format;
 use crate::meter::names::Names;
 use crate::meter::page::PageSettings;
@@ -42,6 +43,7 @@ struct Source {
     scrape_us: AtomicU64,
     /// If spans are exported.
     spans: Option<Arc<SpanCounts>>,
+    exemplars: Arc<Mutex<Exemplars>>,
 }
 
 /// The settings of the pages, if metrics or records of requests are read.
@@ -94,6 +96,7 @@ impl MetricsListener {
             cut: AtomicU64::new(0),
             scrape_us: AtomicU64::new(0),
             spans: records.and_then(RecordThread::span_counts),
+            exemplars: records.map(RecordThread::exemplars).unwrap_or_default(),
         };
         let started = Observer::start(address, move |request| source.answer(request));
         let observer = started.map_err(|error| Error::Metrics { address, error })?;
@@ -119,6 +122,7 @@ impl Source {
                 self.torn.fetch_add(1, Ordering::Relaxed);
             }
         }
+        let exemplars = self.exemplars.lock();
         let reading = Reading {
             shards: &shards,
             names: &self.settings.names,
@@ -126,6 +130,7 @@ impl Source {
             per_shard: self.per_shard,
             cut: self.cut.load(Ordering::Relaxed),
             is_draining: is_draining(&self.shards),
+            exemplars: &exemplars.unwrap_or_else(PoisonError::into_inner),
         };
         let (body, is_cut) = reading.write(format, &prefixes_of(request.query));
         self.cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{Error, Result};
 use super::spans::span;
+use crate::meter::exemplars::Exemplars;
 use crate::meter::exposition::Label;
 use crate::meter::reading::labels_of;
 use crate::meter::records::{RecordSettings, RequestRecord};
@@ -39,6 +40,7 @@ pub(super) struct RecordThread {
     thread: Option<JoinHandle<()>>,
     slow: Option<Arc<SlowRequests>>,
     spans: Option<Arc<SpanCounts>>,
+    exemplars: Arc<Mutex<Exemplars>>,
 }
 
 /// The parts that the thread has.
@@ -46,6 +48,7 @@ struct Reader {
     shards: Vec<Arc<ShardControl>>,
     slow: Option<Arc<SlowRequests>>,
     exporter: Option<Exporter>,
+    exemplars: Arc<Mutex<Exemplars>>,
 }
 
 /// The requests of which shards leave records, if they leave any.
@@ -127,10 +130,12 @@ impl RecordThread {
         let exporter = exporter.map_err(Error::Records)?;
         let spans = exporter.as_ref().map(Exporter::counts);
         let (stop, stopped) = sync_channel(1);
+        let exemplars = Arc::default();
         let reader = Reader {
             shards: shards.to_vec(),
             slow: slow.clone(),
             exporter,
+            exemplars: Arc::clone(&exemplars),
         };
         let thread = thread::Builder::new()
             .name("records".to_owned())
@@ -141,12 +146,18 @@ impl RecordThread {
             thread: Some(thread),
             slow,
             spans,
+            exemplars,
         }))
     }
 
     /// The slow requests, if they are kept.
     pub(super) fn slow(&self) -> Option<Arc<SlowRequests>> {
         self.slow.clone()
+    }
+
+    /// The exemplars of requests whose spans are exported.
+    pub(super) fn exemplars(&self) -> Arc<Mutex<Exemplars>> {
+        Arc::clone(&self.exemplars)
     }
 
     /// The spans by their fate, if they are exported.
@@ -192,6 +203,9 @@ impl Reader {
         let wanted = record.wanted;
         if let (Some(trace), Some(exporter)) = (wanted.trace, &self.exporter) {
             exporter.export(span(shard, record, (trace, ended), labels));
+            let exemplars = self.exemplars.lock();
+            let mut exemplars = exemplars.unwrap_or_else(PoisonError::into_inner);
+            exemplars.add(record, trace.own.trace_id, ended);
         }
         if wanted.is_shown || wanted.is_slow {
             let row = row(shard, record, ended, labels);

@@ -214,6 +214,15 @@ fn the_doctor_names_what_went_wrong_between_its_looks() {
     assert_eq!(finding["shard"].as_u64(), Some(0));
     let remedy = finding["remedy"].as_str();
     assert!(remedy.is_some_and(|remedy| remedy.contains("the log")));
+    // Afterwards it knows it, too, from the looks of the server.
+    let (said, code) = administered.json(&["doctor"]);
+    assert_eq!(code, Some(1), "{said}");
+    let findings = said["findings"].as_array().expect("a list").iter();
+    let known = findings.filter(|it| it["remedy"] == finding["remedy"]);
+    let known: Vec<_> = known.collect();
+    assert!(known.len() == 1 && known[0]["window_s"].is_f64(), "{said}");
+    let text = administered.run(&["doctor"]).stdout;
+    assert!(String::from_utf8_lossy(&text).contains("last "), "{text:?}");
 }
 
 #[test]

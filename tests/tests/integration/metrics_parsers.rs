@@ -8,7 +8,7 @@ use corelane_tests::scrape::page;
 
 use crate::metrics::{cause_series, measured};
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
+pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
 
 /// Parses standard input with the parser of the format, and prints how many samples there are.
 const PARSE: &str = "
@@ -23,8 +23,24 @@ assert len({family.name for family in families}) == len(families), 'a family is 
 for family in families:
     assert family.type in ('counter', 'gauge', 'histogram'), family
     assert family.documentation, family
+    for sample in family.samples:
+        if sample.exemplar:
+            assert sample.name.endswith('_bucket'), sample
+            assert sample.exemplar.value <= float(sample.labels['le']), sample
+            assert sample.exemplar.timestamp, sample
+            tool = sample.labels.get('gen_ai_tool_name', '-')
+            print(family.name, tool, *sample.exemplar.labels.values())
 print(sum(len(family.samples) for family in families))
 ";
+
+/// The exemplars of a text in OpenMetrics: the family, the tool, and the trace of each.
+pub(crate) fn exemplars_of(text: &str) -> Vec<String> {
+    let python = conformance::python("python");
+    let (accepts, said) = checked(Command::new(python).args(["-c", PARSE, "open"]), text);
+    assert!(accepts, "{said}");
+    let lines = said.lines().filter(|line| line.contains(' '));
+    lines.map(str::to_owned).collect()
+}
 
 /// What a program says about a text, and whether it accepts it.
 fn checked(program: &mut Command, text: &str) -> (bool, String) {

@@ -9,12 +9,14 @@ use std::thread;
 
 use corelane::{Call, Tool};
 use corelane_tests::conformance::{home, python_2};
-use corelane_tests::{PATIENCE, Request, Scrape, Server, Session, Setup};
+use corelane_tests::scrape::page;
+use corelane_tests::{PATIENCE, Request, Scrape, Server, Session, Setup, wait_until};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::fixture::Fixture;
+use crate::metrics_parsers::{OPEN_METRICS, exemplars_of};
 use crate::shards::one_on_each_shard;
 
 /// In the arguments, headers and sessions of clients; in no span.
@@ -281,6 +283,37 @@ fn traces_that_begin_here_are_sampled_and_metrics_count_them() {
         let malformed = scrape.sum("corelane_trace_parents_malformed_total", &[]);
         ((sent, malformed) == (2.0, 1.0)).then_some(())
     });
+}
+
+#[test]
+fn a_bucket_names_the_trace_of_its_last_sampled_call_in_open_metrics_only() {
+    let collector = Collector::start();
+    let setup = collector.server(2, 0);
+    let server = setup.arguments(&["--metrics", "127.0.0.1:0"]).start();
+    let address = server.metrics_address();
+    let mut connection = server.connect();
+    let tool = "test_simple_text";
+    let call = || Request::modern_call(tool, json!({}));
+    // Another request has no trace, and none has the parent of one that is not sampled.
+    connection.exchange(&call());
+    connection.exchange(&call().meta("traceparent", parent(7, false)));
+    connection.exchange(&traced(call(), 8));
+    collector.span();
+    let (operation, handler) = ("mcp_server_operation", "corelane_call_handler");
+    let exemplars = wait_until("the exemplars", || {
+        let found = exemplars_of(&page(address, "/metrics", OPEN_METRICS));
+        let all = [operation, handler, "corelane_call_queue"];
+        let has = |name: &&str| found.iter().any(|it| it.starts_with(*name));
+        // A handler may be faster than a microsecond.
+        let is_fast = found.iter().any(|it| it.starts_with(operation)) && found.len() == 1;
+        (is_fast || all.iter().all(has)).then_some(found)
+    });
+    let expected = format!("{operation}_duration_seconds {tool} {}", trace_id(8));
+    assert_eq!(exemplars.iter().filter(|it| **it == expected).count(), 1);
+    let is_of_it = |it: &&String| it.ends_with(&trace_id(8));
+    assert_eq!(exemplars.iter().filter(is_of_it).count(), exemplars.len());
+    let plain = page(address, "/metrics", "text/plain; version=0.0.4");
+    assert!(!plain.contains("trace_id"), "{plain}");
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -71,17 +71,29 @@ fn systemd_learns_that_the_server_is_ready_and_that_it_ends() {
 }
 
 #[test]
-fn systemd_accepts_the_unit_and_finds_little_exposure() {
-    // As installed, but for the program, which it looks for.
-    let text = std::fs::read_to_string(deployed("systemd/corelane.service")).expect("the unit");
+fn systemd_accepts_the_units_and_finds_little_exposure() {
+    // As installed, but for the programs, which it looks for.
     let program = binary().display().to_string();
-    assert!(text.contains("ExecStart=/usr/bin/corelane serve"));
     let folder = tempfile::tempdir().expect("a directory");
-    let unit = folder.path().join("corelane.service");
-    std::fs::write(&unit, text.replace("/usr/bin/corelane", &program)).expect("a file");
-    analyzed(&["verify"], &unit);
-    // In tenths: at most 2.0 of 10.
-    analyzed(&["security", "--offline=true", "--threshold=20"], &unit);
+    for (name, installed, here) in [
+        ("corelane.service", "/usr/bin/corelane", program),
+        (
+            "corelane-backup.service",
+            "/usr/lib/corelane/backup.sh",
+            deployed("backup.sh"),
+        ),
+    ] {
+        let text = std::fs::read_to_string(deployed(&format!("systemd/{name}"))).expect("the unit");
+        assert!(text.contains(&format!("ExecStart={installed} ")));
+        let unit = folder.path().join(name);
+        std::fs::write(&unit, text.replace(installed, &here)).expect("a file");
+        analyzed(&["verify"], &unit);
+        // In tenths: at most 2.0 of 10.
+        analyzed(&["security", "--offline=true", "--threshold=20"], &unit);
+    }
+    let timer = folder.path().join("corelane-backup.timer");
+    std::fs::copy(deployed("systemd/corelane-backup.timer"), &timer).expect("a copy");
+    analyzed(&["verify"], &timer);
 }
 
 fn analyzed(arguments: &[&str], unit: &Path) {

@@ -182,6 +182,7 @@ impl Prometheus {
                 folder.join("data").display()
             ))
             .arg("--web.listen-address=127.0.0.1:0")
+            .arg("--enable-feature=exemplar-storage")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -272,12 +273,38 @@ fn make_requests(server: &Server) {
     assert!(connection.exchange(&session.delete()).status() < 300);
 }
 
+/// However often it fails, the tool that panics is called: its refusals would be other series. Each
+/// call has a span, which nobody takes.
+const SETTINGS: &str = "[tools]\nfailures_max = 0\n[trace]\none_in = 1\n\
+                        endpoint = \"http://127.0.0.1:1/v1/traces\"";
+
+/// Prometheus has the traces of calls.
+fn check_exemplars(prometheus: &Prometheus) {
+    let exemplars = wait_until("exemplars", || {
+        let query = "query=mcp_server_operation_duration_seconds_bucket";
+        let parameters = [
+            "--data-urlencode",
+            query,
+            "--data",
+            "start=0&end=4102444800",
+        ];
+        let found = prometheus.read("query_exemplars", &parameters)["data"].take();
+        let series = found.as_array().filter(|it| !it.is_empty())?;
+        let all = series.iter();
+        let all = all.filter_map(|it| it["exemplars"].as_array().cloned());
+        Some(all.flatten().collect::<Vec<Value>>())
+    });
+    for exemplar in exemplars {
+        let trace_id = exemplar["labels"]["trace_id"].as_str().unwrap_or_default();
+        assert_eq!(trace_id.len(), 32, "{exemplar}");
+    }
+}
+
 #[test]
 fn prometheus_scrapes_a_server_and_evaluates_all_expressions() {
     let folder = tempfile::tempdir().expect("a directory");
-    // However often it fails, the tool that panics is called: its refusals would be other series.
     let server = Setup::shards(2)
-        .profile("[tools]\nfailures_max = 0")
+        .profile(SETTINGS)
         .arguments(&["--metrics", "127.0.0.1:0"])
         .start();
     make_requests(&server);
@@ -311,6 +338,7 @@ fn prometheus_scrapes_a_server_and_evaluates_all_expressions() {
         (active["health"] == "up" && active["lastError"] == "").then_some(())
     });
 
+    check_exemplars(&prometheus);
     wait_until("the rules", || {
         let rules = prometheus.read("rules", &[]);
         let groups = rules["data"]["groups"].as_array()?;

@@ -83,7 +83,7 @@ fn shells_read_their_completions() {
 #[test]
 fn shellcheck_finds_no_fault_in_the_scripts() {
     let mut scripts = Vec::new();
-    for folder in ["deploy/debian", "deploy/docker"] {
+    for folder in ["deploy", "deploy/debian", "deploy/docker"] {
         let files = std::fs::read_dir(repository().join(folder)).expect("a folder");
         for path in files
             .map(|it| it.expect("an entry").path())
@@ -95,7 +95,7 @@ fn shellcheck_finds_no_fault_in_the_scripts() {
             }
         }
     }
-    assert!(scripts.len() >= 5, "{scripts:?}");
+    assert!(scripts.len() >= 8, "{scripts:?}");
     let mut shellcheck = Command::new("shellcheck");
     // The scripts that these include are beside them.
     succeeded(
@@ -142,19 +142,24 @@ fn the_package_has_the_files_of_the_unit_and_keeps_changed_configuration() {
     let kept: BTreeSet<&str> = kept.filter_map(Value::as_str).collect();
     let of_etc = installed.iter().filter(|it| it.starts_with("/etc/"));
     assert_eq!(kept, of_etc.map(String::as_str).collect::<BTreeSet<&str>>());
-    let unit = repository().join("deploy/systemd/corelane.service");
-    let unit = std::fs::read_to_string(unit).expect("the unit");
-    let (_, start) = unit.split_once("ExecStart=").expect("a command");
-    let (start, _) = start.split_once("\n#").expect("a comment follows");
-    for path in start
-        .split_whitespace()
-        .filter(|it| it.starts_with("/usr/") || it.starts_with("/etc/"))
-    {
-        assert!(installed.contains(path), "{path}");
+    for unit in ["corelane.service", "corelane-backup.service"] {
+        let unit = repository().join("deploy/systemd").join(unit);
+        let unit = std::fs::read_to_string(unit).expect("the unit");
+        let (_, start) = unit.split_once("ExecStart=").expect("a command");
+        let start = start.replace("\\\n", "");
+        let start = start.lines().next().unwrap_or_default();
+        for path in start
+            .split_whitespace()
+            .filter(|it| it.starts_with("/usr/") || it.starts_with("/etc/"))
+        {
+            assert!(installed.contains(path), "{path}");
+        }
     }
     // A service without a configuration of its own is neither enabled nor started.
-    for key in ["enable", "start"] {
-        assert_eq!(package["systemd-units"][key], false);
+    for units in package["systemd-units"].as_array().expect("a list") {
+        for key in ["enable", "start"] {
+            assert_eq!(units[key], false);
+        }
     }
     assert!(build.contains("lintian --fail-on error"));
 }

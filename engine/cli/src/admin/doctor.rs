@@ -1,7 +1,9 @@
-//! `corelane doctor`: compares the counters of a running server with those of a moment later, and
-//! says in sentences what goes wrong.
+//! `corelane doctor`: compares the counters of a running server with those of earlier looks, and
+//! says in sentences what went wrong since then.
 //!
 //! A rule has no memory: what happened before the first look is not its subject.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -111,16 +113,35 @@ const DELAY_US: u64 = 20_000;
 const THROTTLED_PERCENT: f64 = 1.0;
 
 /// Something that goes wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Finding {
+    /// In the last so many seconds.
+    window_s: f64,
     /// The shard, if it is of one.
     shard: Option<usize>,
     finding: String,
     remedy: &'static str,
 }
 
+/// The findings since each of some earlier looks at the counters, the newest look first. One that
+/// was found since a newer look is not repeated.
+pub(super) fn findings(looks: &[Value], after: &Value) -> Vec<Finding> {
+    let mut all: Vec<Finding> = Vec::new();
+    for before in looks {
+        // Two looks of one moment have no time between them.
+        let window_s = before["age_s"].as_f64().unwrap_or_default().max(0.001);
+        for found in findings_since(before, after, window_s) {
+            let is_known = |it: &Finding| (it.shard, it.remedy) == (found.shard, found.remedy);
+            if !all.iter().any(is_known) {
+                all.push(found);
+            }
+        }
+    }
+    all
+}
+
 /// The findings from two looks at the counters, so many seconds apart.
-pub(super) fn findings(before: &Value, after: &Value, seconds: f64) -> Vec<Finding> {
+fn findings_since(before: &Value, after: &Value, seconds: f64) -> Vec<Finding> {
     let shards = after["shards"].as_array().map_or(&[][..], Vec::as_slice);
     let rise = |shard: usize, name: &str| {
         let value = |of: &Value| of["shards"][shard][name].as_u64().unwrap_or_default();
@@ -130,6 +151,7 @@ pub(super) fn findings(before: &Value, after: &Value, seconds: f64) -> Vec<Findi
     for (shard, levels) in shards.iter().enumerate() {
         let mut add = |finding: String, remedy| {
             found.push(Finding {
+                window_s: seconds,
                 shard: Some(shard),
                 finding,
                 remedy,
@@ -158,17 +180,18 @@ pub(super) fn findings(before: &Value, after: &Value, seconds: f64) -> Vec<Findi
     }
     let of_core = |shard| (rise(shard, "cpu_ms") as f64 / seconds / 10.0).round() as u64;
     let busy: Vec<u64> = (0..shards.len()).map(of_core).collect();
-    found.extend(busy_findings(&busy));
+    found.extend(busy_findings(&busy, seconds));
     found.extend(throttling(before, after, seconds));
     found
 }
 
 /// The findings from the shares of their cores that shards use, in percent.
-fn busy_findings(busy: &[u64]) -> Vec<Finding> {
+fn busy_findings(busy: &[u64], seconds: f64) -> Vec<Finding> {
     let sum: u64 = busy.iter().sum();
     let count = busy.len() as u64;
     if count > 0 && sum >= ALL_BUSY_PERCENT * count {
         return vec![Finding {
+            window_s: seconds,
             shard: None,
             finding: format!("the shards use {} % of their cores", sum / count),
             remedy: "run more shards or servers",
@@ -177,6 +200,7 @@ fn busy_findings(busy: &[u64]) -> Vec<Finding> {
     let is_hot = |own: &u64| *own >= BUSY_PERCENT && *own * count > 2 * sum;
     let hot = busy.iter().enumerate().filter(|(_, own)| is_hot(own));
     hot.map(|(shard, own)| Finding {
+        window_s: seconds,
         shard: Some(shard),
         finding: format!("it uses {own} % of its core, and all together {sum} %"),
         remedy: "few clients share it: more connections for each client spread them",
@@ -189,6 +213,7 @@ fn throttling(before: &Value, after: &Value, seconds: f64) -> Option<Finding> {
     let [before, after] = [before, after].map(|it| it["throttled_s"].as_f64());
     let percent = (after? - before?) / seconds * 100.0;
     (percent >= THROTTLED_PERCENT).then(|| Finding {
+        window_s: seconds,
         shard: None,
         finding: format!("the CPU quota stopped the server for {percent:.0} % of the time"),
         remedy: "give the control group whole cores, or run fewer shards; see corelane check",
@@ -204,16 +229,23 @@ pub(super) fn text(findings: &[Finding]) -> String {
         let shard = it
             .shard
             .map_or_else(|| "server".to_owned(), |at| format!("shard {at}"));
-        vec![shard, it.finding.clone(), it.remedy.to_owned()]
+        let window = humantime::format_duration(Duration::from_secs(it.window_s.round() as u64));
+        let window = format!("last {window}");
+        vec![window, shard, it.finding.clone(), it.remedy.to_owned()]
     });
     table(&rows.collect::<Vec<_>>())
 }
 
 /// The findings in JSON.
 pub(super) fn json(findings: &[Finding]) -> Value {
-    let rows = findings
-        .iter()
-        .map(|it| json!({ "shard": it.shard, "finding": it.finding, "remedy": it.remedy }));
+    let rows = findings.iter().map(|it| {
+        json!({
+            "window_s": it.window_s,
+            "shard": it.shard,
+            "finding": it.finding,
+            "remedy": it.remedy,
+        })
+    });
     json!({ "findings": rows.collect::<Vec<Value>>() })
 }
 
@@ -221,7 +253,7 @@ pub(super) fn json(findings: &[Finding]) -> Value {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{LIMITS, RULES, findings, text};
+    use super::{LIMITS, RULES, findings, findings_since, text};
 
     fn look(throttled_s: Value, shards: &[Value]) -> Value {
         json!({ "pid": 1, "throttled_s": throttled_s, "shards": shards })
@@ -232,7 +264,7 @@ mod tests {
         let quiet = json!({ "requests.modern": 7 });
         let before = look(Value::Null, &[quiet.clone(), quiet.clone()]);
         let after = look(Value::Null, &[quiet, figures]);
-        let found = findings(&before, &after, 1.0);
+        let found = findings_since(&before, &after, 1.0);
         found
             .into_iter()
             .map(|it| format!("{:?} {}", it.shard, it.finding))
@@ -244,7 +276,10 @@ mod tests {
         assert_eq!(found(json!({ "requests.modern": 9000 })), [""; 0]);
         let all = json!({ "lanes_full": 3, "stalls": 2, "cpu_ms": 70_000 });
         let look = look(json!(7.5), &[all.clone(), all]);
-        assert!(findings(&look, &look, 1.0).is_empty(), "they did not rise");
+        assert!(
+            findings_since(&look, &look, 1.0).is_empty(),
+            "they did not rise"
+        );
         assert_eq!(text(&[]), "nothing to report\n");
     }
 
@@ -278,14 +313,17 @@ mod tests {
         let busy = |cpu_ms: [u64; 4]| {
             let shards = cpu_ms.map(|cpu_ms| json!({ "cpu_ms": cpu_ms }));
             let before = look(Value::Null, &[json!({}), json!({}), json!({}), json!({})]);
-            let found = findings(&before, &look(Value::Null, &shards), 1.0);
+            let found = findings_since(&before, &look(Value::Null, &shards), 1.0);
             text(&found)
         };
-        assert!(busy([700, 100, 100, 100]).starts_with("shard 0  it uses 70 %"));
+        assert!(busy([700, 100, 100, 100]).starts_with("last 1s  shard 0  it uses 70 %"));
         assert_eq!(busy([700, 500, 500, 100]), "nothing to report\n");
         assert_eq!(busy([500, 0, 0, 0]), "nothing to report\n");
         let found = busy([900, 900, 900, 900]);
-        assert!(found.starts_with("server  the shards use 90 %"), "{found}");
+        assert!(
+            found.starts_with("last 1s  server  the shards use 90 %"),
+            "{found}"
+        );
     }
 
     #[test]
@@ -293,7 +331,7 @@ mod tests {
         let shards = [json!({})];
         let looks = |after: f64| {
             let [before, after] = [json!(5.0), json!(after)].map(|it| look(it, &shards));
-            text(&findings(&before, &after, 10.0))
+            text(&findings_since(&before, &after, 10.0))
         };
         assert_eq!(looks(5.05), "nothing to report\n");
         assert!(
@@ -301,5 +339,26 @@ mod tests {
             "{}",
             looks(7.5)
         );
+    }
+
+    #[test]
+    fn a_fault_of_the_last_hour_is_found_once_and_with_its_time() {
+        let looks = |stalls: [u64; 2], panics: [u64; 2]| {
+            let ages = [("age_s", 75.0), ("age_s", 3620.0)];
+            let looks = [0, 1].map(|at| {
+                let figures = json!({ "stalls": stalls[at], "calls.panicked": panics[at] });
+                let mut look = look(Value::Null, &[figures]);
+                look[ages[at].0] = json!(ages[at].1);
+                look
+            });
+            let after = look(Value::Null, &[json!({ "stalls": 9, "calls.panicked": 5 })]);
+            let found = findings(&looks, &after).into_iter();
+            let found = found.map(|it| format!("{} {}", it.window_s, it.finding));
+            found.collect::<Vec<_>>()
+        };
+        assert_eq!(looks([9, 9], [5, 5]), [""; 0]);
+        let found = looks([9, 7], [4, 0]);
+        let expected = ["75 1 handlers panicked", "3620 2 times the shard was stuck"];
+        assert_eq!(found, expected, "not the panics of the hour again");
     }
 }

@@ -57,7 +57,7 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
     seconds(
         "corelane_call_handler_seconds",
-        "Time of handlers, with the time that they waited.",
+        "Time of handlers, with the decoding of their calls and the time that they waited.",
         Source::Merged(ShardHistogram::Handler),
     ),
     shard(
