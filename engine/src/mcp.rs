@@ -6,7 +6,7 @@
 //! endpoint      whole messages in, deliveries out: the table of contents
 //! decoding      large messages, which are decoded by the pool and come back
 //! services      routes (modern, legacy, batch, channel) from methods to operations
-//! operations    start, call_admission, endings, call_events, session_streams, task_requests,
+//! operations    start, call_admission, endings, call_events, session_streams, task_requests, task_relaying,
 //!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
 //!               services it uses
 //! services' state  calls, rate_limits, sessions, streams, subscriptions, tasks, questions, outbox
@@ -54,6 +54,7 @@ mod permissions;
 mod questions;
 mod rate_limits;
 mod relayed_input;
+mod relayed_task;
 mod relaying;
 mod requester;
 mod server_parts;
@@ -67,6 +68,7 @@ mod streams;
 mod subscriptions;
 mod sums;
 mod task_id;
+mod task_relaying;
 mod task_requests;
 mod task_table;
 mod task_updates;

@@ -129,7 +129,12 @@ impl CallEvents<'_> {
     }
 
     /// Sends a request of an upstream to the client of a legacy call. Returns whether it may.
-    fn send_to_legacy(&mut self, key: CallKey, name: &str, request: ClientRequest) -> bool {
+    pub(super) fn send_to_legacy(
+        &mut self,
+        key: CallKey,
+        name: &str,
+        request: ClientRequest,
+    ) -> bool {
         let Some(entry) = self.endings.calls.find(key) else {
             return false;
         };
@@ -156,6 +161,14 @@ impl CallEvents<'_> {
                 }
             }
             return;
+        }
+        let is_polled = entry
+            .relayed_task
+            .as_deref()
+            .is_some_and(|it| it.is_polled());
+        if is_polled {
+            let answers = entry.call.take_upstream_answers();
+            return self.answer_task(key, answers);
         }
         for (name, needs, answer) in entry.call.take_upstream_answers() {
             if let Some(ticket) = &entry.relayed {
@@ -206,7 +219,10 @@ impl CallEvents<'_> {
 ///
 /// # Errors
 /// The call fails for this reason.
-fn response_of(needs: ClientCapability, answer: Result<String, String>) -> Result<String, String> {
+pub(super) fn response_of(
+    needs: ClientCapability,
+    answer: Result<String, String>,
+) -> Result<String, String> {
     match answer {
         Ok(member) => match member.strip_prefix(RESULT) {
             Some(result) => Ok(result.to_owned()),

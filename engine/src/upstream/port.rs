@@ -13,7 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
-use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
+use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, RequestFault};
+use corelane_gateway::relay::{TaskWish, write_body};
 use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::binding::http_client::OutgoingMessage;
@@ -99,6 +100,21 @@ pub(crate) struct NewRelay<'a> {
     pub(crate) has_progress: bool,
     /// Whether the call may be made twice.
     pub(crate) is_repeatable: bool,
+    /// Whether it may become a task.
+    pub(crate) task: TaskWish<'a>,
+    /// The task that it is about, for requests of a legacy upstream to a legacy client.
+    pub(crate) about: Option<AboutTask<'a>>,
+}
+
+/// The task that a request is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AboutTask<'a> {
+    /// The name that the client knows.
+    pub(crate) name: &'a str,
+    /// The number of the session that has it; none if the upstream has no sessions.
+    pub(crate) session: Option<u64>,
+    /// The number of the replica that has it.
+    pub(crate) replica: u16,
 }
 
 /// Why a call is not begun.
@@ -178,6 +194,7 @@ impl UpstreamPort {
                     forwarded: new.forwarded.into(),
                     is_admitted: false,
                     session: None,
+                    number: new.about.and_then(|it| it.session),
                     was_lost: false,
                 };
                 relay.set_legacy(legacy, new.method == "resources/read");
@@ -185,6 +202,25 @@ impl UpstreamPort {
         }
         (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
         relay.set_capabilities(new.capabilities);
+        if new.task != TaskWish::None {
+            relay.expect_task();
+        }
+        if let Some(about) = new.about {
+            relay.set_about(about.name);
+            // In the legacy era the replica follows from the owner of the session.
+            if new.owner.is_none() && about.replica != new.upstream {
+                let has_head = relay
+                    .request
+                    .as_mut()
+                    .is_none_or(|request| self.change_head(request, (new.upstream, about.replica)));
+                relay.upstream = if has_head {
+                    about.replica
+                } else {
+                    new.upstream
+                };
+            }
+            relay.is_placed = new.owner.is_none();
+        }
         Ok(self.insert(relay))
     }
 
@@ -312,6 +348,7 @@ impl UpstreamPort {
                 capabilities: new.capabilities,
                 log_level: new.log_level,
                 has_progress: new.has_progress,
+                task: new.task,
             },
         };
         Ok(write_body(&mut body, &request)?)

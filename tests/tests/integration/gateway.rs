@@ -52,6 +52,8 @@ mod secured;
 mod session_streams;
 #[path = "gateway/sse.rs"]
 mod sse;
+#[path = "gateway/task_table.rs"]
+mod task_table;
 #[path = "gateway/updates.rs"]
 mod updates;
 

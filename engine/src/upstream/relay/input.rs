@@ -182,12 +182,13 @@ impl Reception {
         format!("{}-{}", to.endpoint.name, self.id)
     }
 
-    fn way<'a>(&self, to: Era, id: &'a str, around: Surroundings<'a>) -> QuestionWay<'a> {
+    fn way<'a>(&'a self, to: Era, id: &'a str, around: Surroundings<'a>) -> QuestionWay<'a> {
         QuestionWay {
             to,
             capabilities: self.capabilities,
             prefix: &around.endpoint.question_prefix,
             elicitation_id: id,
+            related_task: self.about.as_deref(),
         }
     }
 }
