@@ -54,6 +54,8 @@ mod session_streams;
 mod sse;
 #[path = "gateway/task_table.rs"]
 mod task_table;
+#[path = "gateway/tasks.rs"]
+mod tasks;
 #[path = "gateway/updates.rs"]
 mod updates;
 

@@ -30,18 +30,18 @@ const COURSES: [Course; 10] = [
     Course::Forgotten,
     Course::ClientLacks,
 ];
-const EXTENSION: &str = "io.modelcontextprotocol/tasks";
+pub(super) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Era {
+pub(super) enum Era {
     Legacy,
     Modern,
 }
 
 /// What happens to a task.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Course {
+pub(super) enum Course {
     Completes,
     ToolFails,
     Breaks,
@@ -52,11 +52,13 @@ enum Course {
     OfAnother,
     Forgotten,
     ClientLacks,
+    /// It never ends.
+    Forever,
 }
 
 impl Course {
     fn by(name: &str) -> Course {
-        let mut all = COURSES.into_iter();
+        let mut all = COURSES.into_iter().chain([Course::Forever]);
         let found = all.find(|course| format!("{course:?}") == name);
         found.unwrap_or_else(|| panic!("{name}"))
     }
@@ -103,13 +105,30 @@ impl Record {
 }
 
 /// An upstream whose only tool becomes a task with the name of its case.
-struct Upstream {
+pub(super) struct Upstream {
     era: Era,
+    has_tasks: bool,
     record: Record,
 }
 
 impl Upstream {
-    fn answer(self: &Arc<Self>, received: &Received) -> Act {
+    pub(super) fn new(era: Era) -> Upstream {
+        Upstream {
+            era,
+            has_tasks: true,
+            record: Record::default(),
+        }
+    }
+
+    /// One that declares no tasks.
+    pub(super) fn without_tasks(era: Era) -> Upstream {
+        Upstream {
+            has_tasks: false,
+            ..Upstream::new(era)
+        }
+    }
+
+    pub(super) fn answer(self: &Arc<Self>, received: &Received) -> Act {
         if received.body.is_empty() {
             return empty("405 Method Not Allowed");
         }
@@ -130,17 +149,23 @@ impl Upstream {
                 let answer = String::from_utf8_lossy(&answer);
                 let body = answer.split("\r\n\r\n").nth(1).expect("a body");
                 let tasks = r#"{"tools":{},"tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}}"#;
-                let body = body.replacen(r#"{"tools":{}}"#, tasks, 1);
+                let body = match self.has_tasks {
+                    true => body.replacen(r#"{"tools":{}}"#, tasks, 1),
+                    false => body.to_owned(),
+                };
                 let session = format!("\r\nMcp-Session-Id: s-{}\r\n", message["id"]);
                 let answer = String::from_utf8(json_answer(&body)).expect("text");
                 Act::Send(answer.replacen("\r\n", &session, 1).into_bytes())
             }
             "server/discover" if self.era == Era::Modern => {
-                let result = json!({
+                let mut result = json!({
                     "resultType": "complete", "ttlMs": 60_000, "cacheScope": "public",
                     "supportedVersions": ["2026-07-28"],
-                    "capabilities": { "tools": {}, "extensions": { EXTENSION: {} } },
+                    "capabilities": { "tools": {} },
                 });
+                if self.has_tasks {
+                    result["capabilities"]["extensions"] = json!({ EXTENSION: {} });
+                }
                 Act::Send(result_of(received, &result.to_string()))
             }
             "tools/list" => {
@@ -359,7 +384,7 @@ fn with(mut object: Value, more: &Value) -> Value {
 }
 
 /// A client of one era.
-struct Client<'g> {
+pub(super) struct Client<'g> {
     gateway: &'g Gateway,
     connection: Connection,
     session: Option<Session>,
@@ -367,7 +392,7 @@ struct Client<'g> {
 }
 
 impl Client<'_> {
-    fn new(gateway: &Gateway, era: Era, has_tasks: bool) -> Client<'_> {
+    pub(super) fn new(gateway: &Gateway, era: Era, has_tasks: bool) -> Client<'_> {
         let mut connection = gateway.connect();
         let session = (era == Era::Legacy)
             .then(|| Session::open_as(&mut connection, &json!({ "elicitation": {} })));
@@ -398,17 +423,17 @@ impl Client<'_> {
         session.request(1, method, params)
     }
 
-    fn exchange(&mut self, method: &str, params: Value) -> Value {
+    pub(super) fn exchange(&mut self, method: &str, params: Value) -> Value {
         let request = self.request(method, params);
         self.connection.exchange(&request).answer()
     }
 
-    fn about(&mut self, method: &str, task: &str) -> Value {
+    pub(super) fn about(&mut self, method: &str, task: &str) -> Value {
         self.exchange(method, json!({ "taskId": task }))
     }
 
     /// Calls the tool; gives the name of its task, or the outcome.
-    fn call(&mut self, course: Course) -> Result<String, String> {
+    pub(super) fn call(&mut self, course: Course) -> Result<String, String> {
         let arguments = json!({ "case": format!("{course:?}") });
         let params = json!({ "name": "up_call", "arguments": arguments });
         let answer = self.exchange("tools/call", params);
@@ -429,7 +454,7 @@ impl Client<'_> {
     }
 
     /// Waits for the end of a task.
-    fn end(&mut self, task: &str) -> String {
+    pub(super) fn end(&mut self, task: &str) -> String {
         match self.session.clone() {
             None => self.modern_end(task),
             Some(session) => self.legacy_end(task, &session),
@@ -570,10 +595,7 @@ fn run(gateway: &Gateway, era: Era, course: Course) -> String {
 
 /// The rows between two eras.
 fn rows(client: Era, upstream_era: Era) -> Vec<String> {
-    let upstream = Arc::new(Upstream {
-        era: upstream_era,
-        record: Record::default(),
-    });
+    let upstream = Arc::new(Upstream::new(upstream_era));
     let of_mock = Arc::clone(&upstream);
     let mock = MockUpstream::start(move |received| of_mock.answer(received));
     let gateway = Gateway::start_with(&mock.section("up"), Setup::shards(1));
