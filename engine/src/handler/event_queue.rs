@@ -54,6 +54,8 @@ pub(crate) enum CallEvent {
 pub(crate) struct UpstreamInput {
     /// The name of the upstream.
     pub(crate) upstream: Arc<str>,
+    /// The hash of its address.
+    pub(crate) address: u64,
     /// The requests and the state.
     pub(crate) required: InputRequired,
 }

@@ -37,8 +37,12 @@ impl CallEvents<'_> {
             // With a credential of this server all clients look alike to the upstream, so that it
             // could not refuse the state of another client.
             let contents = required.state.as_deref().map(|state| {
-                let name = &input.upstream;
-                RelayedState::Upstream { name, state }.to_contents()
+                RelayedState::Upstream {
+                    name: &input.upstream,
+                    address: input.address,
+                    state,
+                }
+                .to_contents()
             });
             return self.end_round(key, &required.questions, contents.as_deref());
         }

@@ -58,7 +58,7 @@ impl Starter<'_> {
             (Era::Legacy, _) | (_, HandlerKind::Completion) => Ok(Answers::default()),
             _ => {
                 let upstream = (&*port.name_of(route.upstream), hop.owner.is_some());
-                answers_in(&params, contents.as_deref(), upstream)
+                answers_in(&port, &params, contents.as_deref(), upstream)
             }
         };
         let answers = match answers {
@@ -279,6 +279,7 @@ enum InputFault {
 /// The answers of a client in the params of its request, with the opened contents of the state that
 /// came with them. The upstream has this name, and sessions or none.
 fn answers_in<'a>(
+    port: &UpstreamPort,
     params: &'a [u8],
     contents: Option<&'a [u8]>,
     (name, has_sessions): (&str, bool),
@@ -289,7 +290,11 @@ fn answers_in<'a>(
         text.filter(|text| *text != b"null")
     });
     let (state, parked) = match contents.and_then(RelayedState::read) {
-        Some(RelayedState::Upstream { name: of, state }) if of == name && !has_sessions => {
+        Some(RelayedState::Upstream {
+            name: of,
+            address,
+            state,
+        }) if of == name && !has_sessions && port.numbers_of(of, address).is_some() => {
             (Some(state), None)
         }
         Some(RelayedState::Parked(parked)) if has_sessions => (None, Some(parked)),

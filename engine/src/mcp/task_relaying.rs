@@ -403,6 +403,8 @@ impl CallEvents<'_> {
             return;
         };
         let name = Box::<str>::from(target.exchange.name());
+        // One that is over has ended since the state was read, or has failed.
+        drop(self.endings.calls.take_watched(&name));
         let requests = match self.endings.calls.watched(&name) {
             Some(watched) => watched.open_questions(),
             None => {

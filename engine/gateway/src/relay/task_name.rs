@@ -102,6 +102,7 @@ mod tests {
         }
         let state = RelayedState::Upstream {
             name: "git",
+            address: 7,
             state: b"",
         };
         assert_eq!(TaskName::read(&state.to_contents()), None);

@@ -95,6 +95,7 @@ impl Reception {
         let id = self.elicitation_id(to);
         let input = UpstreamInput {
             upstream: to.endpoint.name.clone(),
+            address: to.endpoint.hash,
             required: InputRequired::read(text, parts, &self.way(era, &id, to))?,
         };
         self.recipient = Recipient::Nobody;
@@ -122,7 +123,12 @@ impl Reception {
             return false;
         };
         let upstream = to.endpoint.name.clone();
-        let input = UpstreamInput { upstream, required };
+        let address = to.endpoint.hash;
+        let input = UpstreamInput {
+            upstream,
+            address,
+            required,
+        };
         self.recipient = Recipient::Nobody;
         to.queue.leave(CallEvent::Input(key, Box::new(input)));
         true

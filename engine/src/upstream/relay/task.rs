@@ -21,6 +21,11 @@ impl Relay {
         self.reception.about = Some(name.into());
     }
 
+    /// Whether it is about a task.
+    pub(crate) fn is_about_task(&self) -> bool {
+        self.reception.about.is_some()
+    }
+
     /// Gives its recipient this error.
     pub(crate) fn answer_with_error(&mut self, error: &[u8], queue: &EventQueue) {
         let part = RelayedPart::Error(error.to_vec());
