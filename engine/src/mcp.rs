@@ -6,7 +6,8 @@
 //! endpoint      whole messages in, deliveries out: the table of contents
 //! decoding      large messages, which are decoded by the pool and come back
 //! services      routes (modern, legacy, batch, channel) from methods to operations
-//! operations    start, call_admission, endings, call_events, session_streams, task_requests, task_relaying,
+//! operations    start, call_admission, endings, call_events, session_streams, task_requests,
+//!               task_relaying, kept_result,
 //!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
 //!               services it uses
 //! services' state  calls, rate_limits, sessions, streams, subscriptions, tasks, questions, outbox
@@ -44,6 +45,7 @@ mod handler_kind;
 mod holder_lists;
 mod home_id;
 mod inbound;
+mod kept_result;
 mod large_message;
 mod listening;
 mod notifier;

@@ -141,14 +141,15 @@ impl Sealer {
     }
 
     /// Seals `contents` for ever: the same text for the same contents and binding, as long as the
-    /// first key is the same. [`Sealer::open`] opens it. A client can tell by it that two messages
+    /// first key is the same. [`Sealer::open`] opens it. A client sees by it that two messages
     /// are about one thing, so it serves as the name of a thing that another server has named.
     ///
     /// ```
     /// use corelane_protocol::request_state::{Binding, Sealer};
     ///
     /// let sealer = Sealer::random();
-    /// let binding = Binding { principal: Some("ann"), method: "tasks/get", params_digest: [0; 32] };
+    /// let (principal, params_digest) = (Some("ann"), [0; 32]);
+    /// let binding = Binding { principal, method: "tasks/get", params_digest };
     /// let name = sealer.seal_name(b"upstream and id", &binding);
     /// assert_eq!(name, sealer.seal_name(b"upstream and id", &binding));
     /// assert_eq!(sealer.open(&name, &binding, 0), Ok(b"upstream and id".to_vec()));

@@ -1,5 +1,5 @@
-"""A server of the Python SDK 1 on standard input and output, with one tool, `call`, that becomes a task
-and elicits input then."""
+"""A server of the Python SDK 1 on standard input and output, with one tool, `call`, that becomes a
+task and elicits input then."""
 
 import anyio
 from mcp import types

@@ -141,7 +141,7 @@ fn check_all<'a, T: Sync>(
         differed
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE_MAX).map(|_| scope.spawn(&work)).collect();
+        let workers: Vec<_> = (0..AT_ONCE_MAX).map(|_| scope.spawn(work)).collect();
         let ends = workers.into_iter().map(|it| it.join().expect("its runs"));
         ends.flatten().collect()
     })

@@ -40,7 +40,7 @@ pub(crate) struct InFlight {
     /// Its request, if that may have to be made again with answers of a legacy client.
     pub(crate) repeatable: Option<Box<RepeatableRequest>>,
     /// The task of an upstream that it is about, or may become.
-    pub(crate) relayed_task: Option<Box<RelayedTask>>,
+    pub(crate) relayed_task: Option<RelayedTask>,
     /// The task that the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
     /// Whether its session has not got the last status of the task yet.

@@ -343,7 +343,7 @@ impl Calls {
     /// Removes a call because it ends; [`Calls::stop`] comes after that.
     pub(super) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
         let entry = self.table.remove(key)?;
-        if let Some(RelayedTask::About(target)) = entry.relayed_task.as_deref() {
+        if let Some(RelayedTask::About(target)) = entry.relayed_task.as_ref() {
             self.poll_at(key, (target.poll_due_ms, None));
         }
         self.relayed -= usize::from(entry.relayed.is_some());

@@ -166,10 +166,7 @@ impl CallEvents<'_> {
             }
             return;
         }
-        let is_polled = entry
-            .relayed_task
-            .as_deref()
-            .is_some_and(|it| it.is_polled());
+        let is_polled = entry.relayed_task.as_ref().is_some_and(|it| it.is_polled());
         if is_polled {
             let answers = entry.call.take_upstream_answers();
             return self.answer_task(key, answers);

@@ -1,6 +1,6 @@
 //! A call that may become a task of an upstream, and a request about one, while they wait.
 
-use corelane_gateway::relay::{Input, Replaced, TaskExchange, TaskMethod, TaskWish};
+use corelane_gateway::relay::{Input, Replaced, TaskExchange, TaskMethod, TaskMode};
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::tasks::TaskOptions;
@@ -11,11 +11,11 @@ use crate::upstream::port::{AboutTask, NewRelay};
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) enum RelayedTask {
-    /// Its legacy client has requested a task, with these options: it gets one, even if the upstream
-    /// answers at once.
+    /// Its legacy client has requested a task, with these options: it gets one, even if the
+    /// upstream answers at once.
     Requested(TaskOptions),
     /// It is about this task.
-    About(TaskTarget),
+    About(Box<TaskTarget>),
 }
 
 /// A task of an upstream, and the request of a client about it.
@@ -46,8 +46,8 @@ pub(crate) struct TaskTarget {
 }
 
 impl RelayedTask {
-    /// Whether answers of the client to requests of the task go to the upstream in requests of their
-    /// own, and not in the session of the call.
+    /// Whether answers of the client to requests of the task go to the upstream in requests of
+    /// their own, and not in the session of the call.
     pub(super) fn is_polled(&self) -> bool {
         match self {
             RelayedTask::Requested(_) => false,
@@ -86,8 +86,8 @@ impl TaskTarget {
             is_repeatable: method.is_repeatable(),
             // A modern upstream serves no other client (SEP-2663, "Capability Negotiation").
             task: match self.era {
-                Era::Modern => TaskWish::Declared,
-                Era::Legacy => TaskWish::None,
+                Era::Modern => TaskMode::Declared,
+                Era::Legacy => TaskMode::None,
             },
             about: Some(AboutTask {
                 name: self.exchange.name(),
@@ -97,8 +97,8 @@ impl TaskTarget {
         }
     }
 
-    /// The request for the result that a legacy upstream sends its own requests with. They are those
-    /// that the client can answer now, and could when the session was opened.
+    /// The request for the result that a legacy upstream sends its own requests with. They are
+    /// those that the client can answer now, and could when the session was opened.
     pub(super) fn watch_request(&self) -> NewRelay<'_> {
         let declared = self.owner.as_ref().map(SessionOwner::capabilities);
         let declared = declared.unwrap_or_default().bits();

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use corelane_gateway::relay::TaskWish;
+use corelane_gateway::relay::TaskMode;
 use corelane_gateway::relay::{Executed, Failure, Input, ParkedCall, Reason, RelayedState};
 use corelane_protocol::binding::refusal;
 use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value, encode};
@@ -65,7 +65,7 @@ impl Starter<'_> {
             Ok(answers) => answers,
             Err(fault) => return invalid_params(id, &fault.to_string(), out),
         };
-        let task = self.task_wish(&request, &hop, (route.upstream, &params));
+        let task = self.task_mode(&request, &hop, (route.upstream, &params));
         // One may have to be made for an answer that comes at once.
         if era == Era::Legacy
             && request.options.task.is_some()
@@ -87,22 +87,22 @@ impl Starter<'_> {
     }
 
     /// Whether the upstream may make a call a task.
-    fn task_wish<'p>(
+    fn task_mode<'p>(
         &self,
         request: &HandlerRequest<'_>,
         hop: &Hop,
         (upstream, params): (u16, &'p [u8]),
-    ) -> TaskWish<'p> {
+    ) -> TaskMode<'p> {
         let has_tasks = hop.port.borrow_table().endpoints[usize::from(upstream)].has_tasks;
         match (request.options.task, &hop.owner, request.era) {
-            (None, ..) => TaskWish::None,
-            _ if !has_tasks => TaskWish::None,
-            (Some(_), None, _) => TaskWish::Declared,
-            (Some(_), Some(_), Era::Modern) => TaskWish::Requested(b"{}"),
+            (None, ..) => TaskMode::None,
+            _ if !has_tasks => TaskMode::None,
+            (Some(_), None, _) => TaskMode::Declared,
+            (Some(_), Some(_), Era::Modern) => TaskMode::Requested(b"{}"),
             (Some(_), Some(_), Era::Legacy) => {
                 let found = find_members(params, 0..params.len(), ["task"]);
                 let task = found.ok().and_then(|[task]| task);
-                TaskWish::Requested(task.map_or(b"{}", |range| &params[range]))
+                TaskMode::Requested(task.map_or(b"{}", |range| &params[range]))
             }
         }
     }
@@ -112,7 +112,7 @@ impl Starter<'_> {
         &mut self,
         (mut request, facts, holder): Admitted<'r>,
         route: &Route<'_>,
-        (params, input, hop, task): (&[u8], Input<'_>, Hop, TaskWish<'_>),
+        (params, input, hop, task): (&[u8], Input<'_>, Hop, TaskMode<'_>),
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
@@ -137,7 +137,7 @@ impl Starter<'_> {
             has_progress: call.wants_progress(),
             is_repeatable: match route.tool {
                 // A second task would be one that no client knows.
-                Some(tool) => tool.is_repeatable && task == TaskWish::None,
+                Some(tool) => tool.is_repeatable && task == TaskMode::None,
                 None => request.kind != HandlerKind::Tool,
             },
             task,
@@ -164,8 +164,7 @@ impl Starter<'_> {
                 let kept = self.keep_waiting(request, (call, facts), Rest::Relayed(ticket));
                 if let Some(entry) = self.calls.find(key) {
                     entry.repeatable = repeatable;
-                    entry.relayed_task =
-                        requested.map(|options| Box::new(RelayedTask::Requested(options)));
+                    entry.relayed_task = requested.map(RelayedTask::Requested);
                 }
                 kept
             }

@@ -1,9 +1,7 @@
 //! Tasks of upstreams: calls that become one, and requests about them.
 //!
 //! Clients know such a task by a sealed name, which leads to its upstream, and which no other
-//! principal can use. Nothing of the task is stored here. In the one case where an upstream has
-//! none, since it has answered a legacy client at once that has requested a task, its answer is kept
-//! as a task of this server.
+//! principal can use. Nothing of the task is stored here.
 
 use std::rc::Rc;
 
@@ -15,13 +13,11 @@ use corelane_protocol::jsonrpc::{encode, find_members, visit_members};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::mcp::tasks::{self, TaskOptions};
+use corelane_protocol::mcp::tasks;
 
-use super::audit::Actor;
 use super::call_events::CallEvents;
 use super::calls::Rest;
 use super::context::invalid_params;
-use super::delivery::Part;
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use super::relayed_input::response_of;
@@ -30,7 +26,6 @@ use super::relaying::text_of_params;
 use super::start::{HandlerRequest, Starter};
 use super::task_requests::TaskRequest;
 use super::tasks::unknown_task;
-use crate::guard::audit::Event;
 use crate::handler::call::RequestOptions;
 use crate::handler::call::relayed::UpstreamAnswer;
 use crate::handler::error::CallError;
@@ -142,6 +137,14 @@ impl Starter<'_> {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
+        let in_flight_max = self.context.settings.calls.per_session_max;
+        if let Some(session) = request.session
+            && let Some(found) = self.sessions.find(session)
+            && found.calls().len() >= in_flight_max
+            && let Err(refused) = self.make_room_in_session(session, id, out)
+        {
+            return refused;
+        }
         let holder = match self.admit_call(&request, out) {
             Ok(holder) => holder,
             Err(refused) => return refused,
@@ -174,7 +177,7 @@ impl Starter<'_> {
             _ => Disposition::Pending(Some(self.keep(request, (call, None), rest))),
         };
         if let Some(entry) = self.calls.find(key) {
-            entry.relayed_task = Some(Box::new(RelayedTask::About(target)));
+            entry.relayed_task = Some(RelayedTask::About(Box::new(target)));
         }
         kept
     }
@@ -235,7 +238,7 @@ impl CallEvents<'_> {
         let Some(entry) = self.endings.calls.find(key) else {
             return;
         };
-        match (entry.relayed_task.as_deref(), &outcome) {
+        match (entry.relayed_task.as_ref(), &outcome) {
             (
                 Some(RelayedTask::Requested(options)),
                 Ok(Answer::Relayed(RelayedPart::Result { .. })),
@@ -279,7 +282,7 @@ impl CallEvents<'_> {
     /// The task that a call is about.
     fn target(&mut self, key: CallKey) -> Option<&mut TaskTarget> {
         let entry = self.endings.calls.find(key)?;
-        match entry.relayed_task.as_deref_mut() {
+        match entry.relayed_task.as_mut() {
             Some(RelayedTask::About(target)) => Some(target),
             _ => None,
         }
@@ -295,7 +298,7 @@ impl CallEvents<'_> {
             return;
         };
         let era = entry.era;
-        let Some(RelayedTask::About(target)) = entry.relayed_task.as_deref_mut() else {
+        let Some(RelayedTask::About(target)) = entry.relayed_task.as_mut() else {
             return;
         };
         let endpoint = &table.endpoints[usize::from(target.upstream)];
@@ -373,7 +376,7 @@ impl CallEvents<'_> {
         let (Some(port), Some(entry)) = (port, self.endings.calls.find(key)) else {
             return;
         };
-        let Some(RelayedTask::About(target)) = entry.relayed_task.as_deref() else {
+        let Some(RelayedTask::About(target)) = entry.relayed_task.as_ref() else {
             return;
         };
         let error = match port.instance(target.upstream) == Some(target.instance) {
@@ -393,8 +396,8 @@ impl CallEvents<'_> {
             .finish(key, Ok(Err(CallError::internal(error))));
     }
 
-    /// Hands the open requests of a legacy upstream over, which it has sent with the request for the
-    /// result of a task. That stays open for the answers of its modern client, and is made here
+    /// Hands the open requests of a legacy upstream over, which it has sent with the request for
+    /// the result of a task. That stays open for the answers of its modern client, and is made here
     /// first. Without a place for it, the next request of the client tries again.
     fn watch(&mut self, key: CallKey) {
         let context = self.endings.updates.context;
@@ -420,80 +423,24 @@ impl CallEvents<'_> {
 
     fn begin_watch(&mut self, key: CallKey, name: &str, due_ms: u64) {
         let calls = &mut self.endings.calls;
+        let holder = calls.find(key).map(|entry| entry.call.holder());
+        let Some(holder) = holder.filter(|holder| calls.has_parking(*holder)) else {
+            let meter = &self.endings.updates.context.meter;
+            return meter.count(Counter::UpstreamQuestionsDeclined);
+        };
         let port = calls.port().cloned();
         let (Some(port), Some(entry)) = (port, calls.find(key)) else {
             return;
         };
-        let Some(RelayedTask::About(target)) = entry.relayed_task.as_deref() else {
+        let Some(RelayedTask::About(target)) = entry.relayed_task.as_ref() else {
             return;
         };
-        let (holder, upstream) = (entry.call.holder(), target.upstream);
-        let answer = ParkedAnswer::default();
+        let (answer, upstream) = (ParkedAnswer::default(), target.upstream);
         let recipient = Recipient::Parked(Rc::clone(&answer));
         let begun = port.begin(&target.watch_request(), recipient);
-        if !calls.has_parking(holder) {
-            // The request was not sent yet, and is dropped.
-            let meter = &self.endings.updates.context.meter;
-            return meter.count(Counter::UpstreamQuestionsDeclined);
-        }
         if let Ok(ticket) = begun {
             let ticket = ParkedTicket::of(ticket, upstream, answer);
             calls.watch((name, holder), ticket, due_ms);
         }
-    }
-
-    /// Keeps the result of a call as a task of this server, whose legacy client has requested one.
-    fn keep_result(&mut self, key: CallKey, options: TaskOptions, outcome: Outcome) {
-        let Some(entry) = self.endings.calls.find(key) else {
-            return;
-        };
-        let (owner, holder) = (entry.task_owner(), entry.call.holder());
-        let updates = &mut self.endings.updates;
-        let now_ms = updates.context.unix_now_ms();
-        let created = updates
-            .tasks
-            .table
-            .create(owner.clone(), holder, options.ttl_ms, now_ms);
-        let task = match created {
-            Ok(task) => task,
-            Err(full) => {
-                let text = format!("the call was executed, but its result cannot be kept: {full}");
-                return self.endings.finish(key, Ok(Err(CallError::internal(text))));
-            }
-        };
-        entry.made_task = Some(task);
-        updates.tasks.run(task, key);
-        let identity = entry.call.identity();
-        let actor = Actor {
-            identity: identity.as_deref(),
-            peer: entry.call.client_address(),
-            session: entry.session,
-        };
-        let audit = &updates.context.audit;
-        audit.task(Event::TaskCreated, task, actor, (None, None));
-        let mut body = Vec::new();
-        let (era, id) = (entry.era, entry.id.clone());
-        let trailer = &updates.context.trailer;
-        updates
-            .tasks
-            .view_task((task, &owner), era, now_ms, |_, view| {
-                view.write_created(&mut body, era, id.as_id(), trailer);
-            });
-        let exchange = entry.exchange.take();
-        let notifier = &mut updates.notifier;
-        match (entry.stream.take(), exchange) {
-            (Some(stream), exchange) => {
-                notifier
-                    .streams
-                    .finish(stream, exchange, body, notifier.outbox);
-            }
-            (None, Some(exchange)) => {
-                let refused = None;
-                let part = Part::Final { refused, body };
-                notifier.outbox.end_call(exchange, id.as_id(), part);
-            }
-            (None, None) => {}
-        }
-        self.endings.finish(key, Ok(outcome));
     }
 }

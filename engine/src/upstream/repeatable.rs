@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corelane_gateway::relay::{Input, Replaced, TaskWish};
+use corelane_gateway::relay::{Input, Replaced, TaskMode};
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 
@@ -57,7 +57,7 @@ impl RepeatableRequest {
             log_level: new.log_level,
             has_progress: new.has_progress,
             is_repeatable: new.is_repeatable,
-            declares_tasks: new.task == TaskWish::Declared,
+            declares_tasks: new.task == TaskMode::Declared,
             state: None,
             rounds: 0,
         })
@@ -98,8 +98,8 @@ impl RepeatableRequest {
             has_progress: self.has_progress,
             is_repeatable: self.is_repeatable,
             task: match self.declares_tasks {
-                true => TaskWish::Declared,
-                false => TaskWish::None,
+                true => TaskMode::Declared,
+                false => TaskMode::None,
             },
             about: None,
         }

@@ -1,7 +1,7 @@
 //! The suite passes through the gateway, over each kind of link, as it does without it.
 //!
-//! A test covers each link and both combinations of eras. With `CORELANE_CONFORMANCE_ALL=1` it covers
-//! every link with both revisions and both eras of the upstream.
+//! A test covers each link and both combinations of eras. With `CORELANE_CONFORMANCE_ALL=1` it
+//! covers every link with both revisions and both eras of the upstream.
 
 use std::env;
 use std::fs;

@@ -13,8 +13,8 @@ pub struct Exposed {
     pub key: Box<str>,
     /// The one that the upstream has for it.
     pub original: Box<str>,
-    /// The whole entry, on one line. That of a tool has no `execution`: whether it may become a task
-    /// is for the session with the client.
+    /// The whole entry, on one line. That of a tool has no `execution`: whether it may become a
+    /// task is for the session with the client.
     pub json: String,
     /// The same for clients of the legacy era, if that differs: without an output schema that is
     /// none of an object (MCP 2025-11-25 server/tools).
@@ -207,7 +207,9 @@ mod tests {
 
     #[test]
     fn a_schema_of_a_list_is_none_for_legacy_clients_and_no_client_sees_execution() {
-        let tool = |kind| json!({"name": "a", "outputSchema": {"type": kind}, "execution": {"taskSupport": "required"}});
+        let execution = json!({"taskSupport": "required"});
+        let tool =
+            |kind| json!({"name": "a", "outputSchema": {"type": kind}, "execution": execution});
         let seen = exposed("", &tool("array").to_string());
         let json = r#"{"name":"up_a","outputSchema":{"type":"array"}}"#;
         assert_eq!(seen.json, json);

@@ -1,7 +1,7 @@
 //! The body of a request to an upstream, from the params of the client's.
 //!
-//! `name`, `uri`, `taskId`, `task` and `_meta` are written anew, and so are the answers of the client
-//! to requests of the upstream.
+//! `name`, `uri`, `taskId`, `task` and `_meta` are written anew, and so are the answers of the
+//! client to requests of the upstream.
 
 use std::ops::Range;
 
@@ -44,12 +44,12 @@ pub struct Hop<'a> {
     /// Whether the client gets reports of progress. Their token is the id.
     pub has_progress: bool,
     /// Whether the call may become a task.
-    pub task: TaskWish<'a>,
+    pub task: TaskMode<'a>,
 }
 
 /// Whether a call may become a task of the upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TaskWish<'a> {
+pub enum TaskMode<'a> {
     /// It may not.
     #[default]
     None,
@@ -117,7 +117,7 @@ pub enum RequestFault {
 /// Appends the body of the request.
 ///
 /// ```
-/// use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, TaskWish, write_body};
+/// use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, TaskMode, write_body};
 /// use corelane_protocol::mcp::capability::ClientCapabilities;
 /// use corelane_protocol::mcp::era::Era;
 ///
@@ -134,7 +134,7 @@ pub enum RequestFault {
 ///         capabilities: ClientCapabilities::default(),
 ///         log_level: None,
 ///         has_progress: false,
-///         task: TaskWish::None,
+///         task: TaskMode::None,
 ///     },
 /// };
 /// let mut body = Vec::new();
@@ -180,7 +180,7 @@ pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(),
             object.copy(name.as_bytes(), value);
         }
     }
-    if let TaskWish::Requested(options) = request.hop.task {
+    if let TaskMode::Requested(options) = request.hop.task {
         object.copy(b"task", options);
     }
     write_meta(object.name("_meta"), (params, sent_meta), request)?;
@@ -266,7 +266,7 @@ fn write_meta(
         // An upstream may send only requests that its capabilities allow (MCP 2026-07-28
         // basic/patterns/mrtr).
         let mut capabilities = hop.capabilities.to_requests();
-        if hop.task == TaskWish::Declared {
+        if hop.task == TaskMode::Declared {
             capabilities.insert(ClientCapability::Tasks);
         }
         capabilities.write(object.name(meta::CLIENT_CAPABILITIES));

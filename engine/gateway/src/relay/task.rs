@@ -1,8 +1,8 @@
 //! Tasks of upstreams, in the form of either era.
 //!
 //! The members of a task go on as the upstream wrote them, but for its id, and for those that have
-//! another name in the other era (MCP 2025-11-25 basic/utilities/tasks; the extension of 2026-07-28,
-//! SEP-2663).
+//! another name in the other era (MCP 2025-11-25 basic/utilities/tasks; the extension of
+//! 2026-07-28, SEP-2663).
 
 use std::ops::Range;
 
@@ -194,7 +194,7 @@ impl<'a> UpstreamTask<'a> {
                     };
                     object.name(name).extend_from_slice(value);
                 }
-                None if APART.iter().any(|it| is(it)) || is(&"resultType") => {}
+                None if APART.iter().any(is) || is(&"resultType") => {}
                 None => object.copy(name, value),
             }
         });

@@ -148,8 +148,8 @@ impl TaskExchange {
         self.eras
     }
 
-    /// Handles an answer of the upstream, which is called `upstream`, or the failure of the request.
-    /// Requests in it go this way.
+    /// Handles an answer of the upstream, which is called `upstream`, or the failure of the
+    /// request. Requests in it go this way.
     ///
     /// # Errors
     /// [`AnswerFault`]: the request of the client fails.

@@ -1,7 +1,8 @@
 //! The contents of the sealed names of tasks that upstreams execute.
 //!
-//! The seal binds the name to the principal, or to the session of a legacy client. The contents lead
-//! to the task: its upstream, the session with that, and its id there. Nothing of a task is stored.
+//! The seal binds the name to the principal, or to the session of a legacy client. The contents
+//! lead to the task: its upstream, the session with that, and its id there. Nothing of a task is
+//! stored.
 //!
 //! Invariant: no contents of a sealed state are read as those of a name: their first byte differs.
 

@@ -206,8 +206,11 @@ impl Services {
     ) -> Option<Vec<u8>> {
         self.calls.port()?;
         let name = tasks::task_id(params).ok()?;
-        let is_own = TaskId::parse(name.as_bytes()).is_some();
-        self.questions.open_task(of, name).filter(|_| !is_own)
+        match TaskId::parse(name.as_bytes()) {
+            // It is of this server.
+            Some(_) => None,
+            None => self.questions.open_task(of, name),
+        }
     }
 
     /// Serves a request that another shard admitted and forwarded: one about a task, or one that

@@ -20,6 +20,8 @@ use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::LegacyFields;
 use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};
 
+/// The error of a request about a task whose session is gone.
+const SESSION_OVER: &[u8] = br#"{"code":-32602,"message":"no such task: its session is over"}"#;
 /// The method of the notification that a request is cancelled.
 const CANCELLED: &str = "notifications/cancelled";
 
@@ -61,8 +63,7 @@ impl Links {
     fn lose_task(&mut self, key: RelayKey) {
         if let Some(mut relay) = self.port.remove(key) {
             self.count_end(relay.upstream, relay.admitted.take(), CallSign::Unknown);
-            let error = br#"{"code":-32602,"message":"no such task: the session with its upstream, which had it, is over"}"#;
-            relay.answer_with_error(error, self.port.event_queue());
+            relay.answer_with_error(SESSION_OVER, self.port.event_queue());
         }
     }
 

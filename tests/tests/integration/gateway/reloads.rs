@@ -12,7 +12,8 @@ use corelane_tests::{Connection, EventStream, Item, Request, Session, Setup, bin
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::task_table::{Client, Course, Era, Upstream};
+use super::task_client::Client;
+use super::task_upstream::{Course, Era, Upstream};
 use super::{EMPTY, Gateway, empty, names, questions};
 
 /// Reloads of the test under load, unless `CORELANE_RELOADS` has another number.
@@ -311,9 +312,9 @@ fn the_state_and_the_tasks_of_an_upstream_are_not_those_of_another_one_with_its_
         let capabilities = json!({ "elicitation": {} });
         Request::modern(1, "tools/call", params).meta(CAPABILITIES_KEY, capabilities)
     };
-    let asked = connection.exchange(&call(json!({}))).answer();
-    let state = &asked["result"]["requestState"];
-    assert!(state.is_string(), "{asked}");
+    let first_answer = connection.exchange(&call(json!({}))).answer();
+    let state = &first_answer["result"]["requestState"];
+    assert!(state.is_string(), "{first_answer}");
     // The one before serves until the lists of the next one are read.
     let taken_over = |connection: &mut Connection, mock: &MockUpstream| {
         let called = mock.received_of("tools/call").len();

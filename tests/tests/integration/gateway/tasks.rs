@@ -13,7 +13,8 @@ use corelane_tests::{Connection, Request, Server, Setup, wait_until};
 use serde_json::{Value, json};
 
 use super::Gateway;
-use super::task_table::{Client, Course, EXTENSION, Era, Upstream};
+use super::task_client::Client;
+use super::task_upstream::{Course, EXTENSION, Era, Upstream};
 use crate::access_file::AccessFile;
 
 /// A request of a modern client with tasks.
@@ -116,8 +117,9 @@ fn a_session_that_the_upstream_has_forgotten_takes_its_tasks_along() {
         let is_of_session = received.field("Mcp-Session-Id").is_some();
         // Once: the next session is known.
         if is_of_session && received.is("tasks/get") && lost.swap(false, Ordering::Relaxed) {
-            let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}"#;
-            let answer = String::from_utf8(json_answer(body)).expect("text");
+            let error = json!({ "code": -32001, "message": "Session not found" });
+            let body = json!({ "jsonrpc": "2.0", "id": null, "error": error }).to_string();
+            let answer = String::from_utf8(json_answer(&body)).expect("text");
             return Act::Send(answer.replacen("200 OK", "404 Not Found", 1).into_bytes());
         }
         own.answer(received)

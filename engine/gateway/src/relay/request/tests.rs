@@ -1,7 +1,7 @@
 //! Bodies of requests, to the byte.
 
 use super::{Hop, Input, MembersFault, RelayedRequest, Replaced, RequestFault};
-use super::{TaskWish, write_body};
+use super::{TaskMode, write_body};
 use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
@@ -14,7 +14,7 @@ fn hop() -> Hop<'static> {
         capabilities: ClientCapabilities::default(),
         log_level: None,
         has_progress: false,
-        task: TaskWish::None,
+        task: TaskMode::None,
     }
 }
 
@@ -171,14 +171,14 @@ fn a_call_may_become_a_task_as_the_era_of_the_upstream_has_it() {
         let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
         body["params"].clone()
     };
-    let declared = body(Era::Modern, TaskWish::Declared);
+    let declared = body(Era::Modern, TaskMode::Declared);
     assert_eq!(declared.get("task"), None);
     let capabilities = &declared["_meta"]["io.modelcontextprotocol/clientCapabilities"];
     let extension = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
     assert_eq!(*capabilities, extension);
-    let requested = body(Era::Legacy, TaskWish::Requested(br#"{"ttl": 1e3}"#));
+    let requested = body(Era::Legacy, TaskMode::Requested(br#"{"ttl": 1e3}"#));
     assert_eq!(requested["task"], json!({ "ttl": 1e3 }));
-    assert_eq!(body(Era::Legacy, TaskWish::None).get("task"), None);
+    assert_eq!(body(Era::Legacy, TaskMode::None).get("task"), None);
 }
 
 #[test]

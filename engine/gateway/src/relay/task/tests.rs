@@ -25,7 +25,8 @@ fn members_get_the_names_of_the_other_era_and_the_id_of_the_client() {
     assert_eq!(task.poll_interval_ms, Some(5000));
     let rest = r#""statusMessage":"m","createdAt":"c","lastUpdatedAt":"u""#;
     let modern = format!(
-        r#"{{"taskId":"n","status":"working",{rest},"ttlMs":1e40,"pollIntervalMs":5000,"x":[1.50],"resultType":"complete"}}"#
+        "{{\"taskId\":\"n\",\"status\":\"working\",{rest},\"ttlMs\":1e40,\
+         \"pollIntervalMs\":5000,\"x\":[1.50],\"resultType\":\"complete\"}}"
     );
     assert_eq!(text(&state_for(&task, Era::Modern, "n")), modern);
     let task = read(&modern, Era::Modern);
@@ -56,14 +57,16 @@ fn a_tool_that_failed_completes_a_modern_task_and_fails_a_legacy_one() {
     let result =
         r#"{"content":[],"isError":true,"_meta":{"io.modelcontextprotocol/serverInfo":{},"a":1}}"#;
     let modern = format!(
-        r#"{{"taskId":"t","status":"completed","ttlMs":1,"result":{result},"resultType":"complete"}}"#
+        "{{\"taskId\":\"t\",\"status\":\"completed\",\"ttlMs\":1,\"result\":{result},\
+         \"resultType\":\"complete\"}}"
     );
     let task = read(&modern, Era::Modern);
     let expected = r#"{"taskId":"n","status":"failed","ttl":1}"#;
     assert_eq!(text(&state_for(&task, Era::Legacy, "n")), expected);
     let cleaned = r#"{"content":[],"isError":true,"_meta":{"a":1}}"#;
     let expected = format!(
-        r#"{{"taskId":"n","status":"completed","ttlMs":1,"result":{cleaned},"resultType":"complete"}}"#
+        "{{\"taskId\":\"n\",\"status\":\"completed\",\"ttlMs\":1,\"result\":{cleaned},\
+         \"resultType\":\"complete\"}}"
     );
     assert_eq!(text(&state_for(&task, Era::Modern, "n")), expected);
 }

@@ -298,7 +298,7 @@ fn a_legacy_client_answers_each_request_of_a_modern_task_once() {
     };
     let mut driven = Driven::begin(TaskMethod::Result, (Legacy, Modern)).result(&waiting(&["a"]));
     driven = driven.due().result(&waiting(&["a", "b"]));
-    let mut answer = |driven: &mut Driven, key: &str| {
+    let answer = |driven: &mut Driven, key: &str| {
         let action = driven
             .exchange
             .handle_response(key.to_owned(), "{}".to_owned());
