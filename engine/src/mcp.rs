@@ -7,6 +7,7 @@
 //! decoding      large messages, which are decoded by the pool and come back
 //! services      routes (modern, legacy, batch, channel) from methods to operations
 //! operations    start, call_admission, endings, call_events, session_streams, task_requests,
+//!               task_relaying, kept_result,
 //!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
 //!               services it uses
 //! services' state  calls, rate_limits, sessions, streams, subscriptions, tasks, questions, outbox
@@ -44,6 +45,7 @@ mod handler_kind;
 mod holder_lists;
 mod home_id;
 mod inbound;
+mod kept_result;
 mod large_message;
 mod listening;
 mod notifier;
@@ -54,6 +56,7 @@ mod permissions;
 mod questions;
 mod rate_limits;
 mod relayed_input;
+mod relayed_task;
 mod relaying;
 mod requester;
 mod server_parts;
@@ -67,6 +70,7 @@ mod streams;
 mod subscriptions;
 mod sums;
 mod task_id;
+mod task_relaying;
 mod task_requests;
 mod task_table;
 mod task_updates;

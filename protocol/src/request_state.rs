@@ -78,10 +78,16 @@ pub enum RequestStateError {
     },
 }
 
-/// Seals states and the terms of sessions, and opens those that were sealed with one of its keys.
+/// Derives the key for nonces of names: states, sessions and names share no key.
+const NAME_LABEL: &[u8] = b"corelane name";
+
+/// Seals states, names and the terms of sessions, and opens those that were sealed with one of its
+/// keys.
 pub struct Sealer {
     /// The first seals, all open.
     ciphers: Vec<XChaCha20Poly1305>,
+    /// Of nonces of names, from the first key.
+    name_key: [u8; 32],
     /// Of sessions, in the same order.
     sessions: Vec<SessionKey>,
 }
@@ -103,6 +109,7 @@ impl Sealer {
                 .iter()
                 .map(|key| XChaCha20Poly1305::new(key.into()))
                 .collect(),
+            name_key: hash_of(&[NAME_LABEL, &keys[0]]),
             sessions: keys.iter().map(SessionKey::derive).collect(),
         }
     }
@@ -130,10 +137,46 @@ impl Sealer {
         // Nonces of 24 random bytes do not repeat, however many states one key seals.
         let nonce = random_bytes::<NONCE_BYTES>();
         let plain = [&expires_at_ms.to_be_bytes(), contents].concat();
-        let payload = Payload {
-            msg: &plain,
-            aad: &associated_data(binding),
-        };
+        self.encrypt(&plain, &associated_data(binding), nonce)
+    }
+
+    /// Seals `contents` for ever: the same text for the same contents and binding, as long as the
+    /// first key is the same. [`Sealer::open`] opens it. A client sees by it that two messages
+    /// are about one thing, so it serves as the name of a thing that another server has named.
+    ///
+    /// ```
+    /// use corelane_protocol::request_state::{Binding, Sealer};
+    ///
+    /// let sealer = Sealer::random();
+    /// let (principal, params_digest) = (Some("ann"), [0; 32]);
+    /// let binding = Binding { principal, method: "tasks/get", params_digest };
+    /// let name = sealer.seal_name(b"upstream and id", &binding);
+    /// assert_eq!(name, sealer.seal_name(b"upstream and id", &binding));
+    /// assert_eq!(sealer.open(&name, &binding, 0), Ok(b"upstream and id".to_vec()));
+    /// let of_another = Binding { principal: Some("bob"), ..binding };
+    /// assert!(sealer.open(&name, &of_another, 0).is_err());
+    /// ```
+    ///
+    /// # Panics
+    /// If `contents` are longer than [`CONTENTS_BYTES_MAX`].
+    pub fn seal_name(&self, contents: &[u8], binding: &Binding<'_>) -> String {
+        assert!(
+            contents.len() <= CONTENTS_BYTES_MAX,
+            "name of {} bytes exceeds limit of {CONTENTS_BYTES_MAX}",
+            contents.len()
+        );
+        let plain = [&u64::MAX.to_be_bytes(), contents].concat();
+        let aad = associated_data(binding);
+        // A nonce that is a keyed hash of all that is sealed repeats with that only (RFC 8452 has
+        // the same construction for another cipher).
+        let hash = hash_of(&[&self.name_key, &aad, &plain]);
+        let mut nonce = [0; NONCE_BYTES];
+        nonce.copy_from_slice(&hash[..NONCE_BYTES]);
+        self.encrypt(&plain, &aad, nonce)
+    }
+
+    fn encrypt(&self, plain: &[u8], aad: &[u8], nonce: [u8; NONCE_BYTES]) -> String {
+        let payload = Payload { msg: plain, aad };
         let encrypted = self.ciphers[0]
             .encrypt(&XNonce::from(nonce), payload)
             .expect("contents within the limit are far shorter than the cipher allows");
@@ -242,6 +285,13 @@ fn associated_data(binding: &Binding<'_>) -> [u8; 32] {
         hasher.update(part);
     }
     hasher.update(binding.params_digest);
+    hasher.finalize().into()
+}
+
+/// The hash of parts of which all but the last have a fixed length.
+fn hash_of(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
     hasher.finalize().into()
 }
 

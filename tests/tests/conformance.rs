@@ -1,11 +1,14 @@
 //! The conformance suite passes over each transport: both requirement sets against one process,
 //! with few and many shards, over HTTP and, through a bridge, over the others, except for the
-//! failures in `tests/conformance/expected-failures-*.yml`.
+//! failures in `tests/conformance/expected-failures-*.yml`. It passes through the gateway, too.
+
+#[path = "conformance/gateway.rs"]
+mod gateway;
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use corelane_tests::conformance::{Bridge, Expectation, check_run, run};
@@ -122,15 +125,18 @@ fn report(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("standard error is open");
 }
 
-/// Checks all transports, several at a time, and returns the sets that differed.
-fn check_all() -> Vec<(&'static Transport, Difference)> {
-    let transports = Mutex::new(TRANSPORTS.iter());
-    let next = || transports.lock().expect("nothing panics with it").next();
+/// Checks all of them, several at a time, and returns the sets that differed.
+fn check_all<'a, T: Sync>(
+    all: &'a [T],
+    check: impl Fn(&'a T) -> Vec<Difference> + Sync,
+) -> Vec<(&'a T, Difference)> {
+    let rest = Mutex::new(all.iter());
+    let next = || rest.lock().expect("nothing panics with it").next();
     let work = || {
         let mut differed = Vec::new();
-        while let Some(transport) = next() {
-            let differences = check(transport, SETS).into_iter();
-            differed.extend(differences.map(|it| (transport, it)));
+        while let Some(one) = next() {
+            let differences = check(one).into_iter();
+            differed.extend(differences.map(|it| (one, it)));
         }
         differed
     };
@@ -145,20 +151,33 @@ fn check_all() -> Vec<(&'static Transport, Difference)> {
 /// differs while several transports are checked is checked again alone, and that result counts.
 #[test]
 fn both_revisions_conform_over_each_transport() {
-    let differed = check_all();
+    check_twice(TRANSPORTS, SETS.len(), check, |_| SETS);
+}
+
+/// Checks the sets of all of them, and those that differ again alone.
+fn check_twice<'a, T: Sync>(
+    all: &'a [T],
+    sets: usize,
+    check: impl Fn(&'a T, &[Set]) -> Vec<Difference> + Sync,
+    sets_of: impl Fn(&'a T) -> &'a [Set] + Sync,
+) {
+    // Another test would keep the cores busy.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let differed = check_all(all, |it| check(it, sets_of(it)));
     let mut surprises = Vec::new();
-    for (transport, first) in &differed {
+    for (one, first) in &differed {
         report(&format!(
             "conformance differed, and is checked again alone:\n{}",
             first.surprises.join("\n")
         ));
-        let again = check(transport, &[first.set]);
+        let again = check(one, &[first.set]);
         surprises.extend(again.into_iter().flat_map(|it| it.surprises));
     }
     report(&format!(
         "conformance: {} of {} sets were checked a second time",
         differed.len(),
-        TRANSPORTS.len() * SETS.len()
+        all.len() * sets
     ));
     let folder = env!("CARGO_TARGET_TMPDIR");
     assert!(

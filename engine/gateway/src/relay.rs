@@ -11,11 +11,17 @@ mod part;
 mod question;
 mod request;
 mod state;
+mod task;
+mod task_exchange;
+mod task_name;
 
 pub use answer::{AnswerFault, Incoming, is_session_lost, read_message, write_notification};
 pub use failure::{Executed, Failure, Reason};
 pub use line::{LineMessage, PONG, REFUSAL, read_line, write_response};
 pub use part::{Downward, RelayedPart, URL_REQUIRED};
 pub use question::{InputRequired, QuestionWay, read_question};
-pub use request::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
+pub use request::{Hop, Input, RelayedRequest, Replaced, RequestFault, TaskMode, write_body};
 pub use state::{ParkedCall, RelayedState, STATE_BYTES_MAX};
+pub use task::{TASK_ID_BYTES_MAX, TaskStatus, UpstreamTask, state_for, write_created};
+pub use task_exchange::{TaskAction, TaskExchange, TaskMethod};
+pub use task_name::TaskName;

@@ -57,11 +57,15 @@ pub struct UpstreamSessions<K, C> {
     /// Owners whose calls are held, with the ends of their waits.
     held: VecDeque<(u64, K)>,
     next_check_ms: u64,
+    /// The number of the session that opened last.
+    last_number: u64,
 }
 
 #[derive(Debug)]
 struct Entry<C> {
     session: LegacySession,
+    /// Of the present session.
+    number: u64,
     waiting: VecDeque<C>,
     /// Whether calls wait though the session is open.
     is_held: bool,
@@ -79,7 +83,25 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
             evicted: VecDeque::new(),
             held: VecDeque::new(),
             next_check_ms: 0,
+            last_number: 0,
         }
+    }
+
+    /// The same, whose first session has this number: at random, no number of an earlier life is
+    /// given again.
+    #[must_use]
+    pub fn numbered_from(self, first: u64) -> UpstreamSessions<K, C> {
+        let last_number = first.wrapping_sub(1);
+        UpstreamSessions {
+            last_number,
+            ..self
+        }
+    }
+
+    /// The number of the session of an owner that is open, or opens again. Another session has
+    /// another one.
+    pub fn number(&self, owner: &K) -> Option<u64> {
+        self.entries.get(owner).map(|entry| entry.number)
     }
 
     /// Admits a call of an owner. A call that is admitted as [`Admitted::Ready`] is over with
@@ -116,6 +138,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         }
         let entry = Entry {
             session: LegacySession::new(),
+            number: self.last_number,
             waiting: VecDeque::from([call]),
             is_held: false,
             calls: 0,
@@ -133,6 +156,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         let before = self.end(owner);
         let entry = Entry {
             session: LegacySession::new(),
+            number: self.last_number,
             waiting: waiting.unwrap_or_default(),
             is_held: false,
             calls: 0,
@@ -171,7 +195,11 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         id: Option<&str>,
     ) -> Result<(), SessionFault> {
         match self.entries.get_mut(owner) {
-            Some(entry) => entry.session.handle_initialize_result(version, id),
+            Some(entry) => {
+                self.last_number = self.last_number.wrapping_add(1);
+                entry.number = self.last_number;
+                entry.session.handle_initialize_result(version, id)
+            }
             None => Ok(()),
         }
     }
@@ -434,6 +462,21 @@ mod tests {
         assert_eq!(sessions.admit(&"d", 5, 50), Admitted::Full);
         assert_eq!(sessions.next_expired(50), None);
         assert_eq!(sessions.len(), 2);
+    }
+
+    #[test]
+    fn each_session_has_a_number_of_its_own() {
+        let mut sessions = Sessions::new(LIMITS).numbered_from(u64::MAX);
+        assert_eq!(sessions.number(&"a"), None);
+        for (owner, number) in [("a", u64::MAX), ("b", 0)] {
+            assert_eq!(sessions.admit(&owner, 0, 0), Admitted::Opens);
+            open(&mut sessions, owner, owner);
+            assert_eq!(sessions.number(&owner), Some(number));
+        }
+        assert_eq!(sessions.handle_lost(&"a", "a"), Ok(true));
+        assert_eq!(sessions.number(&"a"), Some(u64::MAX), "none is open yet");
+        open(&mut sessions, "a", "a-2");
+        assert_eq!(sessions.number(&"a"), Some(1));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) trait Listed {
     /// Appends the definition; that of an upstream is as it was listed.
     fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         match self.relayed() {
-            Some(relayed) => out.extend_from_slice(relayed.listed.as_bytes()),
+            Some(relayed) => relayed.write(out, revision),
             None => self.write_own(out, revision),
         }
     }

@@ -127,10 +127,7 @@ fn exchange<P: Listed>(
     let after: Vec<_> = parts.iter().filter_map(|it| it.relayed()).collect();
     let are_listed_alike = || {
         let both = before.iter().zip(&after);
-        before.len() == after.len()
-            && both
-                .into_iter()
-                .all(|(one, other)| one.listed == other.listed)
+        before.len() == after.len() && both.into_iter().all(|(one, other)| one.is_listed_as(other))
     };
     let exchanged = match before == after {
         true => Exchanged::Nothing,

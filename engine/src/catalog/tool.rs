@@ -226,6 +226,7 @@ impl Tool {
     pub(super) fn relayed(name: String, entry: RelayedEntry) -> Tool {
         let run = async |_: &Call, _: serde::de::IgnoredAny| Ok(());
         Tool {
+            task_support: entry.task_support,
             relayed: Some(Arc::new(entry)),
             // The upstream has a schema and checks arguments.
             ..Tool::from_schema(name, "", r#"{"type":"object"}"#, run)

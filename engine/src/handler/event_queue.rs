@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use corelane_gateway::relay::InputRequired;
+use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_protocol::mcp::era::Era;
 
 use super::activity::Activity;
 use super::outcome::Outcome;
@@ -35,6 +37,10 @@ pub(crate) enum CallEvent {
     InputNeeded(CallKey),
     /// The upstream that executes the call needs answers of its client, and has ended this round.
     Input(CallKey, Box<UpstreamInput>),
+    /// The upstream has made the call a task.
+    Task(CallKey, Box<MadeTask>),
+    /// The time has come for the next request about a task of an upstream.
+    Due(CallKey),
     /// The upstream that executes the call has requests to its client.
     Questions(CallKey),
     /// The client has answered a request of an upstream.
@@ -48,13 +54,36 @@ pub(crate) enum CallEvent {
 pub(crate) struct UpstreamInput {
     /// The name of the upstream.
     pub(crate) upstream: Arc<str>,
+    /// The hash of its address.
+    pub(crate) address: u64,
     /// The requests and the state.
     pub(crate) required: InputRequired,
 }
 
+/// A task that an upstream has made of a call.
+#[derive(Debug)]
+pub(crate) struct MadeTask {
+    /// The name of the upstream.
+    pub(crate) upstream: Arc<str>,
+    /// The hash of its address.
+    pub(crate) address: u64,
+    /// Its era.
+    pub(crate) era: Era,
+    /// Whether the task can be reached from this shard only.
+    pub(crate) has_home: bool,
+    /// The number of the session that has it; 0 if the upstream has none.
+    pub(crate) session: u64,
+    /// The capabilities of the client that were declared to the upstream.
+    pub(crate) capabilities: ClientCapabilities,
+    /// The task, which was read before.
+    pub(crate) json: Vec<u8>,
+    /// The `_meta` of the result that had it.
+    pub(crate) meta: Option<Vec<u8>>,
+}
+
 /// The events of one shard's calls. Bounded by the calls in flight: a call queues at most one
 /// `Events` and one `Status` between two looks, one `InputNeeded`, `Questions` and `Answered` for
-/// each request, one `Input` for each round, and one `Done` in its life.
+/// each request, one `Input` for each round, and one `Task`, `Due` and `Done` at a time.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
     news: RefCell<Vec<CallEvent>>,

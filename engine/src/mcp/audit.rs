@@ -353,7 +353,7 @@ fn entry_of<'a>(kind: HandlerKind, params: Option<Value<'a>>) -> Option<(&'stati
         HandlerKind::Tool => ("tool", "name"),
         HandlerKind::Prompt => ("prompt", "name"),
         HandlerKind::Resource => ("resource", "uri"),
-        HandlerKind::Completion => return None,
+        HandlerKind::Completion | HandlerKind::Task => return None,
     };
     let members = params.and_then(|params| params.as_object());
     let name = members.and_then(|it| it.optional(member)?.as_str());

@@ -49,11 +49,13 @@ impl CallEvents<'_> {
                 }
                 CallEvent::InputNeeded(key) => self.request_input(key),
                 CallEvent::Input(key, input) => self.relay_input(key, *input),
+                CallEvent::Task(key, made) => self.relay_made_task(key, &made),
+                CallEvent::Due(key) => self.poll_task(key),
                 CallEvent::Questions(key) => self.relay_questions(key),
                 CallEvent::Answered(key) => self.relay_answers(key),
                 CallEvent::Done(key, outcome) => {
                     self.pump(key);
-                    self.endings.finish(key, Ok(outcome));
+                    self.end_call(key, outcome);
                 }
             }
         }

@@ -27,10 +27,7 @@ impl Context {
         outcome: Outcome,
     ) -> Option<Category> {
         let error = match outcome {
-            Ok(answer) => {
-                self.write_answer(out, era, id, answer);
-                return None;
-            }
+            Ok(answer) => return self.write_answer(out, era, id, answer),
             Err(error) => error,
         };
         match error.kind() {
@@ -80,7 +77,13 @@ impl Context {
         None
     }
 
-    fn write_answer(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, answer: Answer) {
+    fn write_answer(
+        &self,
+        out: &mut Vec<u8>,
+        era: Era,
+        id: Id<'_>,
+        answer: Answer,
+    ) -> Option<Category> {
         let is_error = match &answer {
             Answer::Tool(result) => result.is_error,
             Answer::Relayed(RelayedPart::Result { is_error, .. }) => *is_error,
@@ -106,8 +109,16 @@ impl Context {
                 out.extend_from_slice(&json);
                 encode::end(out);
             }
-            Answer::Relayed(RelayedPart::Error(json)) => encode::write_error_object(out, id, &json),
+            Answer::Relayed(RelayedPart::Error(json)) => {
+                let before = out.len();
+                encode::write_error_object(out, id, &json);
+                let code = super::operation::error_code(&out[before..]);
+                // Its status is 400, whichever server writes it (MCP 2026-07-28 basic/transports).
+                let is_refusal = code == Some(error_code::MISSING_CLIENT_CAPABILITY);
+                return (is_refusal && era == Era::Modern).then_some(Category::Invalid);
+            }
         }
+        None
     }
 
     /// Writes that the client lacks a capability; returns the category of the refusal.

@@ -15,6 +15,7 @@ use super::handler_kind::HandlerKind;
 use super::holder_lists::HolderLists;
 use super::home_id::RandomBits;
 use super::parked::ParkedLimits;
+use super::relayed_task::RelayedTask;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::TaskOwner;
@@ -38,6 +39,8 @@ pub(crate) struct InFlight {
     pub(crate) relayed: Option<RelayTicket>,
     /// Its request, if that may have to be made again with answers of a legacy client.
     pub(crate) repeatable: Option<Box<RepeatableRequest>>,
+    /// The task of an upstream that it is about, or may become.
+    pub(crate) relayed_task: Option<RelayedTask>,
     /// The task that the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
     /// Whether its session has not got the last status of the task yet.
@@ -191,6 +194,7 @@ impl CallTable {
             task: None,
             relayed: None,
             repeatable: None,
+            relayed_task: None,
             made_task: None,
             has_unsent_status: false,
             id: OwnedId::from(new.id),

@@ -3,10 +3,10 @@
 //! A call that is answered at its first poll never enters the table: it takes a spare [`Call`] and
 //! gives it back. Only a call that waits is kept, with its place for the answer and its deadline.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
-use corelane_gateway::relay::ParkedCall;
+use corelane_gateway::relay::{ParkedCall, RelayedPart};
 use corelane_protocol::jsonrpc::Value;
 
 use super::call_shares::CallShares;
@@ -15,6 +15,7 @@ use super::call_table::{CallLimits, CallTable, InFlight, NewCall};
 use super::exchange::Exchange;
 use super::inbound::Inbound;
 use super::parked::Parked;
+use super::relayed_task::RelayedTask;
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
@@ -61,6 +62,10 @@ pub(super) struct Calls {
     expected: VecDeque<(u64, CallKey, usize)>,
     /// Calls that stay open at upstreams while their clients answer.
     pub(super) parked: Parked<ParkedTicket>,
+    /// Those of them that wait for the results of tasks, by the names of the tasks.
+    watched: HashMap<Box<str>, ParkedCall>,
+    /// Calls that make their next request about a task at these times.
+    polls: BTreeSet<(u64, u32, u32)>,
     spare: Vec<Call>,
     parts: HandlerParts,
     limits: CallLimits,
@@ -84,6 +89,8 @@ impl Calls {
             relayed: 0,
             port: None,
             expected: VecDeque::new(),
+            watched: HashMap::new(),
+            polls: BTreeSet::new(),
             spare: Vec::new(),
             parts,
             limits,
@@ -155,6 +162,64 @@ impl Calls {
         first.filter(|(due_ms, ..)| *due_ms <= now_ms)?;
         let (_, key, place) = self.expected.pop_front()?;
         Some((key, place))
+    }
+
+    /// Has a call make its next request about a task at another time than before.
+    pub(super) fn poll_at(&mut self, key: CallKey, (before, due_ms): (Option<u64>, Option<u64>)) {
+        let of = |due_ms: u64| (due_ms, key.index, key.generation);
+        if let Some(before) = before {
+            self.polls.remove(&of(before));
+        }
+        self.polls.extend(due_ms.map(of));
+    }
+
+    /// Leaves an event for each call whose next request about a task is due.
+    pub(super) fn wake_polls(&mut self, now_ms: u64) {
+        while let Some((due_ms, ..)) = self.polls.first()
+            && *due_ms <= now_ms
+            && let Some((_, index, generation)) = self.polls.pop_first()
+        {
+            let key = CallKey { index, generation };
+            self.parts.event_queue.leave(CallEvent::Due(key));
+        }
+    }
+
+    /// The request for the result of the task with this name, which waits for answers of a modern
+    /// client.
+    pub(super) fn watched(&self, task: &str) -> Option<&ParkedTicket> {
+        self.parked.get(*self.watched.get(task)?)
+    }
+
+    /// Takes the answer to that request, if it has come. A request that is over is forgotten.
+    pub(super) fn take_watched(&mut self, task: &str) -> Option<RelayedPart> {
+        let watched = self.watched(task)?;
+        if !watched.is_over() {
+            return None;
+        }
+        let answer = watched.take_answer();
+        if let Some(named) = self.watched.remove(task) {
+            // It is there.
+            let _ = self.parked.take(named);
+        }
+        answer
+    }
+
+    /// Whether a holder may have another call that stays open while its client answers.
+    pub(super) fn has_parking(&self, holder: HolderKey) -> bool {
+        self.parked.has_room(holder, self.limits.parked)
+    }
+
+    /// Keeps the request for the result of a task until `due_ms`. That it may was checked before.
+    pub(super) fn watch(
+        &mut self,
+        (task, holder): (&str, HolderKey),
+        ticket: ParkedTicket,
+        due_ms: u64,
+    ) {
+        let parked = &self.parked;
+        self.watched.retain(|_, named| parked.get(*named).is_some());
+        let named = self.parked.insert(holder, ticket, due_ms);
+        self.watched.insert(task.into(), named);
     }
 
     /// Whether offloaded work waits for a thread.
@@ -278,6 +343,9 @@ impl Calls {
     /// Removes a call because it ends; [`Calls::stop`] comes after that.
     pub(super) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
         let entry = self.table.remove(key)?;
+        if let Some(RelayedTask::About(target)) = entry.relayed_task.as_ref() {
+            self.poll_at(key, (target.poll_due_ms, None));
+        }
         self.relayed -= usize::from(entry.relayed.is_some());
         self.meter.uncount(Counter::CallsInFlight);
         Some(entry)
@@ -321,7 +389,8 @@ impl Calls {
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
         let answer_ms = self.expected.front().map(|(due_ms, ..)| *due_ms);
         let parked_ms = self.parked.next_deadline_ms();
-        let deadlines_ms = [self.table.next_deadline_ms(), answer_ms, parked_ms];
+        let poll_ms = self.polls.first().map(|(due_ms, ..)| *due_ms);
+        let deadlines_ms = [self.table.next_deadline_ms(), answer_ms, parked_ms, poll_ms];
         deadlines_ms.into_iter().flatten().min()
     }
 

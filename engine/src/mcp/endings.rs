@@ -4,6 +4,7 @@
 //! They call each other: a session that ends cancels its calls, and a task that is stopped ends
 //! its call.
 
+use corelane_gateway::relay::RelayedPart;
 use corelane_protocol::binding::refusal::clip;
 use corelane_protocol::mcp::content::Content;
 use corelane_protocol::mcp::era::Era;
@@ -224,6 +225,7 @@ impl Endings<'_> {
         while let Some(parked) = self.calls.parked.next_expired(now_ms) {
             parked.expire();
         }
+        self.calls.wake_polls(now_ms);
         self.expire_tasks();
         for _ in 0..SESSIONS_EXPIRED_PER_TURN {
             let Some(session) = self.updates.notifier.sessions.expire(now_ms) else {
@@ -293,6 +295,7 @@ impl Endings<'_> {
         let Some(outcome) = outcome else { return };
         let is_error = match &outcome {
             Ok(Answer::Tool(result)) => result.is_error,
+            Ok(Answer::Relayed(RelayedPart::Result { is_error, .. })) => *is_error,
             Ok(_) => false,
             Err(error) => matches!(error.kind(), Kind::Failed { .. }),
         };

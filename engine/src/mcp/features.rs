@@ -30,6 +30,7 @@ impl Starter<'_> {
             HandlerKind::Prompt => self.get_prompt(request, out),
             HandlerKind::Resource => self.read_resource(request, out),
             HandlerKind::Completion => self.complete(request, out),
+            HandlerKind::Task => unreachable!("requests about tasks begin elsewhere"),
         }
     }
 

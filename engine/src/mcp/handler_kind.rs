@@ -14,6 +14,8 @@ pub(crate) enum HandlerKind {
     Resource,
     /// `completion/complete`.
     Completion,
+    /// A request about a task of an upstream. No handler of this server runs for it.
+    Task,
 }
 
 impl HandlerKind {
@@ -34,6 +36,7 @@ impl HandlerKind {
             HandlerKind::Prompt => Method::PromptsGet.name(),
             HandlerKind::Resource => Method::ResourcesRead.name(),
             HandlerKind::Completion => Method::Complete.name(),
+            HandlerKind::Task => Method::TasksGet.name(),
         }
     }
 

@@ -90,6 +90,13 @@ impl<T> Parked<T> {
         self.remove(named.number).ok_or(ParkedFault::Used)
     }
 
+    /// A call that is parked.
+    pub(super) fn get(&self, named: ParkedCall) -> Option<&T> {
+        let is_of_this_life = named.life == self.life;
+        let found = self.calls.get(&named.number).filter(|_| is_of_this_life);
+        found.map(|(_, call)| call)
+    }
+
     /// Takes out the next call whose time is over.
     pub(super) fn next_expired(&mut self, now_ms: u64) -> Option<T> {
         loop {

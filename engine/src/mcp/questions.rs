@@ -62,6 +62,21 @@ impl Questions {
         self.sealer.open(text, &binding(to), unix_ms()).ok()
     }
 
+    /// The name of a task of an upstream for a principal, or for the legacy session with these
+    /// random bits. It is the same for each message about the task.
+    pub(super) fn name_task(&self, to: (Option<&str>, Option<u128>), contents: &[u8]) -> String {
+        self.sealer.seal_name(contents, &task_binding(to))
+    }
+
+    /// Opens the name of a task, if it was given to this principal or session.
+    pub(super) fn open_task(
+        &self,
+        to: (Option<&str>, Option<u128>),
+        name: &str,
+    ) -> Option<Vec<u8>> {
+        self.sealer.open(name, &task_binding(to), unix_ms()).ok()
+    }
+
     /// The state of earlier rounds of a modern request, from the sealed state that its client
     /// returned, with the responses in this request.
     ///
@@ -152,6 +167,20 @@ fn binding<'a>((principal, method): (Option<&'a str>, Method)) -> Binding<'a> {
         principal,
         method: method.name(),
         params_digest: [0; 32],
+    }
+}
+
+/// A legacy session knows its own tasks only, as it does those of this server.
+fn task_binding((principal, session): (Option<&str>, Option<u128>)) -> Binding<'_> {
+    let mut params_digest = [0; 32];
+    if let Some(random) = session {
+        params_digest[..16].copy_from_slice(&random.to_be_bytes());
+        params_digest[16] = 1;
+    }
+    Binding {
+        principal,
+        method: Method::TasksGet.name(),
+        params_digest,
     }
 }
 

@@ -37,8 +37,12 @@ impl CallEvents<'_> {
             // With a credential of this server all clients look alike to the upstream, so that it
             // could not refuse the state of another client.
             let contents = required.state.as_deref().map(|state| {
-                let name = &input.upstream;
-                RelayedState::Upstream { name, state }.to_contents()
+                RelayedState::Upstream {
+                    name: &input.upstream,
+                    address: input.address,
+                    state,
+                }
+                .to_contents()
             });
             return self.end_round(key, &required.questions, contents.as_deref());
         }
@@ -129,7 +133,12 @@ impl CallEvents<'_> {
     }
 
     /// Sends a request of an upstream to the client of a legacy call. Returns whether it may.
-    fn send_to_legacy(&mut self, key: CallKey, name: &str, request: ClientRequest) -> bool {
+    pub(super) fn send_to_legacy(
+        &mut self,
+        key: CallKey,
+        name: &str,
+        request: ClientRequest,
+    ) -> bool {
         let Some(entry) = self.endings.calls.find(key) else {
             return false;
         };
@@ -156,6 +165,11 @@ impl CallEvents<'_> {
                 }
             }
             return;
+        }
+        let is_polled = entry.relayed_task.as_ref().is_some_and(|it| it.is_polled());
+        if is_polled {
+            let answers = entry.call.take_upstream_answers();
+            return self.answer_task(key, answers);
         }
         for (name, needs, answer) in entry.call.take_upstream_answers() {
             if let Some(ticket) = &entry.relayed {
@@ -206,7 +220,10 @@ impl CallEvents<'_> {
 ///
 /// # Errors
 /// The call fails for this reason.
-fn response_of(needs: ClientCapability, answer: Result<String, String>) -> Result<String, String> {
+pub(super) fn response_of(
+    needs: ClientCapability,
+    answer: Result<String, String>,
+) -> Result<String, String> {
     match answer {
         Ok(member) => match member.strip_prefix(RESULT) {
             Some(result) => Ok(result.to_owned()),

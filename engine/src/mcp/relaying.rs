@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use corelane_gateway::relay::TaskMode;
 use corelane_gateway::relay::{Executed, Failure, Input, ParkedCall, Reason, RelayedState};
 use corelane_protocol::binding::refusal;
 use corelane_protocol::jsonrpc::{MembersFault, MessageMembers, Value, encode};
@@ -20,6 +21,7 @@ use super::context::invalid_params;
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use super::parked::ParkedFault;
+use super::relayed_task::RelayedTask;
 use super::start::{HandlerRequest, Starter};
 use crate::guard::holder::HolderKey;
 use crate::upstream::entry::Route;
@@ -56,13 +58,21 @@ impl Starter<'_> {
             (Era::Legacy, _) | (_, HandlerKind::Completion) => Ok(Answers::default()),
             _ => {
                 let upstream = (&*port.name_of(route.upstream), hop.owner.is_some());
-                answers_in(&params, contents.as_deref(), upstream)
+                answers_in(&port, &params, contents.as_deref(), upstream)
             }
         };
         let answers = match answers {
             Ok(answers) => answers,
             Err(fault) => return invalid_params(id, &fault.to_string(), out),
         };
+        let task = self.task_mode(&request, &hop, (route.upstream, &params));
+        // One may have to be made for an answer that comes at once.
+        if era == Era::Legacy
+            && request.options.task.is_some()
+            && let Err(refused) = self.admit_task(&request, out)
+        {
+            return refused;
+        }
         let Ok(facts) = self.begin_record(&request) else {
             return self.refuse_unrecordable(id, out);
         };
@@ -72,7 +82,28 @@ impl Starter<'_> {
                 let resumed = (parked, answers.input.responses, route.upstream);
                 self.resume(admitted, resumed, out)
             }
-            None => self.begin_relay(admitted, route, (&params, answers.input, hop), out),
+            None => self.begin_relay(admitted, route, (&params, answers.input, hop, task), out),
+        }
+    }
+
+    /// Whether the upstream may make a call a task.
+    fn task_mode<'p>(
+        &self,
+        request: &HandlerRequest<'_>,
+        hop: &Hop,
+        (upstream, params): (u16, &'p [u8]),
+    ) -> TaskMode<'p> {
+        let has_tasks = hop.port.borrow_table().endpoints[usize::from(upstream)].has_tasks;
+        match (request.options.task, &hop.owner, request.era) {
+            (None, ..) => TaskMode::None,
+            _ if !has_tasks => TaskMode::None,
+            (Some(_), None, _) => TaskMode::Declared,
+            (Some(_), Some(_), Era::Modern) => TaskMode::Requested(b"{}"),
+            (Some(_), Some(_), Era::Legacy) => {
+                let found = find_members(params, 0..params.len(), ["task"]);
+                let task = found.ok().and_then(|[task]| task);
+                TaskMode::Requested(task.map_or(b"{}", |range| &params[range]))
+            }
         }
     }
 
@@ -81,10 +112,11 @@ impl Starter<'_> {
         &mut self,
         (mut request, facts, holder): Admitted<'r>,
         route: &Route<'_>,
-        (params, input, hop): (&[u8], Input<'_>, Hop),
+        (params, input, hop, task): (&[u8], Input<'_>, Hop, TaskMode<'_>),
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
+        let requested = request.options.task.take().filter(|_| era == Era::Legacy);
         let call = self.calls.begin(request.take_options(self.context));
         call.set_holder(holder);
         let forwarded = self.calls.port().map_or_else(Vec::new, |port| {
@@ -104,9 +136,12 @@ impl Starter<'_> {
             log_level: call.relayed_log_level(),
             has_progress: call.wants_progress(),
             is_repeatable: match route.tool {
-                Some(tool) => tool.is_repeatable,
+                // A second task would be one that no client knows.
+                Some(tool) => tool.is_repeatable && task == TaskMode::None,
                 None => request.kind != HandlerKind::Tool,
             },
+            task,
+            about: None,
         };
         // A modern client makes its request again by itself.
         let is_made_again =
@@ -129,6 +164,7 @@ impl Starter<'_> {
                 let kept = self.keep_waiting(request, (call, facts), Rest::Relayed(ticket));
                 if let Some(entry) = self.calls.find(key) {
                     entry.repeatable = repeatable;
+                    entry.relayed_task = requested.map(RelayedTask::Requested);
                 }
                 kept
             }
@@ -242,6 +278,7 @@ enum InputFault {
 /// The answers of a client in the params of its request, with the opened contents of the state that
 /// came with them. The upstream has this name, and sessions or none.
 fn answers_in<'a>(
+    port: &UpstreamPort,
     params: &'a [u8],
     contents: Option<&'a [u8]>,
     (name, has_sessions): (&str, bool),
@@ -252,7 +289,11 @@ fn answers_in<'a>(
         text.filter(|text| *text != b"null")
     });
     let (state, parked) = match contents.and_then(RelayedState::read) {
-        Some(RelayedState::Upstream { name: of, state }) if of == name && !has_sessions => {
+        Some(RelayedState::Upstream {
+            name: of,
+            address,
+            state,
+        }) if of == name && !has_sessions && port.numbers_of(of, address).is_some() => {
             (Some(state), None)
         }
         Some(RelayedState::Parked(parked)) if has_sessions => (None, Some(parked)),
@@ -267,7 +308,9 @@ fn answers_in<'a>(
 }
 
 /// The params of a request as JSON, with its own spelling where that is known.
-fn text_of_params<'a>(request: &HandlerRequest<'a>) -> Result<Cow<'a, [u8]>, MembersFault> {
+pub(super) fn text_of_params<'a>(
+    request: &HandlerRequest<'a>,
+) -> Result<Cow<'a, [u8]>, MembersFault> {
     let Some(text) = request.inbound.text() else {
         let mut params = Vec::new();
         request

@@ -373,7 +373,7 @@ impl Starter<'_> {
     }
 
     /// Keeps a call whose handler waits, or has messages to be sent before its outcome.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         request: HandlerRequest<'_>,
         (call, facts): (Call, Option<CallFacts<'_>>),

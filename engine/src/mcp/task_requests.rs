@@ -1,6 +1,7 @@
 //! Requests about tasks: their state, their result, their end.
 
 use corelane_protocol::jsonrpc::{Id, Value, encode};
+use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::tasks;
@@ -31,6 +32,8 @@ pub(super) struct TaskRequest<'a> {
     pub(super) params: Option<Value<'a>>,
     /// The session of a legacy request.
     pub(super) session: Option<SessionId>,
+    /// The capabilities of its client.
+    pub(super) capabilities: ClientCapabilities,
     pub(super) inbound: Inbound<'a>,
 }
 

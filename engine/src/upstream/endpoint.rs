@@ -41,6 +41,8 @@ pub(crate) struct Endpoint {
     pub(crate) sessions: Sessions,
     /// Whether it reports updates of resources.
     pub(crate) has_updates: bool,
+    /// Whether calls of its tools can become tasks.
+    pub(crate) has_tasks: bool,
     /// The start of the messages of its elicitations, which names it; may be empty.
     pub(crate) question_prefix: Box<str>,
     /// Whether calls of modern clients stay open while the clients answer.
@@ -85,6 +87,7 @@ impl Endpoint {
             era: Era::Modern,
             sessions: Sessions::Client,
             has_updates: false,
+            has_tasks: false,
             question_prefix: Box::default(),
             parks_calls: false,
             processes: Processes::ONE,
@@ -98,6 +101,7 @@ impl Endpoint {
             && self.address == other.address
             && self.era == other.era
             && self.has_updates == other.has_updates
+            && self.has_tasks == other.has_tasks
             && (self.upstream, &self.replicas) == (other.upstream, &other.replicas)
             && self.question_prefix == other.question_prefix
             && self.parks_calls == other.parks_calls

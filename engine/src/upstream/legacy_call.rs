@@ -32,6 +32,9 @@ pub(crate) struct LegacyCall {
     pub(crate) is_admitted: bool,
     /// The id of the session that the request names.
     pub(crate) session: Option<Box<str>>,
+    /// The number of the session that it must have, as only that has the task that it is about; of
+    /// another call that of the session that it was sent in.
+    pub(crate) number: Option<u64>,
     /// Whether the upstream has forgotten its session once.
     pub(crate) was_lost: bool,
 }

@@ -21,6 +21,11 @@ pub(crate) enum SessionOwner {
 }
 
 impl SessionOwner {
+    /// Whether it is a client, or a call of one, with which no other shares the session.
+    pub(crate) fn is_of_client(&self) -> bool {
+        !matches!(self, SessionOwner::Control | SessionOwner::Everyone(_))
+    }
+
     /// The capabilities that the session declares: those of its client, and none if clients share
     /// it.
     pub(crate) fn capabilities(&self) -> ClientCapabilities {

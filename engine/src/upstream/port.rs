@@ -5,6 +5,7 @@
 //! that begins it and one that cancels it.
 
 mod lookups;
+mod new_relay;
 mod ticket;
 
 use std::cell::{Cell, Ref, RefCell};
@@ -13,20 +14,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
-use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
+use corelane_gateway::relay::{Hop, RelayedRequest, Replaced};
+use corelane_gateway::relay::{TaskMode, write_body};
 use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
-use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::binding::http_client::OutgoingMessage;
 use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
 use corelane_protocol::framing::line::write_line;
-use corelane_protocol::jsonrpc::find_members;
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
-use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
-use serde_json::Map;
 use slab::Slab;
 
+pub(crate) use new_relay::{AboutTask, BeginError, NewRelay};
 pub(crate) use ticket::ParkedTicket;
 
 use super::board::UpstreamBoard;
@@ -68,48 +67,6 @@ pub(crate) enum Command {
     Respond(RelayKey),
     /// It ends the sessions of a client session with these random bits and capabilities.
     EndSession(u128, ClientCapabilities),
-}
-
-/// A call for an upstream.
-#[derive(Clone, Debug)]
-pub(crate) struct NewRelay<'a> {
-    /// The number of the upstream.
-    pub(crate) upstream: u16,
-    /// The method.
-    pub(crate) method: &'static str,
-    /// The owner of its session; none for an upstream without sessions.
-    pub(crate) owner: Option<SessionOwner>,
-    /// The member by which the upstream finds its entry.
-    pub(crate) replaced: Option<Replaced<'a>>,
-    /// The params as the client sent them, a JSON object.
-    pub(crate) params: &'a [u8],
-    /// Arguments that clients do not choose.
-    pub(crate) fixed: Option<&'a Map<String, serde_json::Value>>,
-    /// Arguments that are repeated in the head.
-    pub(crate) header_params: &'a [HeaderParam],
-    /// The answers of the client to requests of the upstream.
-    pub(crate) input: Input<'a>,
-    /// The capabilities of the client that the upstream may use.
-    pub(crate) capabilities: ClientCapabilities,
-    /// Fields of the client that are passed on, as they are sent.
-    pub(crate) forwarded: &'a [u8],
-    /// The least severe log messages for the client.
-    pub(crate) log_level: Option<LogLevel>,
-    /// Whether the client gets reports of progress.
-    pub(crate) has_progress: bool,
-    /// Whether the call may be made twice.
-    pub(crate) is_repeatable: bool,
-}
-
-/// Why a call is not begun.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BeginError {
-    /// Its params.
-    #[error(transparent)]
-    Request(#[from] RequestFault),
-    /// A value that no field can have.
-    #[error(transparent)]
-    Field(#[from] RequestFieldError),
 }
 
 /// A call on its way: dropping it cancels the call.
@@ -178,6 +135,7 @@ impl UpstreamPort {
                     forwarded: new.forwarded.into(),
                     is_admitted: false,
                     session: None,
+                    number: new.about.and_then(|it| it.session),
                     was_lost: false,
                 };
                 relay.set_legacy(legacy, new.method == "resources/read");
@@ -185,6 +143,25 @@ impl UpstreamPort {
         }
         (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
         relay.set_capabilities(new.capabilities);
+        if new.task != TaskMode::None {
+            relay.expect_task();
+        }
+        if let Some(about) = new.about {
+            relay.set_about(about.name);
+            // In the legacy era the replica follows from the owner of the session.
+            if new.owner.is_none() && about.replica != new.upstream {
+                let has_head = relay
+                    .request
+                    .as_mut()
+                    .is_none_or(|request| self.change_head(request, (new.upstream, about.replica)));
+                relay.upstream = if has_head {
+                    about.replica
+                } else {
+                    new.upstream
+                };
+            }
+            relay.is_placed = new.owner.is_none();
+        }
         Ok(self.insert(relay))
     }
 
@@ -312,6 +289,7 @@ impl UpstreamPort {
                 capabilities: new.capabilities,
                 log_level: new.log_level,
                 has_progress: new.has_progress,
+                task: new.task,
             },
         };
         Ok(write_body(&mut body, &request)?)
@@ -340,7 +318,7 @@ impl UpstreamPort {
             write_field(&mut out, name, value.as_bytes())?;
         }
         if !new.header_params.is_empty() {
-            for (name, value) in mirrored(new) {
+            for (name, value) in new.mirrored() {
                 write_field(&mut out, &name, value.as_bytes())?;
             }
         }
@@ -481,16 +459,4 @@ impl UpstreamPort {
     pub(crate) fn event_queue(&self) -> &EventQueue {
         &self.event_queue
     }
-}
-
-/// The fields that repeat arguments. They are computed from the arguments that are sent.
-fn mirrored(new: &NewRelay<'_>) -> Vec<(String, String)> {
-    let found = find_members(new.params, 0..new.params.len(), ["arguments"]);
-    let sent = found.ok().and_then(|[arguments]| arguments);
-    let arguments = sent.and_then(|range| serde_json::from_slice(&new.params[range]).ok());
-    let mut arguments = arguments.unwrap_or_else(|| serde_json::Value::Object(Map::new()));
-    if let (Some(fixed), Some(members)) = (new.fixed, arguments.as_object_mut()) {
-        members.extend(fixed.clone());
-    }
-    header_param::mirror(new.header_params, &arguments)
 }

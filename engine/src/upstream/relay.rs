@@ -8,6 +8,7 @@ mod line;
 mod peer;
 pub(crate) mod questions;
 mod session;
+mod task;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -108,6 +109,12 @@ struct Reception {
     is_cacheable: bool,
     /// The capabilities of the client that were declared to the upstream.
     capabilities: ClientCapabilities,
+    /// The number of the session that the request was sent in.
+    session_number: Option<u64>,
+    /// Whether the call may become a task.
+    expects_task: bool,
+    /// The task that the request is about, by the name that its client knows.
+    about: Option<Box<str>>,
     /// The requests of the upstream, once it has sent any.
     questions: Option<Box<Questions>>,
     status: u16,
@@ -176,6 +183,9 @@ impl Relay {
                 from: Era::Modern,
                 is_cacheable: false,
                 capabilities: ClientCapabilities::default(),
+                session_number: None,
+                expects_task: false,
+                about: None,
                 questions: None,
                 status: 0,
                 outcome: HeadOutcome::Unreadable,
@@ -349,7 +359,13 @@ impl Reception {
         // A refusal is an error, whatever its body says.
         let is_success = matches!(self.outcome, HeadOutcome::Message | HeadOutcome::Events);
         match &incoming {
-            Incoming::Result { .. } | Incoming::InputRequired { .. } if !is_success => {}
+            Incoming::Result { .. } | Incoming::InputRequired { .. } | Incoming::Task { .. }
+                if !is_success => {}
+            Incoming::Result { range, .. } | Incoming::Task { range } if self.about.is_some() => {
+                self.answer(RelayedPart::as_is(text, range), to.queue);
+            }
+            Incoming::Task { range } => self.take_task(text, (range.clone(), None), to),
+            Incoming::Result { range, .. } if self.takes_legacy_task(text, range, to) => {}
             Incoming::InputRequired { requests, state } => {
                 let parts = (requests.clone(), state.clone());
                 if let Err(fault) = self.take_input(text, parts, to) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corelane_gateway::relay::{Input, Replaced};
+use corelane_gateway::relay::{Input, Replaced, TaskMode};
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 
@@ -28,6 +28,8 @@ pub(crate) struct RepeatableRequest {
     log_level: Option<LogLevel>,
     has_progress: bool,
     is_repeatable: bool,
+    /// Whether the capability for tasks is declared.
+    declares_tasks: bool,
     /// The state of the upstream, if it gave one.
     state: Option<Box<[u8]>>,
     rounds: u8,
@@ -55,6 +57,7 @@ impl RepeatableRequest {
             log_level: new.log_level,
             has_progress: new.has_progress,
             is_repeatable: new.is_repeatable,
+            declares_tasks: new.task == TaskMode::Declared,
             state: None,
             rounds: 0,
         })
@@ -94,6 +97,11 @@ impl RepeatableRequest {
             log_level: self.log_level,
             has_progress: self.has_progress,
             is_repeatable: self.is_repeatable,
+            task: match self.declares_tasks {
+                true => TaskMode::Declared,
+                false => TaskMode::None,
+            },
+            about: None,
         }
     }
 }

@@ -138,6 +138,11 @@ impl ClientCapabilities {
     /// Appends the capabilities to answer requests of a server, as a `ClientCapabilities` object.
     /// That for tasks, which is about requests of the client, is left out.
     pub fn write_requests(self, out: &mut Vec<u8>) {
+        self.to_requests().write(out);
+    }
+
+    /// Appends all of them, as a modern `ClientCapabilities` object.
+    pub fn write(self, out: &mut Vec<u8>) {
         let mut all = ObjectWriter::begin(out);
         let mut write = |name: &str, members: &[(&str, ClientCapability)]| {
             let mut object = ObjectWriter::begin(all.name(name));
@@ -160,6 +165,9 @@ impl ClientCapabilities {
         }
         if self.contains(ClientCapability::Roots) {
             write("roots", &[]);
+        }
+        if self.contains(ClientCapability::Tasks) {
+            write("extensions", &[(TASKS_EXTENSION, ClientCapability::Tasks)]);
         }
         all.end();
     }
@@ -221,6 +229,11 @@ mod tests {
             let mut out = Vec::new();
             read.write_requests(&mut out);
             assert_eq!(String::from_utf8(out).unwrap(), text);
+            let mut out = Vec::new();
+            read.write(&mut out);
+            let mut again = Decoder::new(JsonLimits::default());
+            let decoded = again.decode(&out).unwrap();
+            assert_eq!(ClientCapabilities::read(decoded.root()), read);
         }
     }
 

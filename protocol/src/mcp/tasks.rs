@@ -9,7 +9,8 @@ use super::era::Era;
 use super::input_required::{RESPONSES, read_responses};
 use super::params::ParamsError;
 use super::result::{Caching, ResultTrailer};
-use crate::jsonrpc::{Id, Object, Value, encode};
+use crate::jsonrpc::encode::ObjectWriter;
+use crate::jsonrpc::{Id, Object, Value, encode, is_name, visit_members};
 
 /// Key in `_meta` by which legacy messages name their task.
 pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
@@ -118,15 +119,30 @@ pub fn write_status(out: &mut Vec<u8>, task: &TaskView<'_>) {
     encode::end(out);
 }
 
-/// Appends the result object of a legacy task, whose `_meta` names the task. `result` is an object
-/// with at least one member and without `_meta`, like the results of tools.
+/// Appends the result object of a legacy task, whose `_meta` names the task. `result` is an object.
 pub fn write_related_result(out: &mut Vec<u8>, result: &[u8], task_id: &str) {
-    out.extend_from_slice(result.strip_suffix(b"}").unwrap_or(result));
-    out.extend_from_slice(br#","_meta":{""#);
-    out.extend_from_slice(RELATED_TASK.as_bytes());
-    out.extend_from_slice(br#"":{"taskId":"#);
-    encode::write_string(out, task_id);
-    out.extend_from_slice(b"}}}");
+    let mut object = ObjectWriter::begin(out);
+    let mut meta = None;
+    // Without an object there is nothing to copy.
+    let _ = visit_members(result, 0..result.len(), |name, value| {
+        match is_name(name, "_meta") {
+            true => meta = Some(value),
+            false => object.copy(name, &result[value]),
+        }
+    });
+    let mut related = ObjectWriter::begin(object.name("_meta"));
+    if let Some(meta) = meta {
+        let _ = visit_members(result, meta, |name, value| {
+            if !is_name(name, RELATED_TASK) {
+                related.copy(name, &result[value]);
+            }
+        });
+    }
+    let mut task = ObjectWriter::begin(related.name(RELATED_TASK));
+    encode::write_string(task.name("taskId"), task_id);
+    task.end();
+    related.end();
+    object.end();
 }
 
 /// The content of an answer, without the message around it.
@@ -295,8 +311,17 @@ mod tests {
 
     #[test]
     fn a_related_result_names_its_task() {
-        let result = json(|out| write_related_result(out, br#"{"content":[]}"#, "t"));
-        assert_eq!(result["_meta"][RELATED_TASK]["taskId"], "t");
+        for (sent, members) in [
+            (r#"{"content":[]}"#, r#""content":[],"_meta":{"#),
+            (r#"{"_meta":{"a":1},"x":2}"#, r#""x":2,"_meta":{"a":1,"#),
+            ("{}", r#""_meta":{"#),
+        ] {
+            let mut out = Vec::new();
+            write_related_result(&mut out, sent.as_bytes(), "t");
+            let named = format!("\"{RELATED_TASK}\":{{\"taskId\":\"t\"}}");
+            let expected = format!("{{{members}{named}}}}}");
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -74,12 +74,26 @@ impl ToolDefinition {
         if let Some(support) = self.task_support
             && revision.has_tasks()
         {
-            out.extend_from_slice(br#","execution":{"taskSupport":"#);
-            encode::write_string(out, support.as_str());
-            out.push(b'}');
+            write_execution(out, support);
         }
         out.push(b'}');
     }
+}
+
+/// Appends the member of a definition that says whether calls become tasks, with a comma in front
+/// (MCP 2025-11-25 basic/utilities/tasks, "Tool-Level Negotiation").
+///
+/// ```
+/// use corelane_protocol::mcp::tasks::TaskSupport;
+/// use corelane_protocol::mcp::tools::write_execution;
+/// let mut out = Vec::new();
+/// write_execution(&mut out, TaskSupport::Optional);
+/// assert_eq!(out, br#","execution":{"taskSupport":"optional"}"#);
+/// ```
+pub fn write_execution(out: &mut Vec<u8>, support: TaskSupport) {
+    out.extend_from_slice(br#","execution":{"taskSupport":"#);
+    encode::write_string(out, support.as_str());
+    out.push(b'}');
 }
 
 impl ToolAnnotations {

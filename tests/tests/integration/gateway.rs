@@ -52,6 +52,14 @@ mod secured;
 mod session_streams;
 #[path = "gateway/sse.rs"]
 mod sse;
+#[path = "gateway/task_client.rs"]
+mod task_client;
+#[path = "gateway/task_table.rs"]
+mod task_table;
+#[path = "gateway/task_upstream.rs"]
+mod task_upstream;
+#[path = "gateway/tasks.rs"]
+mod tasks;
 #[path = "gateway/updates.rs"]
 mod updates;
 

@@ -48,6 +48,11 @@ impl Entry {
         }
     }
 
+    /// Removes a member.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.members.retain(|(member, _)| &**member != name);
+    }
+
     /// The entry as JSON.
     pub fn to_json(&self) -> String {
         let mut json = String::from("{");

@@ -13,8 +13,12 @@ pub struct Exposed {
     pub key: Box<str>,
     /// The one that the upstream has for it.
     pub original: Box<str>,
-    /// The whole entry, on one line.
+    /// The whole entry, on one line. That of a tool has no `execution`: whether it may become a
+    /// task is for the session with the client.
     pub json: String,
+    /// The same for clients of the legacy era, if that differs: without an output schema that is
+    /// none of an object (MCP 2025-11-25 server/tools).
+    pub legacy_json: Option<String>,
 }
 
 /// An entry of an upstream as clients see it. A tool or a prompt has its exposed name; a tool also
@@ -63,13 +67,34 @@ pub fn expose(
     }
     if kind == ListKind::Tools {
         change_tool(upstream, &original, &mut entry)?;
+        entry.remove("execution");
     }
+    let json = on_one_line(&entry);
+    let has_legacy = kind != ListKind::Tools || gives_objects(&entry);
+    let legacy_json = (!has_legacy).then(|| {
+        entry.remove("outputSchema");
+        on_one_line(&entry)
+    });
     Ok(Some(Exposed {
         key: key.into(),
         original: original.into(),
-        // In valid JSON they stand between tokens only.
-        json: entry.to_json().replace(['\r', '\n'], " "),
+        json,
+        legacy_json,
     }))
+}
+
+/// An entry as JSON. In valid JSON, line ends stand between tokens only.
+fn on_one_line(entry: &Entry) -> String {
+    entry.to_json().replace(['\r', '\n'], " ")
+}
+
+/// Whether the structured results of a tool are objects, if it has any.
+fn gives_objects(tool: &Entry) -> bool {
+    let Some(schema) = tool.raw("outputSchema") else {
+        return true;
+    };
+    let schema = serde_json::from_str::<Value>(schema.get());
+    schema.is_ok_and(|schema| schema["type"] == "object")
 }
 
 /// Makes the changes of the configuration to a tool.
@@ -178,6 +203,18 @@ mod tests {
         ] {
             assert_eq!(expose(lines, tool), Err(EntryError::Schema("open".into())));
         }
+    }
+
+    #[test]
+    fn a_schema_of_a_list_is_none_for_legacy_clients_and_no_client_sees_execution() {
+        let execution = json!({"taskSupport": "required"});
+        let tool =
+            |kind| json!({"name": "a", "outputSchema": {"type": kind}, "execution": execution});
+        let seen = exposed("", &tool("array").to_string());
+        let json = r#"{"name":"up_a","outputSchema":{"type":"array"}}"#;
+        assert_eq!(seen.json, json);
+        assert_eq!(seen.legacy_json.as_deref(), Some(r#"{"name":"up_a"}"#));
+        assert_eq!(exposed("", &tool("object").to_string()).legacy_json, None);
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub enum Incoming {
         /// Whether it has a member about the hop: the clients that may share it, or the server.
         has_hop_members: bool,
     },
+    /// A modern upstream has made the call a task (SEP-2663).
+    Task {
+        /// The result, whose members are those of the task.
+        range: Range<usize>,
+    },
     /// The error.
     Error {
         /// The object.
@@ -97,6 +102,9 @@ pub enum AnswerFault {
     /// It answers another request.
     #[error("the answer has another id than the request")]
     Id,
+    /// It is a task, though the call may not become one, or a malformed task.
+    #[error("the answer is a task that was not requested, or is malformed")]
+    Task,
     /// It has a request that the client must not be sent.
     #[error("the answer requests input that the client has not declared")]
     Undeclared,
@@ -265,7 +273,8 @@ fn read_result(text: &[u8], range: Range<usize>) -> Result<Incoming, AnswerFault
                 let [requests, state] = find_members(text, range, names)?;
                 return Ok(Incoming::InputRequired { requests, state });
             }
-            // A task, or a kind of later revisions: no capability for it was declared.
+            "task" => return Ok(Incoming::Task { range }),
+            // A kind of later revisions: no capability for it was declared.
             _ => return Err(AnswerFault::Shape),
         }
     }

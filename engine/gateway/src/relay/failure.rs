@@ -142,6 +142,30 @@ impl Failure {
         });
         error.to_string()
     }
+
+    /// Whether the error object `json` is a failure of a request to the upstream called `upstream`,
+    /// and none of the upstream itself.
+    ///
+    /// ```
+    /// use corelane_gateway::relay::{Failure, Reason};
+    /// let failure = Failure::unsent(Reason::Busy).to_json("git");
+    /// assert!(Failure::is_of(failure.as_bytes(), "git"));
+    /// assert!(!Failure::is_of(failure.as_bytes(), "files"));
+    /// assert!(!Failure::is_of(br#"{"code":-32603,"message":"no disk"}"#, "git"));
+    /// ```
+    pub fn is_of(json: &[u8], upstream: &str) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Failed {
+            data: Data,
+        }
+        #[derive(serde::Deserialize)]
+        struct Data {
+            upstream: String,
+            executed: String,
+        }
+        let read = serde_json::from_slice::<Failed>(json);
+        read.is_ok_and(|it| it.data.upstream == upstream && !it.data.executed.is_empty())
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::downgrade::downgraded;
 /// The clients that may share a result.
 const CACHE_SCOPE: &str = "cacheScope";
 /// Members of a result that only the modern era has.
-const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", CACHE_SCOPE];
+pub(super) const MODERN_MEMBERS: [&str; 3] = ["resultType", "ttlMs", CACHE_SCOPE];
 /// Codes that the protocol reserves, in which modern servers send defined ones only.
 const RESERVED_CODES: std::ops::RangeInclusive<i64> = -32099..=-32020;
 /// The codes of the modern era: header mismatch, missing capability, unsupported revision.
@@ -99,6 +99,16 @@ impl RelayedPart {
 }
 
 impl RelayedPart {
+    /// The result at a range of a message as it came.
+    pub fn as_is(text: &[u8], range: &Range<usize>) -> RelayedPart {
+        let mut json = Vec::with_capacity(range.len());
+        write_json_line(&mut json, &text[range.clone()]);
+        RelayedPart::Result {
+            json,
+            is_error: false,
+        }
+    }
+
     /// Removes the parts of a result of a tool or a prompt that `revision` does not have, and puts
     /// texts in the places of content that it does not have.
     pub fn downgrade_to(&mut self, revision: Revision) {
@@ -126,6 +136,9 @@ impl Downward<'_> {
             } else if is_name(name, CACHE_SCOPE) && self.is_modern() {
                 // Another client may lack the permission for it.
                 encode::write_string(object.name(CACHE_SCOPE), "private");
+            } else if is_name(name, "structuredContent") && !self.has_structured(text[value.start])
+            {
+                // Only objects are valid there in the legacy era (MCP 2025-11-25 server/tools).
             } else if !is_modern || self.is_modern() {
                 object.copy(name, &text[value]);
             }
@@ -138,6 +151,11 @@ impl Downward<'_> {
             }
         }
         object.end();
+    }
+
+    /// Whether the client knows structured content that begins with this byte.
+    fn has_structured(&self, first: u8) -> bool {
+        self.to == Era::Modern || first == b'{'
     }
 
     /// Whether both sides are of the modern era.

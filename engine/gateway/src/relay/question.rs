@@ -11,6 +11,7 @@ use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
 use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::input_required::{INPUT_KEY_BYTES_MAX, INPUT_RESPONSES_MAX};
+use corelane_protocol::mcp::tasks::RELATED_TASK;
 use serde_json::value::RawValue;
 
 use super::answer::AnswerFault;
@@ -29,6 +30,9 @@ pub struct QuestionWay<'a> {
     pub prefix: &'a str,
     /// The name of an elicitation with a page, if the upstream gives it none.
     pub elicitation_id: &'a str,
+    /// The task of a legacy client that the request is about (MCP 2025-11-25
+    /// basic/utilities/tasks, "Related Task Metadata").
+    pub related_task: Option<&'a str>,
 }
 
 /// The requests of an upstream that end a round of a call (MCP 2026-07-28 basic/patterns/mrtr).
@@ -178,6 +182,7 @@ fn read_entry(
 
 /// The members of the params that decide.
 struct Members {
+    meta: Option<Range<usize>>,
     mode: Option<Range<usize>>,
     has_tools: bool,
     has_elicitation_id: bool,
@@ -194,8 +199,10 @@ impl Members {
             "_meta",
             "task",
         ];
-        let [mode, tools, choice, elicitation_id, ..] = find_members(text, params.clone(), NAMES)?;
+        let found = find_members(text, params.clone(), NAMES)?;
+        let [mode, tools, choice, elicitation_id, _, meta, _] = found;
         Ok(Members {
+            meta,
             mode,
             has_tools: tools.is_some() || choice.is_some(),
             has_elicitation_id: elicitation_id.is_some(),
@@ -225,6 +232,11 @@ impl QuestionWay<'_> {
         let is_form = needs == ClientCapability::ElicitationForm;
         let is_elicitation = is_form || needs == ClientCapability::ElicitationUrl;
         let mut object = ObjectWriter::begin(out);
+        let related = self.related_task.filter(|_| self.to == Era::Legacy);
+        if let Some(task) = related {
+            let sent = members.meta.as_ref().map(|range| &text[range.clone()]);
+            write_related(object.name("_meta"), sent.unwrap_or(b"{}"), Some(task));
+        }
         // The text was read before, so it is an object.
         let _ = visit_members(text, params, |name, value| {
             let value = &text[value];
@@ -233,11 +245,12 @@ impl QuestionWay<'_> {
                 Era::Legacy => is_form && is_name(name, "mode"),
                 Era::Modern => is_elicitation && is_name(name, "elicitationId"),
             };
-            if is_dropped || is_name(name, "task") {
+            let is_meta = is_name(name, "_meta");
+            if is_dropped || is_name(name, "task") || is_meta && related.is_some() {
                 return;
             }
-            if is_name(name, "_meta") && value.first() == Some(&b'{') {
-                copy_meta(object.name("_meta"), value);
+            if is_meta && value.first() == Some(&b'{') {
+                write_related(object.name("_meta"), value, None);
             } else if is_elicitation && is_name(name, "message") && value.first() == Some(&b'"') {
                 let message = object.name("message");
                 message.push(b'"');
@@ -255,14 +268,20 @@ impl QuestionWay<'_> {
     }
 }
 
-/// `_meta` without the members of the hop.
-fn copy_meta(out: &mut Vec<u8>, meta: &[u8]) {
+/// `_meta` without the members of the hop, and with the task of a legacy client that its message is
+/// about.
+pub(super) fn write_related(out: &mut Vec<u8>, meta: &[u8], task: Option<&str>) {
     let mut object = ObjectWriter::begin(out);
     let _ = visit_members(meta, 0..meta.len(), |name, value| {
         if !is_of_hop(name) {
             object.copy(name, &meta[value]);
         }
     });
+    if let Some(task) = task {
+        let mut related = ObjectWriter::begin(object.name(RELATED_TASK));
+        encode::write_string(related.name("taskId"), task);
+        related.end();
+    }
     object.end();
 }
 

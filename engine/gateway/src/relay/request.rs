@@ -1,22 +1,20 @@
 //! The body of a request to an upstream, from the params of the client's.
 //!
-//! `name`, `uri` and `_meta` are written anew, and so are the answers of the client to requests of
-//! the upstream. The member of another service of this server, that for tasks, is left out.
+//! `name`, `uri`, `taskId`, `task` and `_meta` are written anew, and so are the answers of the
+//! client to requests of the upstream.
 
 use std::ops::Range;
 
 use corelane_protocol::jsonrpc::encode::{self, ObjectWriter};
 use corelane_protocol::jsonrpc::{Id, MembersFault, divide_members, is_name, visit_members};
-use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::revision::Revision;
 
-/// A member of `params` that does not go on: it is for the tasks of this server.
-const TASK: &str = "task";
 /// Members of `params` of which two readers could read different ones.
-const ROUTED: [&str; 7] = [
+const ROUTED: [&str; 9] = [
     "name",
     "uri",
     "ref",
@@ -24,6 +22,8 @@ const ROUTED: [&str; 7] = [
     "_meta",
     "requestState",
     "inputResponses",
+    "taskId",
+    "task",
 ];
 /// The start of members of `_meta` that belong to one hop (MCP 2026-07-28 basic, "Meta").
 const RESERVED_META: &str = "io.modelcontextprotocol/";
@@ -41,6 +41,20 @@ pub struct Hop<'a> {
     pub log_level: Option<LogLevel>,
     /// Whether the client gets reports of progress. Their token is the id.
     pub has_progress: bool,
+    /// Whether the call may become a task.
+    pub task: TaskMode<'a>,
+}
+
+/// Whether a call may become a task of the upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskMode<'a> {
+    /// It may not.
+    #[default]
+    None,
+    /// A modern upstream decides: the capability for tasks is declared.
+    Declared,
+    /// A legacy upstream makes it one, with these options, an object.
+    Requested(&'a [u8]),
 }
 
 /// The member of `params` by which a request is routed, with its text for the upstream.
@@ -54,6 +68,8 @@ pub enum Replaced<'a> {
     PromptRef(&'a str),
     /// A reference to the template with this text.
     TemplateRef(&'a str),
+    /// The id of a task.
+    Task(&'a str),
 }
 
 /// A request for an upstream.
@@ -99,7 +115,7 @@ pub enum RequestFault {
 /// Appends the body of the request.
 ///
 /// ```
-/// use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, write_body};
+/// use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, TaskMode, write_body};
 /// use corelane_protocol::mcp::capability::ClientCapabilities;
 /// use corelane_protocol::mcp::era::Era;
 ///
@@ -116,6 +132,7 @@ pub enum RequestFault {
 ///         capabilities: ClientCapabilities::default(),
 ///         log_level: None,
 ///         has_progress: false,
+///         task: TaskMode::None,
 ///     },
 /// };
 /// let mut body = Vec::new();
@@ -137,16 +154,15 @@ pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(),
     }
     // Refuses duplicates: the check of permissions and the upstream could read different ones.
     let found = divide_members(params, 0..params.len(), ROUTED, |name, value| {
-        if !is_name(name, TASK) {
-            object.copy(name, &params[value]);
-        }
+        object.copy(name, &params[value]);
     })?;
-    let [name, uri, reference, arguments, sent_meta, ..] = found;
+    let [name, uri, reference, arguments, sent_meta, _, _, task_id, _] = found;
     let sent_arguments = arguments.clone().filter(|_| fixed.is_none());
     for (name, value) in [
         ("name", name),
         ("uri", uri),
         ("ref", reference),
+        ("taskId", task_id),
         ("arguments", sent_arguments),
     ] {
         let is_replaced = request.replaced.is_some_and(|it| it.member() == name);
@@ -165,6 +181,9 @@ pub fn write_body(out: &mut Vec<u8>, request: &RelayedRequest<'_>) -> Result<(),
             object.copy(name.as_bytes(), value);
         }
     }
+    if let TaskMode::Requested(options) = request.hop.task {
+        object.copy(b"task", options);
+    }
     write_meta(object.name("_meta"), (params, sent_meta), request)?;
     object.end();
     encode::end(out);
@@ -175,7 +194,7 @@ impl<'a> Replaced<'a> {
     /// The text that `Mcp-Name` repeats, if it does (MCP 2026-07-28 basic/transports).
     pub fn in_head(self) -> Option<&'a str> {
         match self {
-            Replaced::Name(text) | Replaced::Uri(text) => Some(text),
+            Replaced::Name(text) | Replaced::Uri(text) | Replaced::Task(text) => Some(text),
             Replaced::PromptRef(_) | Replaced::TemplateRef(_) => None,
         }
     }
@@ -186,12 +205,15 @@ impl<'a> Replaced<'a> {
             Replaced::Name(_) => "name",
             Replaced::Uri(_) => "uri",
             Replaced::PromptRef(_) | Replaced::TemplateRef(_) => "ref",
+            Replaced::Task(_) => "taskId",
         }
     }
 
     fn write(self, out: &mut Vec<u8>) {
         let (kind, member, text) = match self {
-            Replaced::Name(text) | Replaced::Uri(text) => return encode::write_string(out, text),
+            Replaced::Name(text) | Replaced::Uri(text) | Replaced::Task(text) => {
+                return encode::write_string(out, text);
+            }
             Replaced::PromptRef(name) => ("ref/prompt", "name", name),
             Replaced::TemplateRef(uri) => ("ref/resource", "uri", uri),
         };
@@ -244,8 +266,11 @@ fn write_meta(
         client_info.extend_from_slice(hop.client_info.as_bytes());
         // An upstream may send only requests that its capabilities allow (MCP 2026-07-28
         // basic/patterns/mrtr).
-        let capabilities = object.name(meta::CLIENT_CAPABILITIES);
-        hop.capabilities.write_requests(capabilities);
+        let mut capabilities = hop.capabilities.to_requests();
+        if hop.task == TaskMode::Declared {
+            capabilities.insert(ClientCapability::Tasks);
+        }
+        capabilities.write(object.name(meta::CLIENT_CAPABILITIES));
         if let Some(level) = hop.log_level {
             encode::write_string(object.name(meta::LOG_LEVEL), level.as_str());
         }

@@ -22,6 +22,8 @@ pub enum RelayedState<'a> {
     Upstream {
         /// The name of the upstream.
         name: &'a str,
+        /// The hash of its address: another server may have the name after a reload.
+        address: u64,
         /// Its state, as JSON.
         state: &'a [u8],
     },
@@ -45,17 +47,22 @@ impl<'a> RelayedState<'a> {
     ///
     /// ```
     /// use corelane_gateway::relay::RelayedState;
-    /// let state = RelayedState::Upstream { name: "git", state: br#""s\u0031""# };
+    /// let state = RelayedState::Upstream { name: "git", address: 7, state: br#""s\u0031""# };
     /// let contents = state.to_contents();
     /// assert_eq!(RelayedState::read(&contents), Some(state));
     /// assert_eq!(RelayedState::read(br#"{"answers":{}}"#), None);
     /// ```
     pub fn to_contents(self) -> Vec<u8> {
         match self {
-            RelayedState::Upstream { name, state } => {
+            RelayedState::Upstream {
+                name,
+                address,
+                state,
+            } => {
                 // A name in a configuration is far shorter.
                 let name = &name.as_bytes()[..name.len().min(usize::from(u8::MAX))];
-                [&[UPSTREAM, name.len() as u8], name, state].concat()
+                let address = address.to_be_bytes();
+                [&[UPSTREAM][..], &address, &[name.len() as u8], name, state].concat()
             }
             RelayedState::Parked(call) => {
                 let mut contents = vec![PARKED];
@@ -71,10 +78,15 @@ impl<'a> RelayedState<'a> {
     pub fn read(contents: &'a [u8]) -> Option<RelayedState<'a>> {
         match contents.split_first()? {
             (&UPSTREAM, rest) => {
+                let (address, rest) = rest.split_first_chunk()?;
                 let (length, rest) = rest.split_first()?;
                 let (name, state) = rest.split_at_checked(usize::from(*length))?;
                 let name = str::from_utf8(name).ok()?;
-                Some(RelayedState::Upstream { name, state })
+                Some(RelayedState::Upstream {
+                    name,
+                    address: u64::from_be_bytes(*address),
+                    state,
+                })
             }
             (&PARKED, rest) => {
                 let (life, rest) = rest.split_first_chunk()?;
@@ -111,10 +123,13 @@ mod tests {
         assert_eq!(RelayedState::read(&long), None);
         let state = RelayedState::Upstream {
             name: "a",
+            address: 1,
             state: b"",
         };
         assert_eq!(RelayedState::read(&state.to_contents()), Some(state));
-        for malformed in [&[1][..], &[1, 2, b'a'], &[1, 1, 0xff], &[3, 0], b""] {
+        let no_text = [&[1][..], &[0; 8], &[1, 0xff]].concat();
+        let no_name = [&[1][..], &[0; 8], &[2, b'a']].concat();
+        for malformed in [&[1][..], &no_name, &no_text, &[1, 1, b'a'], &[3, 0], b""] {
             assert_eq!(RelayedState::read(malformed), None);
         }
     }

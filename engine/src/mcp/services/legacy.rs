@@ -147,14 +147,17 @@ impl Services {
                 self.session_call(request, HandlerKind::by(method), out)
             }
             Method::TasksGet | Method::TasksCancel | Method::TasksResult | Method::TasksList => {
+                let found = self.sessions.find(session);
+                let capabilities = found.map(|it| it.capabilities);
                 let request = TaskRequest {
                     id,
                     method,
                     params,
                     session: Some(session),
+                    capabilities: capabilities.unwrap_or_default(),
                     inbound,
                 };
-                self.task_requests().serve(request, out)
+                self.serve_task(request, revision, out)
             }
             Method::Initialize | Method::Discover | Method::Listen | Method::TasksUpdate => {
                 unreachable!("admission keeps handshakes and modern methods out of sessions")

@@ -1,12 +1,11 @@
 //! The routes of modern requests: from the method to the operation that serves it.
 
-use corelane_gateway::relay::RelayedState;
+use corelane_gateway::relay::{RelayedState, TaskName};
 use corelane_protocol::binding::admission::{self, Admitted, ModernRequest};
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{Message, OwnedId};
+use corelane_protocol::jsonrpc::{Message, OwnedId, Value};
 use corelane_protocol::mcp::capability::ClientCapability;
-use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::input_required::InputResponses;
 use corelane_protocol::mcp::lifecycle::write_discover_result;
 use corelane_protocol::mcp::method::Method;
@@ -121,7 +120,7 @@ impl Services {
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet => {
                 self.parked_home(inbound, request)?
             }
-            _ => return self.task_home(request),
+            _ => return self.task_home(inbound, request),
         };
         let settings = &self.context.settings;
         (home != settings.shard && home < settings.shards).then_some(home)
@@ -141,13 +140,19 @@ impl Services {
 
     /// The other shard that is the home of a modern request's task, if the request is about a task
     /// and its client has the capability.
-    fn task_home(&self, request: &ModernRequest<'_>) -> Option<u16> {
+    fn task_home(&self, inbound: Inbound<'_>, request: &ModernRequest<'_>) -> Option<u16> {
         let capabilities = request.envelope.capabilities;
         if !request.method.is_of_tasks() || !capabilities.contains(ClientCapability::Tasks) {
             return None;
         }
         let id = tasks::task_id(request.params).ok()?;
-        let home = TaskId::parse(id.as_bytes())?.home;
+        let home = match TaskId::parse(id.as_bytes()) {
+            Some(id) => id.home,
+            None => {
+                let contents = self.relayed_task((inbound.principal(), None), request.params)?;
+                TaskName::read(&contents)?.shard
+            }
+        };
         let settings = &self.context.settings;
         (home != settings.shard && home < settings.shards).then_some(home)
     }
@@ -169,9 +174,43 @@ impl Services {
             method: request.method,
             params: request.params,
             session: None,
+            capabilities: request.envelope.capabilities,
             inbound,
         };
-        self.task_requests().serve(request, out)
+        self.serve_task(request, REVISION, out)
+    }
+
+    /// Serves a request about a task of this server or of an upstream.
+    pub(super) fn serve_task(
+        &mut self,
+        request: TaskRequest<'_>,
+        revision: Revision,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let session = request.session.map(|session| session.random);
+        let of = (request.inbound.principal(), session);
+        match self.relayed_task(of, request.params) {
+            None => self.task_requests().serve(request, out),
+            Some(contents) => self
+                .starter()
+                .relay_task((request, revision), &contents, out),
+        }
+    }
+
+    /// The contents of the name of a task of an upstream, if `params` have one of this principal or
+    /// session.
+    fn relayed_task(
+        &self,
+        of: (Option<&str>, Option<u128>),
+        params: Option<Value<'_>>,
+    ) -> Option<Vec<u8>> {
+        self.calls.port()?;
+        let name = tasks::task_id(params).ok()?;
+        match TaskId::parse(name.as_bytes()) {
+            // It is of this server.
+            Some(_) => None,
+            None => self.questions.open_task(of, name),
+        }
     }
 
     /// Serves a request that another shard admitted and forwarded: one about a task, or one that
@@ -182,34 +221,13 @@ impl Services {
         message: Option<Message<'_>>,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let Some(message @ Message::Request { id, method, params }) = message else {
+        let Some(message @ Message::Request { id, .. }) = message else {
             return self.context.refuse(None, Reason::SessionUnknown, out);
         };
-        if Method::lookup(Era::Modern, method).is_some_and(|method| !method.is_of_tasks()) {
-            // Its headers were checked by the first shard.
-            return match admission::admit(Claims::NONE, message) {
-                Ok(Admitted::Modern(request)) => self.modern(inbound, &request, out),
-                _ => self.context.refuse(Some(id), Reason::SessionUnknown, out),
-            };
+        // Its headers were checked by the first shard.
+        match admission::admit(Claims::NONE, message) {
+            Ok(Admitted::Modern(request)) => self.modern(inbound, &request, out),
+            _ => self.context.refuse(Some(id), Reason::SessionUnknown, out),
         }
-        self.context.meter.count(Counter::RequestsModern);
-        let Some(method) = Method::lookup(Era::Modern, method) else {
-            let reason = Reason::MethodNotFound(method);
-            return self.context.refuse(Some(id), reason, out);
-        };
-        let request = TaskRequest {
-            id,
-            method,
-            params,
-            session: None,
-            inbound,
-        };
-        let meter = &self.context.meter;
-        meter.begin_operation(method as u8, REVISION as u8);
-        self.context.begin_trace(inbound, params);
-        let before = out.len();
-        let disposition = self.task_requests().serve(request, out);
-        self.context.end_operation(&disposition, &out[before..]);
-        disposition
     }
 }

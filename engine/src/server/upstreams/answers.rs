@@ -4,9 +4,12 @@ use corelane_gateway::catalog::{Entry, ListKind};
 use corelane_gateway::relay::{Failure, Reason, RelayedPart};
 use corelane_protocol::binding::header_param::{self, HeaderParam};
 use corelane_protocol::jsonrpc::METHOD_NOT_FOUND;
+use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::era_probe::{EraProbe, ProbeOutcome, ProbeRequest};
 use corelane_protocol::mcp::subscription;
+use corelane_protocol::mcp::tasks::TaskSupport;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::upstream::board::ControlAnswer;
 
@@ -30,6 +33,37 @@ pub(super) struct Capabilities {
     resources: Option<Capability>,
     /// Whether it suggests values for arguments.
     pub(super) completions: Option<Capability>,
+    /// Of the legacy era.
+    tasks: TaskRequests,
+    /// Of the modern era.
+    extensions: Extensions,
+}
+
+/// The requests that can become tasks (MCP 2025-11-25 basic/utilities/tasks, "Capabilities").
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TaskRequests {
+    requests: TaskKinds,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TaskKinds {
+    tools: TaskTools,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct TaskTools {
+    call: Option<IgnoredAny>,
+}
+
+/// The extensions that matter here.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Extensions {
+    #[serde(rename = "io.modelcontextprotocol/tasks")]
+    tasks: Option<IgnoredAny>,
 }
 
 /// One capability.
@@ -58,6 +92,14 @@ impl Capabilities {
     /// Whether it reports updates of resources.
     pub(super) fn has_updates(self) -> bool {
         self.resources.is_some_and(|it| it.subscribe)
+    }
+
+    /// Whether calls of its tools can become tasks, as it says in this era.
+    pub(super) fn has_tasks(self, era: Era) -> bool {
+        match era {
+            Era::Legacy => self.tasks.requests.tools.call.is_some(),
+            Era::Modern => self.extensions.tasks.is_some(),
+        }
     }
 
     /// The lists that it reports changes of.
@@ -91,6 +133,19 @@ pub(super) fn may_be_made_twice(tool: &Entry) -> bool {
     let hints = tool.raw("annotations");
     let hints: Option<Hints> = hints.and_then(|it| serde_json::from_str(it.get()).ok());
     hints.is_some_and(|it| it.read_only_hint || it.idempotent_hint)
+}
+
+/// Whether calls of a tool become tasks, as its legacy upstream says.
+pub(super) fn task_support_of(tool: &Entry) -> Option<TaskSupport> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Execution {
+        task_support: Option<String>,
+    }
+    let execution: Execution = serde_json::from_str(tool.raw("execution")?.get()).ok()?;
+    let all = [TaskSupport::Optional, TaskSupport::Required];
+    let word = execution.task_support?;
+    all.into_iter().find(|support| support.as_str() == word)
 }
 
 /// The result of an answer.

@@ -138,6 +138,7 @@ fn replica(upstream: &Upstream, target: &Target) -> std::result::Result<Served, 
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
+        has_tasks: false,
         question_prefix: match upstream.questions.name_upstream {
             true => format!("[{}] ", upstream.name).into(),
             false => Box::default(),

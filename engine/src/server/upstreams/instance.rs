@@ -126,6 +126,7 @@ impl Instance {
             address: self.tracked.address(replica).cloned(),
             era: self.tracked.era(),
             has_updates: self.tracked.has_updates(),
+            has_tasks: self.tracked.has_tasks(),
             heads: self.heads(&self.replicas[replica].heads),
             credential: self.credential.as_ref().map(Credential::endpoint),
             ..self.replicas[replica].clone()

@@ -122,6 +122,8 @@ pub(super) struct Tracked {
     era: Era,
     /// Its capabilities, while a session of the legacy era is open.
     session: Option<Capabilities>,
+    /// Whether calls of its tools can become tasks.
+    has_tasks: bool,
 }
 
 /// How long the lists that were read are fresh, as the upstream says.
@@ -163,6 +165,7 @@ impl Tracked {
             listener: Listener::new(),
             era: Era::Modern,
             session: None,
+            has_tasks: false,
         }
     }
 
@@ -287,6 +290,7 @@ impl Tracked {
             (None, Some(revision), Some(capabilities)) => {
                 self.era = revision.era();
                 self.session = (self.era == Era::Legacy).then_some(capabilities);
+                self.has_tasks = capabilities.has_tasks(self.era) && self.keeps_tasks();
                 let reported = (capabilities.reported(), capabilities.has_updates());
                 self.listener.set_lists(self.era, reported, turn.now);
                 self.list(capabilities, turn)

@@ -78,6 +78,8 @@ impl EndpointLinks {
             waiting_max: settings.waiting_max,
             idle_ms: settings.session_idle_ms,
         };
+        // A task names its session by number: no other life of the shard may give that again.
+        let first = getrandom::u64().expect("getrandom(2) fails only where it is absent");
         EndpointLinks {
             instance: endpoint.instance,
             leaving: Leaving::of(endpoint.standing),
@@ -88,7 +90,7 @@ impl EndpointLinks {
             peers: Peers::default(),
             tls: endpoint.tls.as_ref().map(OutgoingTls::of_shard),
             warnings: Throttle::new(WARNING_INTERVAL_MS),
-            sessions: UpstreamSessions::new(session_limits),
+            sessions: UpstreamSessions::new(session_limits).numbered_from(first),
             is_initializing: false,
             challenged: None,
             initialized: 0,

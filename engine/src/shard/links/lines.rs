@@ -164,7 +164,15 @@ impl Links {
             LineMessage::Notification(of) => {
                 let all = line.subscriptions.iter().copied();
                 let named = all.filter(|it| of.is_none_or(|id| id == it.id));
-                for call in named.collect::<Vec<_>>() {
+                let mut calls: Vec<RelayKey> = named.collect();
+                // In a session of one client, a log message is that of its only call.
+                if line.calls.len() == 1 && of.is_none() && line.owner.is_of_client() {
+                    let only = line.calls.values().copied();
+                    calls.extend(
+                        only.filter(|it| self.port.find(*it).is_some_and(|relay| relay.has_room())),
+                    );
+                }
+                for call in calls {
                     self.give_line(call, text);
                 }
             }

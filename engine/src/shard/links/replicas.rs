@@ -107,8 +107,9 @@ impl Links {
             Reason::Connect | Reason::Closed | Reason::Unavailable
         );
         let has_another = relay.tried.count_ones() < count.min(REPLICAS_TRIED_MAX);
-        // A handshake stays with the session that it opens.
-        let is_placeable = relay.tried > 0 && is_untaken && is_of_replica && has_another;
+        // A handshake stays with the session that it opens, and a task is at one replica.
+        let is_placeable =
+            relay.tried > 0 && !relay.is_about_task() && is_untaken && is_of_replica && has_another;
         let repeats = &mut self.endpoints[usize::from(relay.upstream)].repeats;
         is_placeable && repeats.take(now_ms)
     }

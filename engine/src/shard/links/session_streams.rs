@@ -53,6 +53,7 @@ impl Links {
             forwarded: Box::default(),
             is_admitted: true,
             session: id.map(Box::from),
+            number: None,
             was_lost: false,
         };
         let due_ms = self.now_ms + self.settings.list_ms;

@@ -13,12 +13,15 @@ use corelane_protocol::mcp::legacy_session::SessionRequest;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Links;
+use crate::breaker::CallSign;
 use crate::upstream::board::{ControlAnswer, ControlEvent};
 use crate::upstream::endpoint::Carrier;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::port::LegacyFields;
 use crate::upstream::relay::{Handshake, LegacyCall, Recipient, Relay, RelayKey};
 
+/// The error of a request about a task whose session is gone.
+const SESSION_OVER: &[u8] = br#"{"code":-32602,"message":"no such task: its session is over"}"#;
 /// The method of the notification that a request is cancelled.
 const CANCELLED: &str = "notifications/cancelled";
 
@@ -33,9 +36,15 @@ impl Links {
         let Some(legacy) = relay.legacy.as_deref().filter(|it| !it.is_admitted) else {
             return true;
         };
-        let owner = legacy.owner.clone();
+        let (owner, number) = (legacy.owner.clone(), legacy.number);
         drop(relay);
         let now_ms = self.now_ms;
+        // Only the session that the task was made in has it.
+        let present = self.endpoint(upstream).sessions.number(&owner);
+        if number.is_some_and(|number| present != Some(number)) {
+            self.lose_task(key);
+            return false;
+        }
         match self.endpoint(upstream).sessions.admit(&owner, key, now_ms) {
             Admitted::Ready => self.write_legacy(key, &owner),
             Admitted::Opens => {
@@ -47,6 +56,14 @@ impl Links {
                 self.fail(key, &Failure::unsent(Reason::Busy));
                 false
             }
+        }
+    }
+
+    /// Answers a request about a task whose session is gone.
+    fn lose_task(&mut self, key: RelayKey) {
+        if let Some(mut relay) = self.port.remove(key) {
+            self.count_end(relay.upstream, relay.admitted.take(), CallSign::Unknown);
+            relay.answer_with_error(SESSION_OVER, self.port.event_queue());
         }
     }
 
@@ -76,6 +93,9 @@ impl Links {
         match self.port.legacy_request(&head, fields, body) {
             Ok(request) => {
                 relay.set_request(request, id);
+                if let Some(number) = sessions.number(owner) {
+                    relay.set_session_number(number);
+                }
                 true
             }
             Err(_) => false,
@@ -146,6 +166,7 @@ impl Links {
                 forwarded: Box::default(),
                 is_admitted: false,
                 session: None,
+                number: None,
                 was_lost: false,
             };
             relay.set_legacy(legacy, false);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corelane_gateway::relay::{Failure, Input, Reason};
+use corelane_gateway::relay::{Failure, Input, Reason, TaskMode};
 use corelane_io::rings::Rings;
 use corelane_io::slots::SlotKey;
 use corelane_protocol::mcp::capability::ClientCapabilities;
@@ -76,6 +76,8 @@ impl Links {
             log_level: None,
             has_progress: false,
             is_repeatable: true,
+            task: TaskMode::None,
+            about: None,
         };
         // A request that cannot be written drops its sender.
         if let Ok(key) = self.port.add(&new, recipient, Some(due_ms)) {

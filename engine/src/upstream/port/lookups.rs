@@ -41,6 +41,17 @@ impl UpstreamPort {
         (endpoint.standing == Standing::Serves).then_some(endpoint.instance)
     }
 
+    /// The numbers of the upstream that has this name and is to stay, and of its replica with this
+    /// hash of its address.
+    pub(crate) fn numbers_of(&self, name: &str, address: u64) -> Option<(u16, u16)> {
+        let table = self.table.borrow();
+        let mut endpoints = table.endpoints.iter().enumerate();
+        let (replica, endpoint) = endpoints.find(|(_, it)| {
+            it.standing == Standing::Serves && it.hash == address && *it.name == *name
+        })?;
+        Some((endpoint.upstream, replica as u16))
+    }
+
     /// The call of a client in the session of `owner`, if there is just one on its way.
     pub(crate) fn only_call(&self, upstream: u16, owner: &SessionOwner) -> Option<RelayKey> {
         let relays = self.relays.borrow();

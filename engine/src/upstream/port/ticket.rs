@@ -60,6 +60,51 @@ impl RelayTicket {
 }
 
 impl ParkedTicket {
+    /// A call that was begun for this place of its answer, at the upstream with this number.
+    pub(crate) fn of(ticket: RelayTicket, upstream: u16, answer: ParkedAnswer) -> ParkedTicket {
+        ParkedTicket {
+            ticket,
+            upstream,
+            answer,
+        }
+    }
+
+    /// All requests of the upstream that are open, with keys that no other call has.
+    pub(crate) fn open_questions(&self) -> Vec<(String, ClientRequest)> {
+        let Some(mut relay) = self.ticket.port.find(self.ticket.key) else {
+            return Vec::new();
+        };
+        let id = relay.id;
+        let open = relay
+            .questions()
+            .map_or_else(Vec::new, |it| it.open_questions());
+        let keyed = open.into_iter();
+        keyed
+            .map(|(key, request)| (format!("{id}-{key}"), request))
+            .collect()
+    }
+
+    /// Answers the request that [`ParkedTicket::open_questions`] gave this key.
+    pub(crate) fn answer_open(&self, key: &str, member: &str) {
+        let id = self.ticket.key.id.to_string();
+        let own = key
+            .strip_prefix(&*id)
+            .and_then(|rest| rest.strip_prefix('-'));
+        if let Some(key) = own {
+            self.ticket.answer(key, member);
+        }
+    }
+
+    /// Takes the answer of the call, if it has come.
+    pub(crate) fn take_answer(&self) -> Option<RelayedPart> {
+        self.answer.take()
+    }
+
+    /// Whether the call is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.answer.borrow().is_some() || self.ticket.port.find(self.ticket.key).is_none()
+    }
+
     /// The number of the upstream.
     pub(crate) fn upstream(&self) -> u16 {
         self.upstream

@@ -95,6 +95,7 @@ impl Reception {
         let id = self.elicitation_id(to);
         let input = UpstreamInput {
             upstream: to.endpoint.name.clone(),
+            address: to.endpoint.hash,
             required: InputRequired::read(text, parts, &self.way(era, &id, to))?,
         };
         self.recipient = Recipient::Nobody;
@@ -122,7 +123,12 @@ impl Reception {
             return false;
         };
         let upstream = to.endpoint.name.clone();
-        let input = UpstreamInput { upstream, required };
+        let address = to.endpoint.hash;
+        let input = UpstreamInput {
+            upstream,
+            address,
+            required,
+        };
         self.recipient = Recipient::Nobody;
         to.queue.leave(CallEvent::Input(key, Box::new(input)));
         true
@@ -182,12 +188,13 @@ impl Reception {
         format!("{}-{}", to.endpoint.name, self.id)
     }
 
-    fn way<'a>(&self, to: Era, id: &'a str, around: Surroundings<'a>) -> QuestionWay<'a> {
+    fn way<'a>(&'a self, to: Era, id: &'a str, around: Surroundings<'a>) -> QuestionWay<'a> {
         QuestionWay {
             to,
             capabilities: self.capabilities,
             prefix: &around.endpoint.question_prefix,
             elicitation_id: id,
+            related_task: self.about.as_deref(),
         }
     }
 }

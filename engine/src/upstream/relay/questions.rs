@@ -70,6 +70,13 @@ impl Questions {
         !self.open.is_empty()
     }
 
+    /// The requests that are open, with their keys.
+    pub(crate) fn open_questions(&self) -> Vec<(String, ClientRequest)> {
+        let open = self.open.iter();
+        open.map(|it| (it.key.clone(), it.request.clone()))
+            .collect()
+    }
+
     /// Takes the requests that were not sent to the client yet, with their keys.
     pub(crate) fn take_unsent(&mut self) -> Vec<(String, ClientRequest)> {
         let unsent = self.open.iter_mut().filter_map(|it| {

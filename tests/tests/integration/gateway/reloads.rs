@@ -7,11 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use corelane_tests::mock_upstream::{Act, MockUpstream, result_of};
+use corelane_tests::request::CAPABILITIES_KEY;
 use corelane_tests::{Connection, EventStream, Item, Request, Session, Setup, binary, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{EMPTY, Gateway, empty, names};
+use super::task_client::Client;
+use super::task_upstream::{Course, Era, Upstream};
+use super::{EMPTY, Gateway, empty, names, questions};
 
 /// Reloads of the test under load, unless `CORELANE_RELOADS` has another number.
 const RELOADS: usize = 20;
@@ -288,6 +291,59 @@ fn keep_calling(mut connection: Connection, tools: &[&str], is_over: &AtomicBool
         calls += 1;
     }
     calls
+}
+
+#[test]
+fn the_state_and_the_tasks_of_an_upstream_are_not_those_of_another_one_with_its_name() {
+    let state = Some("\"s\"");
+    let (before, after) = (questions::elicits(state), questions::elicits(state));
+    let tasks = Arc::new(Upstream::new(Era::Modern));
+    let of_mock = Arc::clone(&tasks);
+    let first = MockUpstream::start(move |received| of_mock.answer(received));
+    let sections = |up: &MockUpstream| up.section("up") + &before.section("other");
+    let reloaded = Reloaded::start(&sections(&before), Setup::shards(1));
+    reloaded.gateway.wait_for("up_call");
+    let mut connection = reloaded.gateway.connect();
+    let call = |more: Value| {
+        let mut params = json!({ "name": "up_call", "arguments": {} });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            params[name] = value.clone();
+        }
+        let capabilities = json!({ "elicitation": {} });
+        Request::modern(1, "tools/call", params).meta(CAPABILITIES_KEY, capabilities)
+    };
+    let first_answer = connection.exchange(&call(json!({}))).answer();
+    let state = &first_answer["result"]["requestState"];
+    assert!(state.is_string(), "{first_answer}");
+    // The one before serves until the lists of the next one are read.
+    let taken_over = |connection: &mut Connection, mock: &MockUpstream| {
+        let called = mock.received_of("tools/call").len();
+        wait_until("the upstream is another one", || {
+            connection.exchange(&call(json!({})));
+            (mock.received_of("tools/call").len() > called).then_some(())
+        });
+        mock.received_of("tools/call").len()
+    };
+    reloaded.reload(&sections(&after));
+    let called = taken_over(&mut connection, &after);
+    let responses = json!({ "name": { "action": "accept" } });
+    let retry = call(json!({ "requestState": state, "inputResponses": responses }));
+    let refused = connection.exchange(&retry).answer();
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    assert_eq!(after.received_of("tools/call").len(), called);
+
+    reloaded.reload(&sections(&first));
+    let plain = Request::modern_call("up_call", json!({ "case": "Forever" }));
+    wait_until("the upstream has tasks", || {
+        connection.exchange(&plain);
+        (!first.received_of("tools/call").is_empty()).then_some(())
+    });
+    let mut client = Client::new(&reloaded.gateway, Era::Modern, true);
+    let task = client.call(Course::Forever).expect("a task");
+    reloaded.reload(&sections(&after));
+    taken_over(&mut connection, &after);
+    let unknown = client.about("tasks/get", &task);
+    assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
 }
 
 #[test]

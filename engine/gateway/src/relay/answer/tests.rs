@@ -162,7 +162,7 @@ fn what_is_no_answer_is_a_fault() {
             MembersFault::Duplicate("requestState").into(),
         ),
         (
-            r#"{"id":7,"result":{"resultType":"task"}}"#,
+            r#"{"id":7,"result":{"resultType":"later"}}"#,
             AnswerFault::Shape,
         ),
         (

@@ -16,6 +16,7 @@ fn way(to: Era, declared: &[ClientCapability]) -> QuestionWay<'static> {
         capabilities,
         prefix: "[up] ",
         elicitation_id: "e-7",
+        related_task: None,
     }
 }
 

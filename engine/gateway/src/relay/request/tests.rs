@@ -1,6 +1,7 @@
 //! Bodies of requests, to the byte.
 
-use super::{Hop, Input, MembersFault, RelayedRequest, Replaced, RequestFault, write_body};
+use super::{Hop, Input, MembersFault, RelayedRequest, Replaced, RequestFault};
+use super::{TaskMode, write_body};
 use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::LogLevel;
@@ -13,6 +14,7 @@ fn hop() -> Hop<'static> {
         capabilities: ClientCapabilities::default(),
         log_level: None,
         has_progress: false,
+        task: TaskMode::None,
     }
 }
 
@@ -158,6 +160,39 @@ fn the_capabilities_of_the_client_are_declared_to_a_modern_upstream() {
 }
 
 #[test]
+fn a_call_may_become_a_task_as_the_era_of_the_upstream_has_it() {
+    let params = r#"{"name":"a","task":{"ttl":1}}"#;
+    let body = |era, task| {
+        let hop = Hop { era, task, ..hop() };
+        let sent = RelayedRequest {
+            hop,
+            ..request(params)
+        };
+        let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
+        body["params"].clone()
+    };
+    let declared = body(Era::Modern, TaskMode::Declared);
+    assert_eq!(declared.get("task"), None);
+    let capabilities = &declared["_meta"]["io.modelcontextprotocol/clientCapabilities"];
+    let extension = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    assert_eq!(*capabilities, extension);
+    let requested = body(Era::Legacy, TaskMode::Requested(br#"{"ttl": 1e3}"#));
+    assert_eq!(requested["task"], json!({ "ttl": 1e3 }));
+    assert_eq!(body(Era::Legacy, TaskMode::None).get("task"), None);
+}
+
+#[test]
+fn a_request_about_a_task_has_the_id_of_the_upstream() {
+    let sent = RelayedRequest {
+        replaced: Some(Replaced::Task("t-1")),
+        ..request(r#"{"taskId":"sealed"}"#)
+    };
+    let body: Value = serde_json::from_str(&body(&sent).expect("valid")).expect("JSON");
+    assert_eq!(body["params"]["taskId"], "t-1");
+    assert_eq!(Replaced::Task("t-1").in_head(), Some("t-1"));
+}
+
+#[test]
 fn empty_params_and_no_name_make_a_request_too() {
     let sent = RelayedRequest {
         replaced: None,
@@ -199,6 +234,8 @@ fn a_member_that_is_there_twice_is_refused() {
         (r#"{"name":"a","arguments":{},"arguments":{}}"#, "arguments"),
         (r#"{"name":"a","_meta":{},"_meta":{}}"#, "_meta"),
         (r#"{"name":"a","uri":"x","uri":"y"}"#, "uri"),
+        (r#"{"taskId":"a","taskId":"b"}"#, "taskId"),
+        (r#"{"name":"a","task":{},"task":{}}"#, "task"),
     ] {
         let fault = body(&request(params)).expect_err(params);
         assert_eq!(fault, MembersFault::Duplicate(name).into(), "{params}");

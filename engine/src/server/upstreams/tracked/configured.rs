@@ -5,7 +5,7 @@ use std::time::Instant;
 use corelane_gateway::catalog::ListKind;
 #[cfg(feature = "auth")]
 use corelane_gateway::config::OnChange;
-use corelane_gateway::config::Upstream;
+use corelane_gateway::config::{Sessions, Target, Upstream};
 use corelane_protocol::mcp::era::Era;
 
 use super::{Definitions, Tracked};
@@ -33,6 +33,20 @@ impl Tracked {
     /// Whether it reports updates of resources.
     pub(in crate::server::upstreams) fn has_updates(&self) -> bool {
         self.listener.takes_uris()
+    }
+
+    /// Whether calls of its tools can become tasks.
+    pub(in crate::server::upstreams) fn has_tasks(&self) -> bool {
+        self.has_tasks
+    }
+
+    /// Whether a later request of a client comes to the session with its tasks.
+    pub(super) fn keeps_tasks(&self) -> bool {
+        let mut targets = self.upstream.targets.iter();
+        let is_one_of_several =
+            targets.any(|it| matches!(it, Target::Child(child) if child.processes > 1));
+        let ends_with_call = self.era == Era::Legacy && self.upstream.sessions == Sessions::Call;
+        !is_one_of_several && !ends_with_call
     }
 
     /// The era that it speaks, as far as that is known.

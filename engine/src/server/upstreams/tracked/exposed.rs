@@ -1,6 +1,8 @@
 //! Entries of an upstream as clients see them.
 
 use corelane_gateway::catalog::{Entry, ListKind, expose};
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::tasks::TaskSupport;
 
 use super::{Listing, Tracked};
 use crate::server::upstreams::answers::{self, header_params_of};
@@ -21,6 +23,12 @@ impl Tracked {
         };
         let is_trusted = is_tool && self.upstream.trusts_annotations;
         let is_repeatable = is_trusted && answers::may_be_made_twice(&entry);
+        let task_support = match (is_tool && self.has_tasks, self.era) {
+            (false, _) => None,
+            // It decides itself (SEP-2663).
+            (true, Era::Modern) => Some(TaskSupport::Optional),
+            (true, Era::Legacy) => answers::task_support_of(&entry),
+        };
         let exposed = expose(&self.upstream, listing.kind, entry, chars_max);
         let Some(exposed) = exposed.map_err(|error| error.to_string())? else {
             return Ok(None);
@@ -38,7 +46,9 @@ impl Tracked {
             fixed: changes.map(|it| it.fixed.clone()).unwrap_or_default(),
             header_params,
             is_repeatable,
+            task_support,
             listed: exposed.json.into(),
+            listed_legacy: exposed.legacy_json.map(String::into),
             original: exposed.original,
         };
         Ok(Some((exposed.key, entry)))
