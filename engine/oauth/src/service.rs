@@ -50,6 +50,16 @@ impl Service {
         if let Some(scope) = &scope {
             grant.push(("scope", scope));
         }
+        self.request(&fetcher, (server, &issuer), grant).await
+    }
+
+    /// Requests a token with a grant, and with the proof of its identity.
+    pub(crate) async fn request(
+        &self,
+        fetcher: &Fetcher,
+        (server, issuer): (&Url, &IssuerMetadata),
+        mut grant: Vec<(&str, &str)>,
+    ) -> Result<Token, TokenError> {
         let client_id = &self.client.client_id;
         let assertion = self.key.as_ref();
         let assertion = assertion.map(|key| key.assertion(client_id, &issuer.issuer));
@@ -58,7 +68,7 @@ impl Service {
             grant.push(("client_assertion_type", assertion::TYPE));
             grant.push(("client_assertion", assertion));
         }
-        token::request(&fetcher, (server, &issuer), &self.client, &grant).await
+        token::request(fetcher, (server, issuer), &self.client, &grant).await
     }
 
     /// The same on this thread, which waits.
@@ -76,7 +86,7 @@ impl Service {
 }
 
 /// The part of an authorization server that is known of its token endpoint alone.
-fn fixed(endpoint: &Url) -> IssuerMetadata {
+pub(crate) fn fixed(endpoint: &Url) -> IssuerMetadata {
     IssuerMetadata {
         issuer: endpoint.origin().ascii_serialization(),
         authorization_endpoint: String::new(),

@@ -22,9 +22,10 @@ use super::handler_kind::HandlerKind;
 use super::parked::ParkedFault;
 use super::start::{HandlerRequest, Starter};
 use crate::guard::holder::HolderKey;
+use crate::guard::subject::SubjectToken;
 use crate::upstream::entry::Route;
 use crate::upstream::owner::SessionOwner;
-use crate::upstream::port::{NewRelay, UpstreamPort};
+use crate::upstream::port::{Bearer, NewRelay, UpstreamPort};
 use crate::upstream::relay::Recipient;
 use crate::upstream::repeatable::RepeatableRequest;
 
@@ -107,6 +108,7 @@ impl Starter<'_> {
                 Some(tool) => tool.is_repeatable,
                 None => request.kind != HandlerKind::Tool,
             },
+            bearer: Bearer::Client(hop.subject.as_ref()),
         };
         // A modern client makes its request again by itself.
         let is_made_again =
@@ -199,6 +201,8 @@ struct Hop {
     /// The owner of the session, if the upstream has any.
     owner: Option<SessionOwner>,
     capabilities: ClientCapabilities,
+    /// The token of the client, if that is exchanged.
+    subject: Option<SubjectToken>,
 }
 
 impl Hop {
@@ -217,6 +221,10 @@ impl Hop {
             port: Rc::clone(port),
             owner,
             capabilities,
+            subject: match port.exchanges(route.upstream) {
+                true => request.inbound.requester.subject_token(),
+                false => None,
+            },
         }
     }
 }

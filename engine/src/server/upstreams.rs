@@ -10,6 +10,8 @@ mod beginning;
 mod credential;
 mod endpoint;
 mod exchange;
+mod exchanged;
+mod exchanging;
 mod file;
 mod instance;
 mod instances;
@@ -39,6 +41,7 @@ use corelane_protocol::mcp::era::Era;
 pub(super) use beginning::board_of;
 use endpoint::{Place, resolve_all};
 pub(super) use exchange::UpstreamReload;
+use exchanged::Exchanges;
 #[cfg(feature = "auth")]
 pub(super) use file::upstreams_of;
 use instances::Instances;
@@ -97,6 +100,10 @@ struct Control {
     events: Sender<ControlEvent>,
     settings: Gateway,
     processes: ProcessThreads,
+    exchanges: Exchanges,
+    /// Once a token was exchanged.
+    #[cfg(feature = "auth")]
+    exchanger: Option<corelane_oauth::exchange::Exchanger>,
     /// Resources of upstreams with updates that are not broadcast yet.
     updated: BTreeSet<(Arc<str>, Arc<str>)>,
     /// Entries that are hidden, with the numbers of their upstreams, and why.
@@ -131,6 +138,9 @@ impl UpstreamThread {
             handle,
             events: events.clone(),
             settings,
+            exchanges: Exchanges::default(),
+            #[cfg(feature = "auth")]
+            exchanger: None,
             updated: BTreeSet::new(),
             hidden: Vec::new(),
         };
@@ -273,6 +283,10 @@ impl Control {
             ControlEvent::Granted(upstream, instance, granted) => {
                 self.handle_granted(upstream, instance, granted);
             }
+            ControlEvent::Exchange(request) => self.handle_exchange(&request),
+            ControlEvent::Exchanged(upstream, instance, key, granted) => {
+                self.handle_exchanged((upstream, instance, key), granted);
+            }
             ControlEvent::Request => {
                 if let Ok(request) = self.requests.try_recv() {
                     self.handle_request(request);
@@ -307,6 +321,7 @@ impl Control {
             for upstream in self.instances.numbers() {
                 self.take_interests(upstream, |_| true);
             }
+            self.forget_exchanged();
             // Shards learn that an upstream drains after they have the catalog without it.
             let are_known = self.publish(&ListKind::ALL);
             self.note_states();

@@ -17,7 +17,9 @@ use crossbeam::queue::SegQueue;
 use socket2::SockAddr;
 
 use super::endpoint::UpstreamTable;
+use super::exchanged_token::ExchangedToken;
 use super::interests::Interests;
+use crate::guard::subject::{SubjectKey, SubjectToken};
 
 /// Resources of one upstream to which clients may subscribe: they are in one request.
 const RESOURCES_MAX: usize = 1024;
@@ -206,8 +208,45 @@ pub(crate) enum ControlEvent {
     /// A credential was granted to the upstream with this number and this
     /// `Endpoint::instance`, or was not.
     Granted(u16, u64, Result<Granted, GrantFault>),
+    /// The token of a client is to be exchanged.
+    Exchange(ExchangeRequest),
+    /// The token with this key was exchanged for the upstream with this number and this
+    /// `Endpoint::instance`, or was not.
+    #[cfg_attr(
+        not(feature = "auth"),
+        expect(dead_code, reason = "nothing is exchanged")
+    )]
+    Exchanged(u16, u64, SubjectKey, Result<Granted, GrantFault>),
     /// The server ends.
     Stop,
+}
+
+/// A shard needs a token for which that of a client is exchanged.
+#[derive(Debug)]
+pub(crate) struct ExchangeRequest {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// That of `Endpoint::instance`.
+    pub(crate) instance: u64,
+    /// The shard.
+    pub(crate) shard: u16,
+    /// The token of the client.
+    pub(crate) subject: SubjectToken,
+    /// The number of a token that the upstream refuses, or that is to be renewed.
+    pub(crate) before: Option<u64>,
+}
+
+/// The answer to an [`ExchangeRequest`].
+#[derive(Clone, Debug)]
+pub(crate) struct ExchangeAnswer {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// That of `Endpoint::instance`.
+    pub(crate) instance: u64,
+    /// The token of the client.
+    pub(crate) key: SubjectKey,
+    /// The token that it was exchanged for, or why there is none, for the client.
+    pub(crate) result: Result<Arc<ExchangedToken>, &'static str>,
 }
 
 /// The place of the table and of the requests. A shard looks at two numbers each turn.
@@ -218,6 +257,8 @@ pub(crate) struct UpstreamBoard {
     requests: Vec<SegQueue<ControlRequest>>,
     /// By shard: processes that were started, or none where that failed.
     processes: Vec<SegQueue<(ProcessRequest, Option<StartedProcess>)>>,
+    /// By shard: tokens that were exchanged.
+    exchanged: Vec<SegQueue<ExchangeAnswer>>,
     /// Whether no shard takes processes any more.
     is_over: AtomicBool,
     /// Whether lists have expired, which are read again once a client uses them.
@@ -243,6 +284,7 @@ impl UpstreamBoard {
             table: Mutex::new(Arc::new(table)),
             requests: (0..shards).map(|_| SegQueue::new()).collect(),
             processes: (0..shards).map(|_| SegQueue::new()).collect(),
+            exchanged: (0..shards).map(|_| SegQueue::new()).collect(),
             is_over: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
             interests: Interests::default(),
@@ -282,6 +324,16 @@ impl UpstreamBoard {
         shard: u16,
     ) -> Option<(ProcessRequest, Option<StartedProcess>)> {
         self.processes[usize::from(shard)].pop()
+    }
+
+    /// Leaves an exchanged token for a shard, which has requested it. The caller wakes it.
+    pub(crate) fn leave_exchanged(&self, shard: u16, answer: ExchangeAnswer) {
+        self.exchanged[usize::from(shard)].push(answer);
+    }
+
+    /// Takes an exchanged token for this shard.
+    pub(crate) fn take_exchanged(&self, shard: u16) -> Option<ExchangeAnswer> {
+        self.exchanged[usize::from(shard)].pop()
     }
 
     /// All shards have ended: processes that none of them took are stopped.
@@ -367,7 +419,10 @@ impl UpstreamBoard {
     pub(crate) fn has_news(&self, shard: u16, generation: u64) -> bool {
         let is_newer = self.generation.load(Ordering::Relaxed) != generation;
         let shard = usize::from(shard);
-        is_newer || !self.requests[shard].is_empty() || !self.processes[shard].is_empty()
+        is_newer
+            || !self.requests[shard].is_empty()
+            || !self.processes[shard].is_empty()
+            || !self.exchanged[shard].is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<UpstreamTable>> {

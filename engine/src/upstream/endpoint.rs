@@ -1,5 +1,6 @@
 //! The table of upstreams, as shards see them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
@@ -33,8 +34,13 @@ pub(crate) struct Endpoint {
     pub(crate) heads: Heads,
     /// Fields of clients that are passed on to it, in lower case.
     pub(crate) forwarded: Arc<[Box<str>]>,
-    /// The credential in them, if there is to be one.
+    /// The credential in them, if there is to be one; that of this server itself, if tokens of
+    /// clients are exchanged.
     pub(crate) credential: Option<EndpointCredential>,
+    /// Whether the tokens of clients are exchanged: then no credential is in the heads.
+    pub(crate) exchanges: bool,
+    /// The line with the credential of this server itself, if it is not in the heads.
+    pub(crate) service: Arc<[u8]>,
     /// The era that it speaks, as far as that is known.
     pub(crate) era: Era,
     /// The clients that share one of its sessions, in the legacy era.
@@ -82,6 +88,8 @@ impl Endpoint {
             heads: Heads::default(),
             forwarded: Arc::default(),
             credential: None,
+            exchanges: false,
+            service: Arc::default(),
             era: Era::Modern,
             sessions: Sessions::Client,
             has_updates: false,
@@ -104,7 +112,15 @@ impl Endpoint {
             && self.credential == other.credential
     }
 
-    /// Whether requests need a credential that is not there.
+    /// The head of messages of this server itself.
+    pub(crate) fn head_of_server(&self) -> Cow<'_, [u8]> {
+        match self.service.is_empty() {
+            true => Cow::Borrowed(self.heads.of_messages()),
+            false => Cow::Owned([self.heads.of_messages(), &self.service].concat()),
+        }
+    }
+
+    /// Whether requests of this server need a credential that is not there.
     pub(crate) fn lacks_credential(&self) -> bool {
         let credential = self.credential.as_ref();
         credential.is_some_and(|credential| !credential.is_there)

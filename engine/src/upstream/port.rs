@@ -5,6 +5,7 @@
 //! that begins it and one that cancels it.
 
 mod lookups;
+mod new_relay;
 mod ticket;
 
 use std::cell::{Cell, Ref, RefCell};
@@ -13,20 +14,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
-use corelane_gateway::relay::{Hop, Input, RelayedRequest, Replaced, RequestFault, write_body};
+use corelane_gateway::relay::{Hop, RelayedRequest, Replaced, RequestFault, write_body};
 use corelane_io::chunk::{Chunk, SMALL_CHUNK_BYTES};
-use corelane_protocol::binding::header_param::{self, HeaderParam};
+use corelane_protocol::binding::header_param;
 use corelane_protocol::binding::http_client::OutgoingMessage;
 use corelane_protocol::framing::http1::{RequestFieldError, end_request_head, write_field};
 use corelane_protocol::framing::line::write_line;
 use corelane_protocol::jsonrpc::find_members;
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
-use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
 use serde_json::Map;
 use slab::Slab;
 
+pub(crate) use new_relay::{Bearer, NewRelay};
 pub(crate) use ticket::ParkedTicket;
 
 use super::board::UpstreamBoard;
@@ -68,37 +69,6 @@ pub(crate) enum Command {
     Respond(RelayKey),
     /// It ends the sessions of a client session with these random bits and capabilities.
     EndSession(u128, ClientCapabilities),
-}
-
-/// A call for an upstream.
-#[derive(Clone, Debug)]
-pub(crate) struct NewRelay<'a> {
-    /// The number of the upstream.
-    pub(crate) upstream: u16,
-    /// The method.
-    pub(crate) method: &'static str,
-    /// The owner of its session; none for an upstream without sessions.
-    pub(crate) owner: Option<SessionOwner>,
-    /// The member by which the upstream finds its entry.
-    pub(crate) replaced: Option<Replaced<'a>>,
-    /// The params as the client sent them, a JSON object.
-    pub(crate) params: &'a [u8],
-    /// Arguments that clients do not choose.
-    pub(crate) fixed: Option<&'a Map<String, serde_json::Value>>,
-    /// Arguments that are repeated in the head.
-    pub(crate) header_params: &'a [HeaderParam],
-    /// The answers of the client to requests of the upstream.
-    pub(crate) input: Input<'a>,
-    /// The capabilities of the client that the upstream may use.
-    pub(crate) capabilities: ClientCapabilities,
-    /// Fields of the client that are passed on, as they are sent.
-    pub(crate) forwarded: &'a [u8],
-    /// The least severe log messages for the client.
-    pub(crate) log_level: Option<LogLevel>,
-    /// Whether the client gets reports of progress.
-    pub(crate) has_progress: bool,
-    /// Whether the call may be made twice.
-    pub(crate) is_repeatable: bool,
 }
 
 /// Why a call is not begun.
@@ -184,6 +154,9 @@ impl UpstreamPort {
             }
         }
         (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
+        if let Bearer::Client(Some(subject)) = new.bearer {
+            relay.subject = Some(Box::new(subject.clone()));
+        }
         relay.set_capabilities(new.capabilities);
         Ok(self.insert(relay))
     }
@@ -323,12 +296,16 @@ impl UpstreamPort {
         let table = self.table.borrow();
         let body = self.body.borrow();
         let mut out = self.chunk();
-        let head = &table.endpoints[usize::from(new.upstream)].heads.post;
+        let endpoint = &table.endpoints[usize::from(new.upstream)];
+        let head = &endpoint.heads.post;
         if head.is_empty() {
             write_line(&mut out, &body);
             return Ok(out);
         }
         out.extend_from_slice(head);
+        if matches!(new.bearer, Bearer::Server) {
+            out.extend_from_slice(&endpoint.service);
+        }
         out.extend_from_slice(new.forwarded);
         let message = OutgoingMessage {
             revision: Revision::V2026_07_28,
@@ -411,6 +388,16 @@ impl UpstreamPort {
             request.splice(..from.len(), to.iter().copied());
         }
         has_head
+    }
+
+    /// Whether the tokens of clients are exchanged for this upstream.
+    pub(crate) fn exchanges(&self, upstream: u16) -> bool {
+        self.table.borrow().endpoints[usize::from(upstream)].exchanges
+    }
+
+    /// Whether the tokens of clients are exchanged for any upstream.
+    pub(crate) fn exchanges_any(&self) -> bool {
+        self.table.borrow().endpoints.iter().any(|it| it.exchanges)
     }
 
     /// An empty buffer for a request.

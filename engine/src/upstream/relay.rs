@@ -11,6 +11,7 @@ mod session;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
@@ -29,9 +30,11 @@ use corelane_protocol::mcp::era::Era;
 use self::questions::Questions;
 use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
 use super::endpoint::Endpoint;
+use super::exchanged_token::ExchangedToken;
 pub(crate) use super::legacy_call::{Handshake, LegacyCall};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;
+use crate::guard::subject::SubjectToken;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
@@ -75,6 +78,10 @@ pub(crate) struct Relay {
     pub(crate) is_repeatable: bool,
     /// Whether its credential was refused once.
     pub(crate) was_challenged: bool,
+    /// The token of its client, if that is exchanged.
+    pub(crate) subject: Option<Box<SubjectToken>>,
+    /// The token that it was exchanged for, which is in the request.
+    pub(crate) exchanged: Option<Arc<ExchangedToken>>,
     /// Whether an upstream may have executed it before its present try.
     pub(crate) was_sent: bool,
     /// How the breaker of its upstream lets it run; none if it does not count there (yet).
@@ -159,6 +166,8 @@ impl Relay {
             upstream,
             is_repeatable: false,
             was_challenged: false,
+            subject: None,
+            exchanged: None,
             was_sent: false,
             admitted: None,
             is_placed: false,

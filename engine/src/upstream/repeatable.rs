@@ -7,7 +7,8 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 
 use super::entry::{RelayedEntry, Route};
-use super::port::{NewRelay, UpstreamPort};
+use super::port::{Bearer, NewRelay, UpstreamPort};
+use crate::guard::subject::SubjectToken;
 use crate::handler::call::relayed::ROUNDS_MAX;
 
 /// See the module's text.
@@ -28,6 +29,8 @@ pub(crate) struct RepeatableRequest {
     log_level: Option<LogLevel>,
     has_progress: bool,
     is_repeatable: bool,
+    /// The token of the client, if that is exchanged.
+    subject: Option<SubjectToken>,
     /// The state of the upstream, if it gave one.
     state: Option<Box<[u8]>>,
     rounds: u8,
@@ -55,6 +58,10 @@ impl RepeatableRequest {
             log_level: new.log_level,
             has_progress: new.has_progress,
             is_repeatable: new.is_repeatable,
+            subject: match new.bearer {
+                Bearer::Client(subject) => subject.cloned(),
+                Bearer::Server => None,
+            },
             state: None,
             rounds: 0,
         })
@@ -94,6 +101,7 @@ impl RepeatableRequest {
             log_level: self.log_level,
             has_progress: self.has_progress,
             is_repeatable: self.is_repeatable,
+            bearer: Bearer::Client(self.subject.as_ref()),
         }
     }
 }

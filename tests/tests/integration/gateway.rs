@@ -4,6 +4,8 @@
 mod changes;
 #[path = "gateway/credentials.rs"]
 mod credentials;
+#[path = "gateway/exchanged.rs"]
+mod exchanged;
 #[path = "gateway/faults.rs"]
 mod faults;
 #[path = "gateway/features.rs"]

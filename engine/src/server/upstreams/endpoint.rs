@@ -134,6 +134,11 @@ fn replica(upstream: &Upstream, target: &Target) -> std::result::Result<Served, 
         tls: tls_of(upstream, target)?,
         heads,
         credential: None,
+        exchanges: matches!(
+            upstream.credential,
+            Some(config::Credential::TokenExchange(..))
+        ),
+        service: Arc::default(),
         forwarded: upstream.forwarded_headers.clone().into(),
         era: Era::Modern,
         sessions: upstream.sessions,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use corelane_gateway::config::{self, Upstream};
+use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::lifecycle::Feature;
 
 use super::credential::Source;
@@ -96,7 +96,8 @@ fn files_of(upstream: &Upstream) -> u64 {
         // One that cannot be read was refused before.
         fs::read(path).unwrap_or_default().hash(&mut hasher);
     }
-    if let Some(credential @ config::Credential::ClientCredentials(_)) = &upstream.credential {
+    let credential = upstream.credential.as_ref();
+    if let Some(credential) = credential.filter(|it| it.account().is_some()) {
         for value in credential.secrets() {
             secret(value).unwrap_or_default().hash(&mut hasher);
         }
