@@ -337,8 +337,9 @@ impl Control {
     fn update_all_of(&mut self, upstream: u16) {
         if let Some(instance) = self.instances.active(upstream) {
             let name = Arc::clone(instance.name());
+            let exposed = instance.replicas[0].clone();
             let uris = instance.tracked.listener().uris();
-            let uris = uris.map(|uri| (Arc::clone(&name), Arc::clone(uri)));
+            let uris = uris.map(|uri| (Arc::clone(&name), exposed.exposed_uri(uri).into()));
             self.updated.extend(uris);
         }
     }
@@ -350,6 +351,9 @@ impl Control {
             && is_one(instance.name())
         {
             let uris = self.board.interests().of(instance.name());
+            let originals = uris.iter();
+            let originals = originals.filter_map(|uri| instance.replicas[0].original_uri(uri));
+            let uris = originals.map(Arc::from).collect();
             instance.tracked.listener().set_uris(uris, Instant::now());
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
+use corelane_gateway::uris;
 use corelane_protocol::mcp::era::Era;
 use socket2::SockAddr;
 
@@ -47,6 +48,8 @@ pub(crate) struct Endpoint {
     pub(crate) sessions: Sessions,
     /// Whether it reports updates of resources.
     pub(crate) has_updates: bool,
+    /// Whether its URIs have its name in them, where clients see them.
+    pub(crate) has_namespaced_uris: bool,
     /// The start of the messages of its elicitations, which names it; may be empty.
     pub(crate) question_prefix: Box<str>,
     /// Whether calls of modern clients stay open while the clients answer.
@@ -93,6 +96,7 @@ impl Endpoint {
             era: Era::Modern,
             sessions: Sessions::Client,
             has_updates: false,
+            has_namespaced_uris: false,
             question_prefix: Box::default(),
             parks_calls: false,
             processes: Processes::ONE,
@@ -110,6 +114,20 @@ impl Endpoint {
             && self.question_prefix == other.question_prefix
             && self.parks_calls == other.parks_calls
             && self.credential == other.credential
+    }
+
+    /// The URI that it has for one of a client; none if that is of another upstream.
+    pub(crate) fn original_uri<'u>(&self, uri: &'u str) -> Option<Cow<'u, str>> {
+        match self.has_namespaced_uris {
+            true => uris::original(uri, &self.name).map(Cow::Owned),
+            false => Some(Cow::Borrowed(uri)),
+        }
+    }
+
+    /// The URI that clients have for one of it.
+    pub(crate) fn exposed_uri<'u>(&self, uri: &'u str) -> Cow<'u, str> {
+        let named = uris::namespaced(uri, &self.name).filter(|_| self.has_namespaced_uris);
+        named.map_or(Cow::Borrowed(uri), Cow::Owned)
     }
 
     /// The head of messages of this server itself.

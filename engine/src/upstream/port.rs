@@ -8,6 +8,7 @@ mod lookups;
 mod new_relay;
 mod ticket;
 
+use std::borrow::Cow;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -390,6 +391,11 @@ impl UpstreamPort {
         has_head
     }
 
+    /// The URI that an upstream has for one of a client; none if that is of another upstream.
+    pub(crate) fn original_uri<'u>(&self, upstream: u16, uri: &'u str) -> Option<Cow<'u, str>> {
+        self.table.borrow().endpoints[usize::from(upstream)].original_uri(uri)
+    }
+
     /// Whether the tokens of clients are exchanged for this upstream.
     pub(crate) fn exchanges(&self, upstream: u16) -> bool {
         self.table.borrow().endpoints[usize::from(upstream)].exchanges
@@ -411,7 +417,7 @@ impl UpstreamPort {
     pub(crate) fn subscribe(&self, upstream: u16, uri: &str) -> Option<SubscribedUri> {
         let table = self.table.borrow();
         let endpoint = &table.endpoints[usize::from(upstream)];
-        let has_updates = endpoint.has_updates;
+        let has_updates = endpoint.has_updates && endpoint.original_uri(uri).is_some();
         has_updates.then(|| SubscribedUri::of(&self.board, &endpoint.name, uri))?
     }
 

@@ -367,7 +367,10 @@ impl Reception {
             }
             Incoming::Error { range, code } if self.takes_pages(text, (range, *code), to) => {}
             Incoming::Result { .. } | Incoming::Error { .. } => {
-                if let Some(part) = RelayedPart::of(text, &incoming, way.as_ref()) {
+                if let Some(mut part) = RelayedPart::of(text, &incoming, way.as_ref()) {
+                    if way.is_some() && to.endpoint.has_namespaced_uris {
+                        part.namespace(&to.endpoint.name);
+                    }
                     self.answer(part, to.queue);
                 }
             }
@@ -379,7 +382,7 @@ impl Reception {
             Incoming::ListChanged(_) => self.pass_on(SubscriptionEvent::ListChanged),
             Incoming::ResourceUpdated { uri } => {
                 if let Recipient::Subscription(subscription) = &self.recipient {
-                    subscription.handle_update(uri);
+                    subscription.handle_update(&to.endpoint.exposed_uri(uri));
                 }
             }
             Incoming::Request { id, method, params } => {

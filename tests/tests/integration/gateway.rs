@@ -22,6 +22,8 @@ mod legacy;
 mod links;
 #[path = "gateway/lists.rs"]
 mod lists;
+#[path = "gateway/namespaced.rs"]
+mod namespaced;
 #[path = "gateway/page.rs"]
 mod page;
 #[path = "gateway/parked.rs"]

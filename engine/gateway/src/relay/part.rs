@@ -11,6 +11,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::answer::{Incoming, copy_members};
 use super::downgrade::downgraded;
+use super::namespaced::namespaced_result;
 
 /// The clients that may share a result.
 const CACHE_SCOPE: &str = "cacheScope";
@@ -99,6 +100,15 @@ impl RelayedPart {
 }
 
 impl RelayedPart {
+    /// Puts the name of the upstream into the URIs of a result.
+    pub fn namespace(&mut self, upstream: &str) {
+        if let RelayedPart::Result { json, .. } = self
+            && let Some(namespaced) = namespaced_result(json, upstream)
+        {
+            *json = namespaced;
+        }
+    }
+
     /// Removes the parts of a result of a tool or a prompt that `revision` does not have, and puts
     /// texts in the places of content that it does not have.
     pub fn downgrade_to(&mut self, revision: Revision) {

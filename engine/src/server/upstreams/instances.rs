@@ -342,8 +342,8 @@ impl Instances {
     /// The schemes of the upstreams that are served.
     pub(super) fn schemes(&self) -> Vec<(u16, Box<str>)> {
         let served = self.order.iter().filter_map(|number| {
-            let schemes = &self.used(*number)?.tracked.upstream().schemes;
-            Some(schemes.iter().map(|scheme| (*number, scheme.clone())))
+            let schemes = self.used(*number)?.tracked.upstream().own_schemes();
+            Some(schemes.map(|scheme| (*number, scheme)))
         });
         served.flatten().collect()
     }

@@ -115,9 +115,10 @@ pub(in crate::server) fn declare(upstreams: &[ServedUpstream], entries: &mut Ent
         entries.offer.insert(feature);
     }
     for (number, served) in (0..).zip(upstreams) {
-        let schemes = served.upstream.schemes.iter();
-        let schemes = schemes.map(|scheme| (number, scheme.clone()));
-        entries.schemes.extend(schemes);
+        let schemes = served.upstream.own_schemes();
+        entries
+            .schemes
+            .extend(schemes.map(|scheme| (number, scheme)));
     }
 }
 
