@@ -173,9 +173,12 @@ impl Credential {
             return None;
         }
         self.look(now);
-        if matches!(self.source.kind, Kind::Value(..)) {
-            self.failures += u64::from(number == self.number);
-            return None;
+        match &self.source.kind {
+            Kind::Value(..) => {
+                self.failures += u64::from(number == self.number);
+                return None;
+            }
+            Kind::Service(service) => service.find_again(),
         }
         let earliest = self.requested.map(|at| at + REFUSED_INTERVAL);
         match earliest.is_some_and(|earliest| earliest > now) {

@@ -13,7 +13,7 @@ use corelane_oauth::assertion::PrivateKey;
 #[cfg(feature = "auth")]
 use corelane_oauth::exchange::Exchange;
 #[cfg(feature = "auth")]
-use corelane_oauth::service::Service;
+use corelane_oauth::service::{Found, Service};
 #[cfg(feature = "auth")]
 use corelane_oauth::token::{Registered, Token, TokenError};
 #[cfg(feature = "auth")]
@@ -89,6 +89,7 @@ impl ServiceSource {
             key,
             scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
             token_endpoint: account.token_url.clone(),
+            found: Found::default(),
         };
         Ok(ServiceSource {
             service: Arc::new(service),
@@ -102,6 +103,11 @@ impl ServiceSource {
             .service
             .grant_blocking(&self.server, &Challenge::default());
         granted_of(granted)
+    }
+
+    /// The upstream refuses a token: its authorization server may be another one by now.
+    pub(super) fn find_again(&self) {
+        self.service.found.forget();
     }
 
     /// The exchange of tokens of clients with the same identity.
@@ -149,6 +155,10 @@ impl ServiceSource {
         })
     }
 
+    #[expect(clippy::unused_self, reason = "this build requests no tokens")]
+    pub(super) fn find_again(&self) {}
+
+    #[expect(clippy::unused_self, reason = "this build exchanges no tokens")]
     pub(super) fn exchange(&self, _: Option<&str>) -> ExchangeSource {
         ExchangeSource
     }
