@@ -199,6 +199,7 @@ impl Control {
                 self.note_states();
             }
             self.publish_table();
+            self.note_crash_loops();
             let due = self.instances.due();
             let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
             let wait = match self.broadcast_updates() {
@@ -292,7 +293,8 @@ impl Control {
                     self.handle_request(request);
                 }
             }
-            ControlEvent::Stop => {}
+            // The next round of the loop sees it.
+            ControlEvent::CrashLoop | ControlEvent::Stop => {}
         }
     }
 

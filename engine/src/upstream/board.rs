@@ -98,8 +98,31 @@ pub(crate) struct ProcessRequest {
 pub(crate) struct StartedProcess {
     /// Its standard input and output.
     pub(crate) socket: UnixStream,
-    /// The process is stopped when this is closed.
-    pub(crate) leash: UnixStream,
+    /// The process is stopped when this is dropped.
+    pub(crate) leash: Leash,
+}
+
+/// The hold of a shard on a process.
+#[derive(Debug)]
+pub(crate) struct Leash {
+    _socket: UnixStream,
+    has_answered: Arc<AtomicBool>,
+}
+
+impl Leash {
+    /// A process is stopped when the other end of `socket` is closed. An answer of it sets
+    /// `has_answered`.
+    pub(crate) fn new(socket: UnixStream, has_answered: Arc<AtomicBool>) -> Leash {
+        Leash {
+            _socket: socket,
+            has_answered,
+        }
+    }
+
+    /// The process has answered something.
+    pub(crate) fn note_answer(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The answer to a [`ControlRequest`].
@@ -181,6 +204,8 @@ pub(crate) enum ControlEvent {
     Resolved(u16, io::Result<Vec<Option<SockAddr>>>),
     /// A process of a program is to be started.
     Start(ProcessRequest),
+    /// A program keeps ending before it answers.
+    CrashLoop,
     /// Something about a subscription at the upstream with this number, and its own number.
     Subscription(u16, u32, SubscriptionEvent),
     /// Clients have subscribed to other resources, or some have updates.
