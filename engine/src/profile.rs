@@ -197,6 +197,17 @@ pub struct ShardProfile {
     pub gateway: Gateway,
 }
 
+/// The sockets of a shard's first ring that are for links to upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkShare {
+    /// None: there are no upstreams, and there will be none.
+    None,
+    /// A few: a reload may bring upstreams.
+    Spare,
+    /// At most half of them.
+    Half,
+}
+
 impl ShardProfile {
     /// The rings of the shard, where the limit on open files allows one ring `allowed` sockets: as
     /// many as its sockets need, and [`RINGS_MAX`] at most.
@@ -210,12 +221,17 @@ impl ShardProfile {
     }
 
     /// The same; some of the first ring are for links to upstreams if it `has_links`, at most half.
-    pub(crate) fn rings_with_links(&self, allowed: u32, has_links: bool) -> RingsSettings {
+    pub(crate) fn rings_with_links(&self, allowed: u32, links: LinkShare) -> RingsSettings {
+        /// Links to upstreams that a reload may bring.
+        const SPARE_MAX: u32 = 256;
         let mut rings = self.rings(allowed);
-        if has_links {
-            let most = rings.ring.descriptors.min(allowed) / 2;
-            rings.ring.dialled = self.gateway.links_per_shard_max.min(most);
-        }
+        let places = rings.ring.descriptors.min(allowed);
+        let most = match links {
+            LinkShare::None => 0,
+            LinkShare::Spare => SPARE_MAX.min(places / 16),
+            LinkShare::Half => places / 2,
+        };
+        rings.ring.dialled = self.gateway.links_per_shard_max.min(most);
         rings
     }
 

@@ -40,14 +40,15 @@ pub(super) struct AccessReload {
 }
 
 impl ServerAccess {
-    /// Reads the access file of the profile, if it names one, and starts the thread.
+    /// Reads the access file of the profile, if it names one, and starts the thread. The program
+    /// itself has upstreams or none.
     ///
     /// # Errors
     /// The file has faults, or names entries that the catalog does not have.
     pub(super) fn start(
         profile: &Profile,
         addresses: &[ListenAddress],
-        parts: &ServerParts,
+        (parts, has_upstreams): (&ServerParts, bool),
         shards: &[Arc<ShardControl>],
     ) -> Result<Option<ServerAccess>> {
         let Some(path) = &profile.server.access_file else {
@@ -55,8 +56,8 @@ impl ServerAccess {
         };
         let catalog = Catalog {
             entries: Arc::new(RegisteredEntries(Arc::clone(&parts.plan))),
-            // Entries of upstreams are not there yet.
-            is_open: parts.upstreams.is_some(),
+            // Entries of upstreams are not there yet. Those of the file are known where it is read.
+            is_open: has_upstreams,
         };
         let facts = ServerFacts {
             catalog: Some(catalog.clone()),

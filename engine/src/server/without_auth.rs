@@ -21,7 +21,7 @@ impl ServerAccess {
     pub(super) fn start(
         profile: &Profile,
         _: &[ListenAddress],
-        _: &ServerParts,
+        _: (&ServerParts, bool),
         _: &[Arc<ShardControl>],
     ) -> Result<Option<ServerAccess>> {
         match &profile.server.access_file {
