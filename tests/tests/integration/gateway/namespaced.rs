@@ -116,7 +116,8 @@ fn two_upstreams_with_the_same_uris_are_told_apart_in_both_eras() {
             // The upstream may learn of the subscription after the first update.
             let uri = wait_until("the update arrives", || {
                 let call = Request::modern_call("two_test_trigger_resource_change", json!({}));
-                connection.exchange(&call).answer();
+                let answer = connection.exchange(&call).answer();
+                assert_eq!(answer["error"], Value::Null, "{era}: {answer}");
                 updated(stream)
             });
             assert_eq!(uri, watched[1], "{era}");
