@@ -18,6 +18,7 @@ mod gateway;
 mod knobs;
 mod limits;
 mod lines;
+mod links;
 mod listen;
 pub(crate) mod memory;
 mod metrics;
@@ -50,6 +51,7 @@ pub use cores::CoreList;
 pub use error::ProfileError;
 pub use gateway::Gateway;
 pub use limits::ClientLimits;
+pub(crate) use links::LinkShare;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use metrics::{Metrics, Trace};
@@ -197,17 +199,6 @@ pub struct ShardProfile {
     pub gateway: Gateway,
 }
 
-/// The sockets of a shard's first ring that are for links to upstreams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkShare {
-    /// None: there are no upstreams, and there will be none.
-    None,
-    /// A few: a reload may bring upstreams.
-    Spare,
-    /// At most half of them.
-    Half,
-}
-
 impl ShardProfile {
     /// The rings of the shard, where the limit on open files allows one ring `allowed` sockets: as
     /// many as its sockets need, and [`RINGS_MAX`] at most.
@@ -218,21 +209,6 @@ impl ShardProfile {
             ring: self.ring.settings(descriptors),
             ring_descriptors_max: allowed,
         }
-    }
-
-    /// The same; some of the first ring are for links to upstreams if it `has_links`, at most half.
-    pub(crate) fn rings_with_links(&self, allowed: u32, links: LinkShare) -> RingsSettings {
-        /// Links to upstreams that a reload may bring.
-        const SPARE_MAX: u32 = 256;
-        let mut rings = self.rings(allowed);
-        let places = rings.ring.descriptors.min(allowed);
-        let most = match links {
-            LinkShare::None => 0,
-            LinkShare::Spare => SPARE_MAX.min(places / 16),
-            LinkShare::Half => places / 2,
-        };
-        rings.ring.dialled = self.gateway.links_per_shard_max.min(most);
-        rings
     }
 
     /// The same knobs for a shard that serves one connection and has no listener: no ring is larger

@@ -15,7 +15,7 @@ use crate::catalog::tool::Tool;
 use crate::files::DirectoryLimits;
 use crate::handler::state::StateMaker;
 use crate::log;
-use crate::profile::{CoreRole, LinkShare, ListenAddress, Profile, ShardProfile};
+use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::proxied::Proxies;
@@ -108,7 +108,7 @@ pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 pub use upstream_error::UpstreamError;
-use upstreams::{ServedUpstream, required_of};
+use upstreams::{ServedUpstream, links_of, required_of};
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
@@ -434,22 +434,12 @@ impl Server {
         let pages = page_settings(&profile)?;
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         controls[0].set_upstreams_down(required_of(&upstreams.1));
-        let access = ServerAccess::start(
-            &profile,
-            &addresses,
-            (&parts, !upstreams.0.is_empty()),
-            &controls,
-        )?;
+        let access = ServerAccess::start(&profile, &addresses, (&parts, &upstreams), &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
         let (events, (ready, ready_receiver)) = (mpsc::channel(), mpsc::channel());
         let lives = Arc::new(Lives::new(shard_count));
         let server = (handle.clone(), events.0.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
-        let links = match (&parts.upstreams, upstreams.1.is_empty()) {
-            (None, _) => LinkShare::None,
-            (Some(_), true) => LinkShare::Spare,
-            (Some(_), false) => LinkShare::Half,
-        };
         let capacity = capacity_of(shard_profiles, allowed);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
@@ -464,7 +454,7 @@ impl Server {
                 shards: shard_count as u16,
                 profile: *shard_profile,
                 is_pinned,
-                rings: shard_profile.rings_with_links(allowed, links),
+                rings: shard_profile.rings_with_links(allowed, links_of(&parts, &upstreams)),
                 intake,
                 live: Arc::clone(&live),
                 access: access.as_ref().map(ServerAccess::board),

@@ -1,8 +1,8 @@
 //! `corelane launch`: the start of a program that is an upstream.
 //!
 //! It sets what a process can set for itself only, and becomes the program: its bounds, its control
-//! group, and that it is killed with the server. The death signal follows the thread that started this process
-//! (prctl(2)), which the server keeps for as long as the program runs.
+//! group, and that it is killed with the server. The death signal follows the thread that started
+//! this process (prctl(2)), which the server keeps for as long as the program runs.
 
 use std::ffi::OsString;
 use std::fs;

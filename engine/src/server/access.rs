@@ -9,6 +9,7 @@ use corelane_control::{Control, ControlError, ControlEvent};
 use super::error::{Error, Result};
 use super::public::is_public;
 use super::quotas::QuotaFile;
+use super::upstreams::FixedAndAll;
 use crate::access::AccessBoard;
 use crate::audit::AuditLog;
 use crate::catalog::registered::RegisteredEntries;
@@ -48,7 +49,7 @@ impl ServerAccess {
     pub(super) fn start(
         profile: &Profile,
         addresses: &[ListenAddress],
-        (parts, has_upstreams): (&ServerParts, bool),
+        (parts, (fixed, _)): (&ServerParts, &FixedAndAll),
         shards: &[Arc<ShardControl>],
     ) -> Result<Option<ServerAccess>> {
         let Some(path) = &profile.server.access_file else {
@@ -57,7 +58,7 @@ impl ServerAccess {
         let catalog = Catalog {
             entries: Arc::new(RegisteredEntries(Arc::clone(&parts.plan))),
             // Entries of upstreams are not there yet. Those of the file are known where it is read.
-            is_open: has_upstreams,
+            is_open: !fixed.is_empty(),
         };
         let facts = ServerFacts {
             catalog: Some(catalog.clone()),

@@ -51,7 +51,8 @@ pub(super) use program::ProcessThreads;
 pub(super) use requests::UpstreamRequests;
 use requests::{Exchange, UpstreamRequest};
 pub(super) use served::{
-    FixedAndAll, ServedUpstream, check_launcher, check_upstream, declare, forwarded, required_of,
+    FixedAndAll, ServedUpstream, check_launcher, check_upstream, declare, forwarded, links_of,
+    required_of,
 };
 use tracked::{Step, Tracked, Turn};
 

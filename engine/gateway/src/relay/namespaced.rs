@@ -149,33 +149,32 @@ mod tests {
 
     #[test]
     fn the_uris_of_a_result_have_the_name_and_all_else_stays_to_the_digit() {
+        const TEXT: &str = r#"{"type":"text","text":"see a://b","uri":"a://b"}"#;
+        let content = |link: &str, embedded: &str| {
+            format!(r#"{{"content":[{TEXT},{{"uri":"{link}","type":"resource_link","name":"n"}},"#)
+                + &format!(r#"{{"type":"resource","resource":{{"uri":"{embedded}","x":1.0}}}}],"#)
+                + r#""structuredContent":{"uri":"a://b"},"isError":false}"#
+        };
+        let prompt = |uri: &str| {
+            let link = format!(r#"{{"type":"resource_link","uri":"{uri}"}}"#);
+            format!(r#"{{"messages":[{{"role":"user","content":{link}}},{{}}]}}"#)
+        };
+        let relative = r#"{"contents":{},"content":[{"type":"resource_link","uri":"b"}]}"#;
         for (json, expected) in [
             (
-                r#"{"contents":[{"uri":"a:\/\/b","text":"a://b","n":1e400},7]}"#,
-                r#"{"contents":[{"uri":"a://up/b","text":"a://b","n":1e400},7]}"#,
+                r#"{"contents":[{"uri":"a:\/\/b","text":"a://b","n":1e400},7]}"#.to_owned(),
+                r#"{"contents":[{"uri":"a://up/b","text":"a://b","n":1e400},7]}"#.to_owned(),
             ),
+            (content("a://b", "a:b"), content("a://up/b", "a:up/b")),
+            (prompt("a://b"), prompt("a://up/b")),
             (
-                r#"{"content":[{"type":"text","text":"see a://b","uri":"a://b"},
-                   {"uri":"a://b","type":"resource_link","name":"n"},
-                   {"type":"resource","resource":{"uri":"a:b","blob":"eA=="}}],
-                   "structuredContent":{"uri":"a://b"},"isError":false}"#,
-                r#"{"content":[{"type":"text","text":"see a://b","uri":"a://b"},{"uri":"a://up/b","type":"resource_link","name":"n"},{"type":"resource","resource":{"uri":"a:up/b","blob":"eA=="}}],"structuredContent":{"uri":"a://b"},"isError":false}"#,
+                r#"{"_meta":{"ui":{"resourceUri":"ui://x"},"n":1.0},"content":[]}"#.to_owned(),
+                r#"{"_meta":{"ui":{"resourceUri":"ui://up/x"},"n":1.0},"content":[]}"#.to_owned(),
             ),
-            (
-                r#"{"messages":[{"role":"user","content":{"type":"resource_link","uri":"a://b"}},{}]}"#,
-                r#"{"messages":[{"role":"user","content":{"type":"resource_link","uri":"a://up/b"}},{}]}"#,
-            ),
-            (
-                r#"{"_meta":{"ui":{"resourceUri":"ui://x"},"n":1.0},"content":[]}"#,
-                r#"{"_meta":{"ui":{"resourceUri":"ui://up/x"},"n":1.0},"content":[]}"#,
-            ),
-            (
-                r#"{"contents":{},"content":[{"type":"resource_link","uri":"relative"}]}"#,
-                r#"{"contents":{},"content":[{"type":"resource_link","uri":"relative"}]}"#,
-            ),
+            (relative.to_owned(), relative.to_owned()),
         ] {
             let found = namespaced_result(json.as_bytes(), "up").expect("an object");
-            assert_eq!(String::from_utf8(found).as_deref(), Ok(expected));
+            assert_eq!(String::from_utf8(found), Ok(expected));
         }
         assert_eq!(namespaced_result(b"[]", "up"), None);
     }

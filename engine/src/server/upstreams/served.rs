@@ -10,6 +10,8 @@ use super::credential::Source;
 use super::endpoint::{Place, Served, check};
 use super::secret::secret;
 use crate::catalog::Entries;
+use crate::mcp::ServerParts;
+use crate::profile::LinkShare;
 use crate::server::error::Result;
 use crate::server::upstream_error::UpstreamError;
 
@@ -119,6 +121,15 @@ pub(in crate::server) fn declare(upstreams: &[ServedUpstream], entries: &mut Ent
         entries
             .schemes
             .extend(schemes.map(|scheme| (number, scheme)));
+    }
+}
+
+/// The share of the sockets that links to upstreams have.
+pub(in crate::server) fn links_of(parts: &ServerParts, (_, all): &FixedAndAll) -> LinkShare {
+    match (&parts.upstreams, all.is_empty()) {
+        (None, _) => LinkShare::None,
+        (Some(_), true) => LinkShare::Spare,
+        (Some(_), false) => LinkShare::Half,
     }
 }
 

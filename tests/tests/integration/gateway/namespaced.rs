@@ -36,7 +36,7 @@ fn updated(stream: &mut EventStream) -> Option<Value> {
 }
 
 #[test]
-fn two_upstreams_with_the_same_uris_are_told_apart_in_both_eras() {
+fn two_upstreams_with_the_same_uris_are_distinct_in_both_eras() {
     for era in ["modern", "legacy"] {
         let upstream = Setup::shards(1).start();
         let section = |name| {
@@ -89,44 +89,50 @@ fn two_upstreams_with_the_same_uris_are_told_apart_in_both_eras() {
             "{era}: {answer}"
         );
 
-        let params = json!({ "notifications": { "resourceSubscriptions": [watched[1]] } });
-        let mut listening = gateway.connect();
-        listening.send(&Request::modern("l", "subscriptions/listen", params));
-        let mut modern = EventStream::begin(listening);
-        let acknowledged = modern.next_message();
-        let accepted = &acknowledged["params"]["notifications"]["resourceSubscriptions"];
-        assert_eq!(*accepted, json!([watched[1]]), "{era}");
-        let mut legacy = gateway.connect();
-        let session = Session::open(&mut legacy);
-        let subscribe = session.request(1, "resources/subscribe", json!({ "uri": watched[1] }));
-        assert_eq!(
-            legacy.exchange(&subscribe).answer()["result"],
-            json!({}),
-            "{era}"
-        );
-        let read = session.request(2, "resources/read", json!({ "uri": watched[0] }));
-        let answer = legacy.exchange(&read).answer();
-        assert_eq!(
-            answer["result"]["contents"][0]["uri"], watched[0],
-            "{era}: {answer}"
-        );
-        legacy.send(&session.stream());
-        let mut legacy = EventStream::begin(legacy);
-        for stream in [&mut modern, &mut legacy] {
-            // The upstream may learn of the subscription after the first update.
-            let uri = wait_until("the update arrives", || {
-                let call = Request::modern_call("two_test_trigger_resource_change", json!({}));
-                let answer = connection.exchange(&call).answer();
-                assert_eq!(answer["error"], Value::Null, "{era}: {answer}");
-                updated(stream)
-            });
-            assert_eq!(uri, watched[1], "{era}");
-        }
+        updates_have_the_name(&gateway, watched, era);
     }
 }
 
-#[test]
-fn links_and_references_have_the_name_on_one_side_only() {
+/// Clients of both eras subscribe to the second resource, whose upstream reports an update.
+fn updates_have_the_name(gateway: &Gateway, watched: [&str; 2], era: &str) {
+    let mut connection = gateway.connect();
+    let params = json!({ "notifications": { "resourceSubscriptions": [watched[1]] } });
+    let mut listening = gateway.connect();
+    listening.send(&Request::modern("l", "subscriptions/listen", params));
+    let mut modern = EventStream::begin(listening);
+    let acknowledged = modern.next_message();
+    let accepted = &acknowledged["params"]["notifications"]["resourceSubscriptions"];
+    assert_eq!(*accepted, json!([watched[1]]), "{era}");
+    let mut legacy = gateway.connect();
+    let session = Session::open(&mut legacy);
+    let subscribe = session.request(1, "resources/subscribe", json!({ "uri": watched[1] }));
+    assert_eq!(
+        legacy.exchange(&subscribe).answer()["result"],
+        json!({}),
+        "{era}"
+    );
+    let read = session.request(2, "resources/read", json!({ "uri": watched[0] }));
+    let answer = legacy.exchange(&read).answer();
+    assert_eq!(
+        answer["result"]["contents"][0]["uri"], watched[0],
+        "{era}: {answer}"
+    );
+    legacy.send(&session.stream());
+    let mut legacy = EventStream::begin(legacy);
+    for stream in [&mut modern, &mut legacy] {
+        // The upstream may learn of the subscription after the first update.
+        let uri = wait_until("the update arrives", || {
+            let call = Request::modern_call("two_test_trigger_resource_change", json!({}));
+            let answer = connection.exchange(&call).answer();
+            assert_eq!(answer["error"], Value::Null, "{era}: {answer}");
+            updated(stream)
+        });
+        assert_eq!(uri, watched[1], "{era}");
+    }
+}
+
+/// A server with a template and a tool, whose result has a link.
+fn linking() -> MockUpstream {
     let lists = [
         ("resources/list", "resources", json!([])),
         (
@@ -143,7 +149,7 @@ fn links_and_references_have_the_name_on_one_side_only() {
             }]),
         ),
     ];
-    let mock = MockUpstream::with_lists(&lists, |received| {
+    MockUpstream::with_lists(&lists, |received| {
         let result = match received.message()["method"].as_str() {
             Some("completion/complete") => {
                 r#"{"completion":{"values":["x1"]},"resultType":"complete"}"#
@@ -157,7 +163,12 @@ fn links_and_references_have_the_name_on_one_side_only() {
             }
         };
         Act::Send(result_of(received, result))
-    });
+    })
+}
+
+#[test]
+fn links_and_references_have_the_name_on_one_side_only() {
+    let mock = linking();
     let section = mock.section("up") + "uris = \"namespaced\"\n";
     let gateway = Gateway::start(&section);
     gateway.wait_for("up_call");

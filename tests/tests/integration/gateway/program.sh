@@ -66,7 +66,7 @@ while IFS= read -r line; do
             ;;
         *'"do":"escape"'*)
             # One that leaves the group, and ends with nothing.
-            setsid sh -c 'trap "" TERM HUP; echo "escaped $$" >&2; sleep 1000' </dev/null >/dev/null &
+            setsid sh -c 'trap "" TERM; echo "escaped $$" >&2; sleep 1000' </dev/null >/dev/null &
             text "$id" escaped
             ;;
         *'"do":"files"'*) text "$id" "$(ls -l /proc/$$/fd | tr '\n' ' ')" ;;
