@@ -95,7 +95,7 @@ pub mod guard {
     pub(crate) use corelane_guard::{api_key, proxies};
     pub use corelane_guard::{audit, bits, identity, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, hidden, holder, limit, lookalike, peer};
-    pub(crate) use corelane_guard::{refusal, shares};
+    pub(crate) use corelane_guard::{refusal, shares, subject};
 }
 mod handler;
 mod live;

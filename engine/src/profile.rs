@@ -18,6 +18,7 @@ mod gateway;
 mod knobs;
 mod limits;
 mod lines;
+mod links;
 mod listen;
 pub(crate) mod memory;
 mod metrics;
@@ -50,6 +51,7 @@ pub use cores::CoreList;
 pub use error::ProfileError;
 pub use gateway::Gateway;
 pub use limits::ClientLimits;
+pub(crate) use links::LinkShare;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use metrics::{Metrics, Trace};
@@ -207,16 +209,6 @@ impl ShardProfile {
             ring: self.ring.settings(descriptors),
             ring_descriptors_max: allowed,
         }
-    }
-
-    /// The same; some of the first ring are for links to upstreams if it `has_links`, at most half.
-    pub(crate) fn rings_with_links(&self, allowed: u32, has_links: bool) -> RingsSettings {
-        let mut rings = self.rings(allowed);
-        if has_links {
-            let most = rings.ring.descriptors.min(allowed) / 2;
-            rings.ring.dialled = self.gateway.links_per_shard_max.min(most);
-        }
-        rings
     }
 
     /// The same knobs for a shard that serves one connection and has no listener: no ring is larger

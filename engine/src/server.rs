@@ -110,7 +110,7 @@ pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 pub use upstream_error::UpstreamError;
-use upstreams::{ServedUpstream, required_of};
+use upstreams::{ServedUpstream, links_of, required_of};
 #[cfg(not(feature = "auth"))]
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
@@ -436,7 +436,7 @@ impl Server {
         let pages = page_settings(&profile)?;
         let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
         controls[0].set_upstreams_down(required_of(&upstreams.1));
-        let access = ServerAccess::start(&profile, &addresses, &parts, &controls)?;
+        let access = ServerAccess::start(&profile, &addresses, (&parts, &upstreams), &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
         let (events, (ready, ready_receiver)) = (mpsc::channel(), mpsc::channel());
         let lives = Arc::new(Lives::new(shard_count));
@@ -456,7 +456,7 @@ impl Server {
                 shards: shard_count as u16,
                 profile: *shard_profile,
                 is_pinned,
-                rings: shard_profile.rings_with_links(allowed, parts.upstreams.is_some()),
+                rings: shard_profile.rings_with_links(allowed, links_of(&parts, &upstreams)),
                 intake,
                 live: Arc::clone(&live),
                 access: access.as_ref().map(ServerAccess::board),

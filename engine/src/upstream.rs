@@ -5,6 +5,7 @@
 //! | `board` | the addresses of upstreams and requests for their lists, for all shards |
 //! | `endpoint` | the table of upstreams |
 //! | `entry` | an entry of the catalog that an upstream executes |
+//! | `exchanged_token` | a token for which that of a client was exchanged |
 //! | `interest` | a resource to which a client has subscribed |
 //! | `interests` | the resources of upstreams to which clients have subscribed |
 //! | `legacy_call` | the parts of a call in a session, and of a handshake |
@@ -18,6 +19,7 @@
 pub(crate) mod board;
 pub(crate) mod endpoint;
 pub(crate) mod entry;
+pub(crate) mod exchanged_token;
 pub(crate) mod interest;
 pub(crate) mod interests;
 pub(crate) mod legacy_call;

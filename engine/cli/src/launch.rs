@@ -1,12 +1,14 @@
 //! `corelane launch`: the start of a program that is an upstream.
 //!
-//! It sets what a process can set for itself only, and becomes the program: its bounds, and that it
-//! is killed with the server. The death signal follows the thread that started this process
-//! (prctl(2)), which the server keeps for as long as the program runs.
+//! It sets what a process can set for itself only, and becomes the program: its bounds, its control
+//! group, and that it is killed with the server. The death signal follows the thread that started
+//! this process (prctl(2)), which the server keeps for as long as the program runs.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Args;
@@ -33,6 +35,9 @@ pub(crate) struct LaunchArguments {
     /// The most processes of its user.
     #[arg(long, value_name = "N")]
     processes: Option<u64>,
+    /// The folder of a control group (cgroups(7), version 2), which it enters.
+    #[arg(long, value_name = "FOLDER")]
+    control_group: Option<PathBuf>,
     /// The program, and its arguments.
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
@@ -52,6 +57,9 @@ fn start(arguments: &LaunchArguments) -> io::Result<()> {
     // The server may have ended before that.
     if getppid().is_none_or(|parent| parent.as_raw_pid() != arguments.parent) {
         return Err(io::Error::other("its server has ended"));
+    }
+    if let Some(group) = &arguments.control_group {
+        fs::write(group.join("cgroup.procs"), "0")?;
     }
     set_no_new_privs(true)?;
     let mut command = Command::new(&arguments.command[0]);

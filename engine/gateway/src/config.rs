@@ -21,6 +21,7 @@ pub use fault::{Fault, UpstreamsError};
 pub use target::{Target, TargetError};
 
 use crate::names::Naming;
+use crate::uris::own_scheme;
 use corelane_guard::policy::NamePattern;
 
 /// Most upstreams of a configuration.
@@ -170,6 +171,16 @@ pub struct ToolOverride {
 }
 
 impl Upstream {
+    /// The schemes whose URIs are its own, as `UriRoutes::add_scheme` takes them.
+    pub fn own_schemes(&self) -> impl Iterator<Item = Box<str>> {
+        self.schemes
+            .iter()
+            .map(|scheme| match self.has_namespaced_uris {
+                true => own_scheme(scheme, &self.name),
+                false => scheme.clone(),
+            })
+    }
+
     /// Whether it is reached as `other` is: links, sessions and processes of one serve the other.
     pub fn is_reached_like(&self, other: &Upstream) -> bool {
         // The rest is about the entries that clients see.

@@ -40,7 +40,9 @@ pub enum Admitted {
 
 /// A session that ended, if the upstream gave it an id: DELETE is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndedSession {
+pub struct EndedSession<K> {
+    /// Its owner.
+    pub owner: K,
     /// Its revision.
     pub revision: Revision,
     /// Its id.
@@ -53,7 +55,7 @@ pub struct UpstreamSessions<K, C> {
     limits: SessionLimits,
     entries: HashMap<K, Entry<C>, foldhash::fast::RandomState>,
     /// Sessions that ended for others, since the last look.
-    evicted: VecDeque<EndedSession>,
+    evicted: VecDeque<EndedSession<K>>,
     /// Owners whose calls are held, with the ends of their waits.
     held: VecDeque<(u64, K)>,
     next_check_ms: u64,
@@ -149,7 +151,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
     }
 
     /// Opens a session for an owner without a call. Returns the one that it had before.
-    pub fn open(&mut self, owner: &K, now_ms: u64) -> Option<EndedSession> {
+    pub fn open(&mut self, owner: &K, now_ms: u64) -> Option<EndedSession<K>> {
         // Calls that wait for a session wait for the next one.
         let entry = self.entries.get_mut(owner);
         let waiting = entry.map(|entry| std::mem::take(&mut entry.waiting));
@@ -275,20 +277,21 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
     }
 
     /// Ends the session of an owner that is gone. Its calls were cancelled before.
-    pub fn end(&mut self, owner: &K) -> Option<EndedSession> {
+    pub fn end(&mut self, owner: &K) -> Option<EndedSession<K>> {
         let session = self.entries.remove(owner)?.session;
         let id = session.id()?;
         Some(EndedSession {
+            owner: owner.clone(),
             revision: session.revision(),
             id: id.into(),
         })
     }
 
     /// Ends all sessions, which have no calls: returns those for which DELETE is due.
-    pub fn end_all(&mut self) -> Vec<EndedSession> {
+    pub fn end_all(&mut self) -> Vec<EndedSession<K>> {
         let owners: Vec<K> = self.entries.keys().cloned().collect();
         let ended = owners.iter().filter_map(|owner| self.end(owner));
-        let mut ended: Vec<EndedSession> = ended.collect();
+        let mut ended: Vec<EndedSession<K>> = ended.collect();
         ended.extend(self.evicted.drain(..));
         ended
     }
@@ -309,7 +312,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
     }
 
     /// A session that ended for another one, or one that was not used for its time and ends now.
-    pub fn next_expired(&mut self, now_ms: u64) -> Option<EndedSession> {
+    pub fn next_expired(&mut self, now_ms: u64) -> Option<EndedSession<K>> {
         if let Some(evicted) = self.evicted.pop_front() {
             return Some(evicted);
         }

@@ -76,6 +76,8 @@ pub struct UriRoutes {
     schemes: HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
     /// The only upstream whose catalog has a scheme and an authority; none if several have.
     authorities: HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
+    /// The upstream of the URIs with a scheme and its own name.
+    namespaces: HashMap<Box<str>, Option<u16>, foldhash::fast::RandomState>,
 }
 
 impl UriRoutes {
@@ -91,13 +93,25 @@ impl UriRoutes {
         }
     }
 
-    /// Lets an upstream have all URIs of a scheme that no catalog has.
+    /// Adds the URI or the template of an entry of an upstream whose URIs have its name.
+    pub fn add_namespaced(&mut self, upstream: u16, uri: &str) {
+        if let Some(key) = namespace_key(uri) {
+            note(&mut self.namespaces, key, upstream);
+        }
+    }
+
+    /// Lets an upstream have all URIs of a scheme that no catalog has: those with its name, if the
+    /// scheme is given as [`own_scheme`] gives it.
     pub fn add_scheme(&mut self, upstream: u16, scheme: &str) {
-        note(&mut self.schemes, scheme.to_ascii_lowercase(), upstream);
+        let of = match scheme.contains(':') {
+            true => &mut self.namespaces,
+            false => &mut self.schemes,
+        };
+        note(of, scheme.to_ascii_lowercase(), upstream);
     }
 
     /// The upstream of a URI that no catalog has: the one with its scheme, or else the only one
-    /// with its scheme and authority.
+    /// with its scheme and authority, or whose name it has.
     ///
     /// ```
     /// use corelane_gateway::uris::UriRoutes;
@@ -110,11 +124,29 @@ impl UriRoutes {
     /// ```
     pub fn route(&self, uri: &str) -> Option<u16> {
         let scheme = parts(uri)?.scheme.to_ascii_lowercase();
-        if let Some(upstream) = self.schemes.get(&*scheme) {
-            return *upstream;
+        let named = self.namespaces.get(&*namespace_key(uri)?);
+        let other = match self.schemes.get(&*scheme) {
+            Some(upstream) => Some(upstream),
+            None => self.authorities.get(&*authority_key(uri)?),
+        };
+        match (named, other) {
+            (Some(upstream), None) | (None, Some(upstream)) => *upstream,
+            _ => None,
         }
-        *self.authorities.get(&*authority_key(uri)?)?
     }
+}
+
+/// A scheme whose URIs are those of one upstream, if they have its name in them: for
+/// [`UriRoutes::add_scheme`].
+pub fn own_scheme(scheme: &str, upstream: &str) -> Box<str> {
+    format!("{scheme}:{upstream}").into()
+}
+
+/// The scheme of a URI in lower case, and the name behind it.
+fn namespace_key(uri: &str) -> Option<String> {
+    let Parts { scheme, rest, .. } = parts(uri)?;
+    let name = rest.split('/').next().unwrap_or_default();
+    Some(format!("{scheme}:{name}").to_ascii_lowercase())
 }
 
 /// Notes that an upstream has a key; a key of two leads to neither.
@@ -145,7 +177,7 @@ fn authority_key(uri: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{UriRoutes, namespaced, original};
+    use super::{UriRoutes, namespaced, original, own_scheme};
 
     #[test]
     fn a_namespaced_uri_leads_back_to_the_original() {
@@ -165,6 +197,32 @@ mod tests {
         }
         for text in ["", "docs", "//host/path", "1a:b", ":x", "a b:c"] {
             assert_eq!(namespaced(text, "git"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uri_with_the_name_of_an_upstream_belongs_to_that() {
+        let mut routes = UriRoutes::default();
+        routes.add_namespaced(0, "repo://git/docs/{page}");
+        routes.add_namespaced(1, "repo://hub/docs/1");
+        routes.add_namespaced(2, "part:cad/7");
+        routes.add_scheme(1, &own_scheme("issue", "hub"));
+        routes.add(3, "repo://other/1");
+        routes.add_scheme(4, "note");
+        routes.add_namespaced(0, "note:git/1");
+        for (uri, expected) in [
+            ("repo://git/elsewhere", Some(0)),
+            ("REPO://hub/elsewhere", Some(1)),
+            ("repo://other/2", Some(3)),
+            ("repo://third/1", None),
+            ("part:cad/8", Some(2)),
+            ("part:8", None),
+            ("issue:hub/5", Some(1)),
+            ("issue:5", None),
+            ("note:7", Some(4)),
+            ("note:git/2", None),
+        ] {
+            assert_eq!(routes.route(uri), expected, "{uri}");
         }
     }
 

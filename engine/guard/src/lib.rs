@@ -31,5 +31,6 @@ pub mod principal;
 pub mod proxies;
 pub mod refusal;
 pub mod shares;
+pub mod subject;
 #[cfg(feature = "auth")]
 pub mod token;

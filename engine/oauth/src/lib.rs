@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `assertion` | the proof of a program's identity with a private key |
 //! | `discovery` | the metadata of a server and of its authorization server |
+//! | `exchange` | access tokens for which those of others are exchanged |
 //! | `fetch` | requests to authorization servers |
 //! | `service` | access tokens of a program for itself |
 //! | `token` | requests of tokens |
@@ -15,6 +16,8 @@
 pub mod assertion;
 #[cfg(feature = "grants")]
 pub mod discovery;
+#[cfg(feature = "grants")]
+pub mod exchange;
 #[cfg(feature = "grants")]
 pub mod fetch;
 #[cfg(feature = "grants")]

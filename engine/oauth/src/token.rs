@@ -45,6 +45,9 @@ pub struct Token {
     pub refresh: Option<String>,
     /// Seconds since 1970.
     expires_at_s: Option<u64>,
+    /// Its type, if it was exchanged for another one (RFC 8693 2.2.1).
+    #[serde(skip)]
+    pub(crate) issued_type: Option<String>,
 }
 
 impl std::fmt::Debug for Token {
@@ -104,6 +107,7 @@ struct Answer {
     token_type: String,
     expires_in: Option<u64>,
     refresh_token: Option<String>,
+    issued_token_type: Option<String>,
 }
 
 /// Exchanges a grant for a token. `server` is the MCP server that led to the issuer.
@@ -158,6 +162,7 @@ pub async fn request(
         access: answer.access_token,
         refresh: answer.refresh_token,
         expires_at_s: lifetime_s.map(|lifetime_s| now_s().saturating_add(lifetime_s)),
+        issued_type: answer.issued_token_type,
     })
 }
 

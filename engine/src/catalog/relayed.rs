@@ -55,7 +55,13 @@ impl Lists {
             let resources = self.resources.iter().map(|it| (it.relayed(), it.key()));
             let templates = self.templates.iter().map(|it| (it.relayed(), it.key()));
             for (relayed, uri) in resources.chain(templates) {
-                routes.add(relayed.map_or(OWN, |it| it.upstream), uri);
+                match relayed {
+                    Some(entry) if *entry.original != *uri => {
+                        routes.add_namespaced(entry.upstream, uri);
+                    }
+                    Some(entry) => routes.add(entry.upstream, uri),
+                    None => routes.add(OWN, uri),
+                }
             }
         }
         routes

@@ -10,6 +10,8 @@ pub(crate) struct Readiness {
     pub(crate) shards_down: AtomicUsize,
     /// Required upstreams whose lists could not be read.
     pub(crate) upstreams_down: AtomicUsize,
+    /// The program of an upstream keeps ending before it answers. Read by metrics only.
+    pub(crate) has_crash_loop: AtomicBool,
     /// The server is to drain soon: new clients should go to another one.
     pub(crate) is_leaving: AtomicBool,
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::guard::identity::Identity;
 use crate::guard::network::ClientAddress;
+use crate::guard::subject::SubjectToken;
 
 /// Headers that one server exposes at most; each field of a request is compared with all of them.
 pub const EXPOSED_HEADERS_MAX: usize = 32;
@@ -59,6 +60,9 @@ pub(crate) struct CallerInfo {
     address: Option<ClientAddress>,
     /// Exposed headers of the request, each once.
     headers: Vec<(Box<str>, String)>,
+    /// The access token of a request that goes to another shard, where it may be exchanged. No
+    /// handler sees it.
+    pub(crate) subject: Option<SubjectToken>,
 }
 
 impl ExposedHeaders {
@@ -144,7 +148,18 @@ impl CallerInfo {
                 identity: identity.cloned(),
                 address,
                 headers,
+                subject: None,
             })
+        })
+    }
+
+    /// The same for a handler, which gets no token.
+    pub(crate) fn of_handler(&self) -> Box<CallerInfo> {
+        Box::new(CallerInfo {
+            identity: self.identity.clone(),
+            address: self.address,
+            headers: self.headers.clone(),
+            subject: None,
         })
     }
 

@@ -1,5 +1,6 @@
 //! Resources, prompts and completion: parameters in, handlers started.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -57,7 +58,16 @@ impl Starter<'_> {
         match found {
             Found::Here(runner, read) => self.run(request, |call| runner.start(call, read), out),
             Found::Upstream(upstream) => {
-                let route = Route::to(upstream, Replaced::Uri(uri));
+                let port = self.calls.port();
+                let original = match port {
+                    Some(port) => port.original_uri(upstream, uri),
+                    None => Some(Cow::Borrowed(uri)),
+                };
+                let Some(original) = original else {
+                    resources::write_not_found(out, era, id, uri);
+                    return Disposition::ok();
+                };
+                let route = Route::to(upstream, Replaced::Uri(&original));
                 self.relay(request, &route, out)
             }
         }

@@ -5,8 +5,9 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::tasks::TaskOptions;
 
+use crate::guard::subject::SubjectToken;
 use crate::upstream::owner::SessionOwner;
-use crate::upstream::port::{AboutTask, NewRelay};
+use crate::upstream::port::{AboutTask, Bearer, NewRelay};
 
 /// See the module's text.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub(crate) struct TaskTarget {
     pub(super) capabilities: ClientCapabilities,
     /// Fields of the client that are passed on, as they are sent.
     pub(super) forwarded: Box<[u8]>,
+    /// The token of the client, if that is exchanged for the upstream.
+    pub(super) subject: Option<SubjectToken>,
     /// When the next request is due, if one is waited for, in milliseconds since the shard started.
     pub(super) poll_due_ms: Option<u64>,
 }
@@ -94,6 +97,7 @@ impl TaskTarget {
                 session: self.session,
                 replica: self.replica,
             }),
+            bearer: Bearer::Client(self.subject.as_ref()),
         }
     }
 

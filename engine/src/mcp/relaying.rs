@@ -24,9 +24,10 @@ use super::parked::ParkedFault;
 use super::relayed_task::RelayedTask;
 use super::start::{HandlerRequest, Starter};
 use crate::guard::holder::HolderKey;
+use crate::guard::subject::SubjectToken;
 use crate::upstream::entry::Route;
 use crate::upstream::owner::SessionOwner;
-use crate::upstream::port::{NewRelay, UpstreamPort};
+use crate::upstream::port::{Bearer, NewRelay, UpstreamPort};
 use crate::upstream::relay::Recipient;
 use crate::upstream::repeatable::RepeatableRequest;
 
@@ -142,6 +143,7 @@ impl Starter<'_> {
             },
             task,
             about: None,
+            bearer: Bearer::Client(hop.subject.as_ref()),
         };
         // A modern client makes its request again by itself.
         let is_made_again =
@@ -235,6 +237,8 @@ struct Hop {
     /// The owner of the session, if the upstream has any.
     owner: Option<SessionOwner>,
     capabilities: ClientCapabilities,
+    /// The token of the client, if that is exchanged.
+    subject: Option<SubjectToken>,
 }
 
 impl Hop {
@@ -253,6 +257,10 @@ impl Hop {
             port: Rc::clone(port),
             owner,
             capabilities,
+            subject: match port.exchanges(route.upstream) {
+                true => request.inbound.requester.subject_token(),
+                false => None,
+            },
         }
     }
 }

@@ -7,6 +7,7 @@ use corelane_protocol::binding::claims::Claims;
 use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
 use crate::guard::network::ClientAddress;
+use crate::guard::subject::SubjectToken;
 use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
 
 /// The sender of a message. Having one means that the guard let the message pass.
@@ -73,7 +74,32 @@ impl<'a> Requester<'a> {
                 (_, true) => CallerInfo::of((identity, address), exposed, std::iter::empty()),
                 (_, false) => CallerInfo::of((identity, address), exposed, claims.fields()),
             },
-            Requester::Elsewhere(caller_info) => caller_info.cloned().map(Box::new),
+            // A handler gets no token.
+            Requester::Elsewhere(caller_info) => caller_info.map(CallerInfo::of_handler),
+        }
+    }
+
+    /// The facts that another shard needs: those that a handler may see, and its access token if
+    /// upstreams get others that are exchanged for it.
+    pub(super) fn forwarded_info(
+        self,
+        exposed: &ExposedHeaders,
+        exchanges_tokens: bool,
+    ) -> Option<Box<CallerInfo>> {
+        let mut caller_info = self.caller_info(exposed);
+        if let Some(caller_info) = caller_info.as_mut().filter(|_| exchanges_tokens) {
+            caller_info.subject = self.subject_token();
+        }
+        caller_info
+    }
+
+    /// Its access token, if it has one.
+    pub(super) fn subject_token(self) -> Option<SubjectToken> {
+        match self {
+            Requester::Here {
+                claims, identity, ..
+            } => SubjectToken::of(identity?, claims.fields()),
+            Requester::Elsewhere(caller_info) => caller_info?.subject.clone(),
         }
     }
 

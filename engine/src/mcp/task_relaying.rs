@@ -124,6 +124,10 @@ impl Starter<'_> {
             id: name.id.into(),
             capabilities: request.capabilities.to_requests(),
             forwarded: Box::default(),
+            subject: match port.exchanges(upstream) {
+                true => request.inbound.requester.subject_token(),
+                false => None,
+            },
             poll_due_ms: None,
         })
     }

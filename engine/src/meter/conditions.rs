@@ -6,8 +6,20 @@ use super::shard_reading::ShardReading;
 /// A table counts as nearly full from so many hundredths on.
 const NEAR_CAPACITY_PERCENT: u64 = 90;
 
+/// The state of a server that no shard has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ServerState {
+    /// New clients should go to another server.
+    pub(crate) is_draining: bool,
+    /// The program of an upstream keeps ending before it answers.
+    pub(crate) has_crash_loop: bool,
+}
+
 /// Each condition with whether it holds, in the order of the exposition.
-pub(crate) fn conditions(shards: &[ShardReading], is_draining: bool) -> [(&'static str, bool); 5] {
+pub(crate) fn conditions(
+    shards: &[ShardReading],
+    of_server: ServerState,
+) -> [(&'static str, bool); 6] {
     let any = |holds: &dyn Fn(&ShardReading) -> bool| shards.iter().any(holds);
     let is_near_capacity = |shard: &ShardReading| {
         let (open, most) = (
@@ -22,13 +34,14 @@ pub(crate) fn conditions(shards: &[ShardReading], is_draining: bool) -> [(&'stat
         ("shard_down", any(&|shard| !shard.is_up)),
         ("near_capacity", any(&is_near_capacity)),
         ("accept_paused", any(&is_paused)),
-        ("draining", is_draining),
+        ("upstream_crash_loop", of_server.has_crash_loop),
+        ("draining", of_server.is_draining),
     ]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Counter, ShardReading, conditions};
+    use super::{Counter, ServerState, ShardReading, conditions};
     use crate::meter::page::COUNTERS_AT;
 
     fn shard(open: u64, most: u64) -> ShardReading {
@@ -43,7 +56,11 @@ mod tests {
     }
 
     fn holding(shards: &[ShardReading], is_draining: bool) -> Vec<&'static str> {
-        let all = conditions(shards, is_draining).into_iter();
+        let of_server = ServerState {
+            is_draining,
+            has_crash_loop: is_draining,
+        };
+        let all = conditions(shards, of_server).into_iter();
         all.filter(|(_, holds)| *holds)
             .map(|(name, _)| name)
             .collect()
@@ -63,7 +80,7 @@ mod tests {
         };
         assert_eq!(
             holding(&[quiet(), stalled], true),
-            ["stalled_shard", "draining"]
+            ["stalled_shard", "upstream_crash_loop", "draining"]
         );
         let down = ShardReading {
             is_up: false,

@@ -8,7 +8,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::Counter;
 use super::catalogue::{Family, FamilyType, ProcessFact, ShardHistogram, Source, families};
-use super::conditions::conditions;
+use super::conditions::{ServerState, conditions};
 use super::exemplars::{Exemplars, Histogram};
 use super::exposition::{Exposition, Format, Label};
 use super::histogram::{HTTP_BOUNDS_US, OPERATION_BOUNDS_US};
@@ -33,7 +33,8 @@ pub(crate) struct Reading<'a> {
     /// Scrapes that were cut.
     pub(crate) cut: u64,
     /// Whether new clients should go to another server.
-    pub(crate) is_draining: bool,
+    pub(crate) of_server: ServerState,
+    /// The last sampled calls of buckets.
     pub(crate) exemplars: &'a Exemplars,
 }
 
@@ -204,7 +205,7 @@ impl Reading<'_> {
                 text.sample(family, &labels, 1);
             }
             ProcessFact::Conditions => {
-                for (name, holds) in conditions(self.shards, self.is_draining) {
+                for (name, holds) in conditions(self.shards, self.of_server) {
                     text.sample(family, &[("condition", name)], u64::from(holds));
                 }
             }
@@ -332,8 +333,8 @@ mod tests {
             process: &|_| None,
             per_shard,
             cut: 0,
-            is_draining: false,
             exemplars: &Exemplars::default(),
+            of_server: super::ServerState::default(),
         };
         let (text, _) = reading.write(Format::Prometheus, &[prefix.to_owned()]);
         let samples = text.lines().filter(|line| !line.starts_with('#'));

@@ -9,6 +9,7 @@ use corelane_control::{Control, ControlError, ControlEvent};
 use super::error::{Error, Result};
 use super::public::is_public;
 use super::quotas::QuotaFile;
+use super::upstreams::FixedAndAll;
 use crate::access::AccessBoard;
 use crate::audit::AuditLog;
 use crate::catalog::registered::RegisteredEntries;
@@ -40,14 +41,15 @@ pub(super) struct AccessReload {
 }
 
 impl ServerAccess {
-    /// Reads the access file of the profile, if it names one, and starts the thread.
+    /// Reads the access file of the profile, if it names one, and starts the thread. The program
+    /// itself has upstreams or none.
     ///
     /// # Errors
     /// The file has faults, or names entries that the catalog does not have.
     pub(super) fn start(
         profile: &Profile,
         addresses: &[ListenAddress],
-        parts: &ServerParts,
+        (parts, (fixed, _)): (&ServerParts, &FixedAndAll),
         shards: &[Arc<ShardControl>],
     ) -> Result<Option<ServerAccess>> {
         let Some(path) = &profile.server.access_file else {
@@ -55,8 +57,8 @@ impl ServerAccess {
         };
         let catalog = Catalog {
             entries: Arc::new(RegisteredEntries(Arc::clone(&parts.plan))),
-            // Entries of upstreams are not there yet.
-            is_open: parts.upstreams.is_some(),
+            // Entries of upstreams are not there yet. Those of the file are known where it is read.
+            is_open: !fixed.is_empty(),
         };
         let facts = ServerFacts {
             catalog: Some(catalog.clone()),

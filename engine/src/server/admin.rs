@@ -29,7 +29,7 @@ use super::administered::Administered;
 use super::error::{Error, Result};
 use super::figures::Figures;
 use super::history::History;
-use super::metrics::{is_draining, read_shard};
+use super::metrics::{read_shard, server_state};
 use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
 use super::reload_result::{ReloadError, UpstreamChange};
@@ -201,11 +201,11 @@ impl Site {
 
     fn status(&self) -> Value {
         let shards = self.read_shards();
-        let is_draining = is_draining(&self.server.shards);
-        let conditions = conditions(&shards, is_draining);
+        let of_server = server_state(&self.server.shards);
+        let conditions = conditions(&shards, of_server);
         let set = conditions.iter().filter(|(_, is_set)| *is_set);
         let set: Vec<&str> = set.map(|(name, _)| *name).collect();
-        let state = match (is_draining, set.is_empty()) {
+        let state = match (of_server.is_draining, set.is_empty()) {
             (true, _) => "draining",
             (false, true) => "ready",
             (false, false) => "degraded",

@@ -13,6 +13,7 @@ use super::host_facts;
 use super::records::{RecordThread, record_settings};
 use crate::log;
 use crate::meter::catalogue::ProcessFact;
+use crate::meter::conditions::ServerState;
 use crate::meter::exemplars::Exemplars;
 use crate::meter::exposition::Format;
 use crate::meter::names::Names;
@@ -129,8 +130,8 @@ impl Source {
             process: &|fact| self.process_fact(fact),
             per_shard: self.per_shard,
             cut: self.cut.load(Ordering::Relaxed),
-            is_draining: is_draining(&self.shards),
             exemplars: &exemplars.unwrap_or_else(PoisonError::into_inner),
+            of_server: server_state(&self.shards),
         };
         let (body, is_cut) = reading.write(format, &prefixes_of(request.query));
         self.cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
@@ -180,10 +181,13 @@ pub(super) fn read_shard(shard: &mut ShardReading, control: &ShardControl) -> bo
     is_whole
 }
 
-/// Whether new clients should go to another server.
-pub(super) fn is_draining(shards: &[Arc<ShardControl>]) -> bool {
-    let first = shards.first();
-    first.is_some_and(|shard| shard.readiness.is_leaving.load(Ordering::Relaxed))
+/// The state of a server with these shards.
+pub(super) fn server_state(shards: &[Arc<ShardControl>]) -> ServerState {
+    let readiness = shards.first().map(|shard| &shard.readiness);
+    readiness.map_or_else(ServerState::default, |readiness| ServerState {
+        is_draining: readiness.is_leaving.load(Ordering::Relaxed),
+        has_crash_loop: readiness.has_crash_loop.load(Ordering::Relaxed),
+    })
 }
 
 /// The values of `names[]` in a query: letters, digits and `_` need no escape, and names have no

@@ -112,7 +112,11 @@ impl Server {
             states: self.states.into(),
             audit,
         };
-        parts.upstreams = board_of(&self.upstreams, &parts, shards);
+        // A reload of the file may bring the first one.
+        let has_file = profile.server.access_file.is_some();
+        if has_file || !self.upstreams.is_empty() {
+            parts.upstreams = Some(board_of(&self.upstreams, &parts, shards));
+        }
         Ok((parts, thread, (fixed, self.upstreams)))
     }
 }

@@ -10,6 +10,8 @@ mod beginning;
 mod credential;
 mod endpoint;
 mod exchange;
+mod exchanged;
+mod exchanging;
 mod file;
 mod instance;
 mod instances;
@@ -39,6 +41,7 @@ use corelane_protocol::mcp::era::Era;
 pub(super) use beginning::board_of;
 use endpoint::{Place, resolve_all};
 pub(super) use exchange::UpstreamReload;
+use exchanged::Exchanges;
 #[cfg(feature = "auth")]
 pub(super) use file::upstreams_of;
 use instances::Instances;
@@ -48,7 +51,8 @@ pub(super) use program::ProcessThreads;
 pub(super) use requests::UpstreamRequests;
 use requests::{Exchange, UpstreamRequest};
 pub(super) use served::{
-    FixedAndAll, ServedUpstream, check_launcher, check_upstream, declare, forwarded, required_of,
+    FixedAndAll, ServedUpstream, check_launcher, check_upstream, declare, forwarded, links_of,
+    required_of,
 };
 use tracked::{Step, Tracked, Turn};
 
@@ -97,6 +101,10 @@ struct Control {
     events: Sender<ControlEvent>,
     settings: Gateway,
     processes: ProcessThreads,
+    exchanges: Exchanges,
+    /// Once a token was exchanged.
+    #[cfg(feature = "auth")]
+    exchanger: Option<corelane_oauth::exchange::Exchanger>,
     /// Resources of upstreams with updates that are not broadcast yet.
     updated: BTreeSet<(Arc<str>, Arc<str>)>,
     /// Entries that are hidden, with the numbers of their upstreams, and why.
@@ -131,6 +139,9 @@ impl UpstreamThread {
             handle,
             events: events.clone(),
             settings,
+            exchanges: Exchanges::default(),
+            #[cfg(feature = "auth")]
+            exchanger: None,
             updated: BTreeSet::new(),
             hidden: Vec::new(),
         };
@@ -189,6 +200,7 @@ impl Control {
                 self.note_states();
             }
             self.publish_table();
+            self.note_crash_loops();
             let due = self.instances.due();
             let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
             let wait = match self.broadcast_updates() {
@@ -273,12 +285,17 @@ impl Control {
             ControlEvent::Granted(upstream, instance, granted) => {
                 self.handle_granted(upstream, instance, granted);
             }
+            ControlEvent::Exchange(request) => self.handle_exchange(&request),
+            ControlEvent::Exchanged(upstream, instance, key, granted) => {
+                self.handle_exchanged((upstream, instance, key), granted);
+            }
             ControlEvent::Request => {
                 if let Ok(request) = self.requests.try_recv() {
                     self.handle_request(request);
                 }
             }
-            ControlEvent::Stop => {}
+            // The next round of the loop sees it.
+            ControlEvent::CrashLoop | ControlEvent::Stop => {}
         }
     }
 
@@ -307,6 +324,7 @@ impl Control {
             for upstream in self.instances.numbers() {
                 self.take_interests(upstream, |_| true);
             }
+            self.forget_exchanged();
             // Shards learn that an upstream drains after they have the catalog without it.
             let are_known = self.publish(&ListKind::ALL);
             self.note_states();
@@ -322,8 +340,9 @@ impl Control {
     fn update_all_of(&mut self, upstream: u16) {
         if let Some(instance) = self.instances.active(upstream) {
             let name = Arc::clone(instance.name());
+            let exposed = instance.replicas[0].clone();
             let uris = instance.tracked.listener().uris();
-            let uris = uris.map(|uri| (Arc::clone(&name), Arc::clone(uri)));
+            let uris = uris.map(|uri| (Arc::clone(&name), exposed.exposed_uri(uri).into()));
             self.updated.extend(uris);
         }
     }
@@ -335,6 +354,9 @@ impl Control {
             && is_one(instance.name())
         {
             let uris = self.board.interests().of(instance.name());
+            let originals = uris.iter();
+            let originals = originals.filter_map(|uri| instance.replicas[0].original_uri(uri));
+            let uris = originals.map(Arc::from).collect();
             instance.tracked.listener().set_uris(uris, Instant::now());
         }
     }

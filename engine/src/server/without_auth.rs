@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::{Error, Result};
+use super::upstreams::FixedAndAll;
 use crate::access::AccessBoard;
 use crate::guard::limit::board::QuotaBoard;
 use crate::mcp::ServerParts;
@@ -21,7 +22,7 @@ impl ServerAccess {
     pub(super) fn start(
         profile: &Profile,
         _: &[ListenAddress],
-        _: &ServerParts,
+        _: (&ServerParts, &FixedAndAll),
         _: &[Arc<ShardControl>],
     ) -> Result<Option<ServerAccess>> {
         match &profile.server.access_file {

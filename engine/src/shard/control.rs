@@ -90,6 +90,13 @@ impl ShardControl {
             .store(count, Ordering::Relaxed);
     }
 
+    /// Whether the program of an upstream keeps ending before it answers.
+    pub(crate) fn set_crash_loop(&self, has_crash_loop: bool) {
+        self.readiness
+            .has_crash_loop
+            .store(has_crash_loop, Ordering::Relaxed);
+    }
+
     /// Lets all shards refuse probes of readiness; they serve everything else.
     pub(crate) fn begin_notice(&self) {
         self.readiness.is_leaving.store(true, Ordering::Relaxed);

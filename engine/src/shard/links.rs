@@ -14,6 +14,8 @@ mod credentials;
 mod endpoint_links;
 mod ends;
 mod events;
+mod exchanged_tokens;
+mod exchanges;
 mod health;
 mod inspected;
 mod line_link;
@@ -44,6 +46,7 @@ use corelane_io::slots::{SlotKey, Slots};
 
 use self::challenged_call::ChallengedCall;
 use self::endpoint_links::EndpointLinks;
+use self::exchanged_tokens::ExchangingCall;
 use self::line_link::LineLink;
 use self::secured_link::SecuredLink;
 use self::signs::ended;
@@ -90,6 +93,8 @@ pub(super) struct Links {
     lost_streams: Vec<SlotKey>,
     /// Calls that wait for another credential.
     challenged: Vec<ChallengedCall>,
+    /// Calls that wait for the tokens of their clients to be exchanged.
+    exchanging: Vec<ExchangingCall>,
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
     /// Whether an upstream drains.
@@ -156,6 +161,7 @@ impl Links {
             delayed: Vec::new(),
             lost_streams: Vec::new(),
             challenged: Vec::new(),
+            exchanging: Vec::new(),
             paused: Vec::new(),
             // Another life of the shard may have died before it let go of one.
             has_leaving: true,
@@ -237,8 +243,10 @@ impl Links {
 
     /// When the shard has to look at its links at the latest; none without links.
     pub(super) fn due_ms(&self) -> Option<u64> {
-        let has_calls =
-            !self.timed.is_empty() || !self.delayed.is_empty() || !self.challenged.is_empty();
+        let has_calls = !self.timed.is_empty()
+            || !self.delayed.is_empty()
+            || !self.challenged.is_empty()
+            || !self.exchanging.is_empty();
         let is_idle = self.slots.is_empty() && !has_calls && !self.has_leaving;
         let has_sessions = self.endpoints.iter().any(|it| !it.sessions.is_empty());
         match (is_idle, has_sessions) {

@@ -17,7 +17,9 @@ use crossbeam::queue::SegQueue;
 use socket2::SockAddr;
 
 use super::endpoint::UpstreamTable;
+use super::exchanged_token::ExchangedToken;
 use super::interests::Interests;
+use crate::guard::subject::{SubjectKey, SubjectToken};
 
 /// Resources of one upstream to which clients may subscribe: they are in one request.
 const RESOURCES_MAX: usize = 1024;
@@ -96,8 +98,31 @@ pub(crate) struct ProcessRequest {
 pub(crate) struct StartedProcess {
     /// Its standard input and output.
     pub(crate) socket: UnixStream,
-    /// The process is stopped when this is closed.
-    pub(crate) leash: UnixStream,
+    /// The process is stopped when this is dropped.
+    pub(crate) leash: Leash,
+}
+
+/// The hold of a shard on a process.
+#[derive(Debug)]
+pub(crate) struct Leash {
+    _socket: UnixStream,
+    has_answered: Arc<AtomicBool>,
+}
+
+impl Leash {
+    /// A process is stopped when the other end of `socket` is closed. An answer of it sets
+    /// `has_answered`.
+    pub(crate) fn new(socket: UnixStream, has_answered: Arc<AtomicBool>) -> Leash {
+        Leash {
+            _socket: socket,
+            has_answered,
+        }
+    }
+
+    /// The process has answered something.
+    pub(crate) fn note_answer(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The answer to a [`ControlRequest`].
@@ -179,6 +204,8 @@ pub(crate) enum ControlEvent {
     Resolved(u16, io::Result<Vec<Option<SockAddr>>>),
     /// A process of a program is to be started.
     Start(ProcessRequest),
+    /// A program keeps ending before it answers.
+    CrashLoop,
     /// Something about a subscription at the upstream with this number, and its own number.
     Subscription(u16, u32, SubscriptionEvent),
     /// Clients have subscribed to other resources, or some have updates.
@@ -206,8 +233,45 @@ pub(crate) enum ControlEvent {
     /// A credential was granted to the upstream with this number and this
     /// `Endpoint::instance`, or was not.
     Granted(u16, u64, Result<Granted, GrantFault>),
+    /// The token of a client is to be exchanged.
+    Exchange(ExchangeRequest),
+    /// The token with this key was exchanged for the upstream with this number and this
+    /// `Endpoint::instance`, or was not.
+    #[cfg_attr(
+        not(feature = "auth"),
+        expect(dead_code, reason = "nothing is exchanged")
+    )]
+    Exchanged(u16, u64, SubjectKey, Result<Granted, GrantFault>),
     /// The server ends.
     Stop,
+}
+
+/// A shard needs a token for which that of a client is exchanged.
+#[derive(Debug)]
+pub(crate) struct ExchangeRequest {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// That of `Endpoint::instance`.
+    pub(crate) instance: u64,
+    /// The shard.
+    pub(crate) shard: u16,
+    /// The token of the client.
+    pub(crate) subject: SubjectToken,
+    /// The number of a token that the upstream refuses, or that is to be renewed.
+    pub(crate) before: Option<u64>,
+}
+
+/// The answer to an [`ExchangeRequest`].
+#[derive(Clone, Debug)]
+pub(crate) struct ExchangeAnswer {
+    /// The number of the upstream.
+    pub(crate) upstream: u16,
+    /// That of `Endpoint::instance`.
+    pub(crate) instance: u64,
+    /// The token of the client.
+    pub(crate) key: SubjectKey,
+    /// The token that it was exchanged for, or why there is none, for the client.
+    pub(crate) result: Result<Arc<ExchangedToken>, &'static str>,
 }
 
 /// The place of the table and of the requests. A shard looks at two numbers each turn.
@@ -218,6 +282,8 @@ pub(crate) struct UpstreamBoard {
     requests: Vec<SegQueue<ControlRequest>>,
     /// By shard: processes that were started, or none where that failed.
     processes: Vec<SegQueue<(ProcessRequest, Option<StartedProcess>)>>,
+    /// By shard: tokens that were exchanged.
+    exchanged: Vec<SegQueue<ExchangeAnswer>>,
     /// Whether no shard takes processes any more.
     is_over: AtomicBool,
     /// Whether lists have expired, which are read again once a client uses them.
@@ -243,6 +309,7 @@ impl UpstreamBoard {
             table: Mutex::new(Arc::new(table)),
             requests: (0..shards).map(|_| SegQueue::new()).collect(),
             processes: (0..shards).map(|_| SegQueue::new()).collect(),
+            exchanged: (0..shards).map(|_| SegQueue::new()).collect(),
             is_over: AtomicBool::new(false),
             has_expired: AtomicBool::new(false),
             interests: Interests::default(),
@@ -282,6 +349,16 @@ impl UpstreamBoard {
         shard: u16,
     ) -> Option<(ProcessRequest, Option<StartedProcess>)> {
         self.processes[usize::from(shard)].pop()
+    }
+
+    /// Leaves an exchanged token for a shard, which has requested it. The caller wakes it.
+    pub(crate) fn leave_exchanged(&self, shard: u16, answer: ExchangeAnswer) {
+        self.exchanged[usize::from(shard)].push(answer);
+    }
+
+    /// Takes an exchanged token for this shard.
+    pub(crate) fn take_exchanged(&self, shard: u16) -> Option<ExchangeAnswer> {
+        self.exchanged[usize::from(shard)].pop()
     }
 
     /// All shards have ended: processes that none of them took are stopped.
@@ -367,7 +444,10 @@ impl UpstreamBoard {
     pub(crate) fn has_news(&self, shard: u16, generation: u64) -> bool {
         let is_newer = self.generation.load(Ordering::Relaxed) != generation;
         let shard = usize::from(shard);
-        is_newer || !self.requests[shard].is_empty() || !self.processes[shard].is_empty()
+        is_newer
+            || !self.requests[shard].is_empty()
+            || !self.processes[shard].is_empty()
+            || !self.exchanged[shard].is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<UpstreamTable>> {

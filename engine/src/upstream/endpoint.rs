@@ -1,8 +1,10 @@
 //! The table of upstreams, as shards see them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
+use corelane_gateway::uris;
 use corelane_protocol::mcp::era::Era;
 use socket2::SockAddr;
 
@@ -33,8 +35,13 @@ pub(crate) struct Endpoint {
     pub(crate) heads: Heads,
     /// Fields of clients that are passed on to it, in lower case.
     pub(crate) forwarded: Arc<[Box<str>]>,
-    /// The credential in them, if there is to be one.
+    /// The credential in them, if there is to be one; that of this server itself, if tokens of
+    /// clients are exchanged.
     pub(crate) credential: Option<EndpointCredential>,
+    /// Whether the tokens of clients are exchanged: then no credential is in the heads.
+    pub(crate) exchanges: bool,
+    /// The line with the credential of this server itself, if it is not in the heads.
+    pub(crate) service: Arc<[u8]>,
     /// The era that it speaks, as far as that is known.
     pub(crate) era: Era,
     /// The clients that share one of its sessions, in the legacy era.
@@ -43,6 +50,8 @@ pub(crate) struct Endpoint {
     pub(crate) has_updates: bool,
     /// Whether calls of its tools can become tasks.
     pub(crate) has_tasks: bool,
+    /// Whether its URIs have its name in them, where clients see them.
+    pub(crate) has_namespaced_uris: bool,
     /// The start of the messages of its elicitations, which names it; may be empty.
     pub(crate) question_prefix: Box<str>,
     /// Whether calls of modern clients stay open while the clients answer.
@@ -84,10 +93,13 @@ impl Endpoint {
             heads: Heads::default(),
             forwarded: Arc::default(),
             credential: None,
+            exchanges: false,
+            service: Arc::default(),
             era: Era::Modern,
             sessions: Sessions::Client,
             has_updates: false,
             has_tasks: false,
+            has_namespaced_uris: false,
             question_prefix: Box::default(),
             parks_calls: false,
             processes: Processes::ONE,
@@ -108,7 +120,29 @@ impl Endpoint {
             && self.credential == other.credential
     }
 
-    /// Whether requests need a credential that is not there.
+    /// The URI that it has for one of a client; none if that is of another upstream.
+    pub(crate) fn original_uri<'u>(&self, uri: &'u str) -> Option<Cow<'u, str>> {
+        match self.has_namespaced_uris {
+            true => uris::original(uri, &self.name).map(Cow::Owned),
+            false => Some(Cow::Borrowed(uri)),
+        }
+    }
+
+    /// The URI that clients have for one of it.
+    pub(crate) fn exposed_uri<'u>(&self, uri: &'u str) -> Cow<'u, str> {
+        let named = uris::namespaced(uri, &self.name).filter(|_| self.has_namespaced_uris);
+        named.map_or(Cow::Borrowed(uri), Cow::Owned)
+    }
+
+    /// The head of messages of this server itself.
+    pub(crate) fn head_of_server(&self) -> Cow<'_, [u8]> {
+        match self.service.is_empty() {
+            true => Cow::Borrowed(self.heads.of_messages()),
+            false => Cow::Owned([self.heads.of_messages(), &self.service].concat()),
+        }
+    }
+
+    /// Whether requests of this server need a credential that is not there.
     pub(crate) fn lacks_credential(&self) -> bool {
         let credential = self.credential.as_ref();
         credential.is_some_and(|credential| !credential.is_there)

@@ -8,6 +8,7 @@ mod lookups;
 mod new_relay;
 mod ticket;
 
+use std::borrow::Cow;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -25,7 +26,7 @@ use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::revision::Revision;
 use slab::Slab;
 
-pub(crate) use new_relay::{AboutTask, BeginError, NewRelay};
+pub(crate) use new_relay::{AboutTask, Bearer, BeginError, NewRelay};
 pub(crate) use ticket::ParkedTicket;
 
 use super::board::UpstreamBoard;
@@ -142,6 +143,9 @@ impl UpstreamPort {
             }
         }
         (relay.is_repeatable, relay.due_ms) = (new.is_repeatable, due_ms);
+        if let Bearer::Client(Some(subject)) = new.bearer {
+            relay.subject = Some(Box::new(subject.clone()));
+        }
         relay.set_capabilities(new.capabilities);
         if new.task != TaskMode::None {
             relay.expect_task();
@@ -301,12 +305,16 @@ impl UpstreamPort {
         let table = self.table.borrow();
         let body = self.body.borrow();
         let mut out = self.chunk();
-        let head = &table.endpoints[usize::from(new.upstream)].heads.post;
+        let endpoint = &table.endpoints[usize::from(new.upstream)];
+        let head = &endpoint.heads.post;
         if head.is_empty() {
             write_line(&mut out, &body);
             return Ok(out);
         }
         out.extend_from_slice(head);
+        if matches!(new.bearer, Bearer::Server) {
+            out.extend_from_slice(&endpoint.service);
+        }
         out.extend_from_slice(new.forwarded);
         let message = OutgoingMessage {
             revision: Revision::V2026_07_28,
@@ -391,6 +399,21 @@ impl UpstreamPort {
         has_head
     }
 
+    /// The URI that an upstream has for one of a client; none if that is of another upstream.
+    pub(crate) fn original_uri<'u>(&self, upstream: u16, uri: &'u str) -> Option<Cow<'u, str>> {
+        self.table.borrow().endpoints[usize::from(upstream)].original_uri(uri)
+    }
+
+    /// Whether the tokens of clients are exchanged for this upstream.
+    pub(crate) fn exchanges(&self, upstream: u16) -> bool {
+        self.table.borrow().endpoints[usize::from(upstream)].exchanges
+    }
+
+    /// Whether the tokens of clients are exchanged for any upstream.
+    pub(crate) fn exchanges_any(&self) -> bool {
+        self.table.borrow().endpoints.iter().any(|it| it.exchanges)
+    }
+
     /// An empty buffer for a request.
     pub(crate) fn chunk(&self) -> Chunk {
         let spare = self.spare.borrow_mut().pop();
@@ -402,7 +425,7 @@ impl UpstreamPort {
     pub(crate) fn subscribe(&self, upstream: u16, uri: &str) -> Option<SubscribedUri> {
         let table = self.table.borrow();
         let endpoint = &table.endpoints[usize::from(upstream)];
-        let has_updates = endpoint.has_updates;
+        let has_updates = endpoint.has_updates && endpoint.original_uri(uri).is_some();
         has_updates.then(|| SubscribedUri::of(&self.board, &endpoint.name, uri))?
     }
 

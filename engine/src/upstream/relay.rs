@@ -12,6 +12,7 @@ mod task;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
@@ -30,9 +31,11 @@ use corelane_protocol::mcp::era::Era;
 use self::questions::Questions;
 use super::board::{ControlAnswer, ControlEvent, Subscription, SubscriptionEvent};
 use super::endpoint::Endpoint;
+use super::exchanged_token::ExchangedToken;
 pub(crate) use super::legacy_call::{Handshake, LegacyCall};
 use super::owner::SessionOwner;
 use crate::breaker::Admitted;
+use crate::guard::subject::SubjectToken;
 use crate::handler::Call;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::outcome::Answer;
@@ -76,6 +79,10 @@ pub(crate) struct Relay {
     pub(crate) is_repeatable: bool,
     /// Whether its credential was refused once.
     pub(crate) was_challenged: bool,
+    /// The token of its client, if that is exchanged.
+    pub(crate) subject: Option<Box<SubjectToken>>,
+    /// The token that it was exchanged for, which is in the request.
+    pub(crate) exchanged: Option<Arc<ExchangedToken>>,
     /// Whether an upstream may have executed it before its present try.
     pub(crate) was_sent: bool,
     /// How the breaker of its upstream lets it run; none if it does not count there (yet).
@@ -166,6 +173,8 @@ impl Relay {
             upstream,
             is_repeatable: false,
             was_challenged: false,
+            subject: None,
+            exchanged: None,
             was_sent: false,
             admitted: None,
             is_placed: false,
@@ -374,7 +383,10 @@ impl Reception {
             }
             Incoming::Error { range, code } if self.takes_pages(text, (range, *code), to) => {}
             Incoming::Result { .. } | Incoming::Error { .. } => {
-                if let Some(part) = RelayedPart::of(text, &incoming, way.as_ref()) {
+                if let Some(mut part) = RelayedPart::of(text, &incoming, way.as_ref()) {
+                    if way.is_some() && to.endpoint.has_namespaced_uris {
+                        part.namespace(&to.endpoint.name);
+                    }
                     self.answer(part, to.queue);
                 }
             }
@@ -386,7 +398,7 @@ impl Reception {
             Incoming::ListChanged(_) => self.pass_on(SubscriptionEvent::ListChanged),
             Incoming::ResourceUpdated { uri } => {
                 if let Recipient::Subscription(subscription) = &self.recipient {
-                    subscription.handle_update(uri);
+                    subscription.handle_update(&to.endpoint.exposed_uri(uri));
                 }
             }
             Incoming::Request { id, method, params } => {

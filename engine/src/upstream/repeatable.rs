@@ -7,7 +7,8 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 
 use super::entry::{RelayedEntry, Route};
-use super::port::{NewRelay, UpstreamPort};
+use super::port::{Bearer, NewRelay, UpstreamPort};
+use crate::guard::subject::SubjectToken;
 use crate::handler::call::relayed::ROUNDS_MAX;
 
 /// See the module's text.
@@ -30,6 +31,8 @@ pub(crate) struct RepeatableRequest {
     is_repeatable: bool,
     /// Whether the capability for tasks is declared.
     declares_tasks: bool,
+    /// The token of the client, if that is exchanged.
+    subject: Option<SubjectToken>,
     /// The state of the upstream, if it gave one.
     state: Option<Box<[u8]>>,
     rounds: u8,
@@ -58,6 +61,10 @@ impl RepeatableRequest {
             has_progress: new.has_progress,
             is_repeatable: new.is_repeatable,
             declares_tasks: new.task == TaskMode::Declared,
+            subject: match new.bearer {
+                Bearer::Client(subject) => subject.cloned(),
+                Bearer::Server => None,
+            },
             state: None,
             rounds: 0,
         })
@@ -102,6 +109,7 @@ impl RepeatableRequest {
                 false => TaskMode::None,
             },
             about: None,
+            bearer: Bearer::Client(self.subject.as_ref()),
         }
     }
 }

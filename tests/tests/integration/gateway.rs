@@ -4,6 +4,8 @@
 mod changes;
 #[path = "gateway/credentials.rs"]
 mod credentials;
+#[path = "gateway/exchanged.rs"]
+mod exchanged;
 #[path = "gateway/faults.rs"]
 mod faults;
 #[path = "gateway/features.rs"]
@@ -20,6 +22,8 @@ mod legacy;
 mod links;
 #[path = "gateway/lists.rs"]
 mod lists;
+#[path = "gateway/namespaced.rs"]
+mod namespaced;
 #[path = "gateway/page.rs"]
 mod page;
 #[path = "gateway/parked.rs"]

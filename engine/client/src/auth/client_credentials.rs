@@ -5,7 +5,7 @@ use reqwest::Url;
 use tokio::sync::Mutex;
 
 use corelane_oauth::assertion::PrivateKey;
-use corelane_oauth::service::Service;
+use corelane_oauth::service::{Found, Service};
 use corelane_oauth::token::{Registered, Token};
 
 use super::{Auth, AuthError, AuthFuture, Challenge};
@@ -62,6 +62,7 @@ impl ClientCredentials {
                 key,
                 scope: None,
                 token_endpoint: None,
+                found: Found::default(),
             },
             token: Mutex::new(None),
         }

@@ -52,12 +52,12 @@ impl<'a> Reader<'a> {
     pub(super) fn config(mut self) -> Result<Config, Vec<Finding>> {
         let policy = Policy::parse(self.text);
         let document = toml::Deserializer::parse(self.text).and_then(Document::deserialize);
-        let auth = match document {
-            Ok(document) => document.auth,
+        let (auth, has_upstreams) = match document {
+            Ok(document) => (document.auth, !document.upstream.is_empty()),
             Err(error) => {
                 let fault = Fault::Syntax(error.message().to_owned());
                 self.find(error.span().unwrap_or_default(), fault);
-                None
+                (None, false)
             }
         };
         let is_open = auth
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
             limit::file::Limits::default()
         });
         let auth = auth.unwrap_or_default();
-        let warnings = self.rules(&policy, &auth);
+        let warnings = self.rules(&policy, &auth, has_upstreams);
         let config = Config {
             client_limits: Arc::new(client_limits.in_folder(self.base)),
             warnings,
@@ -154,7 +154,12 @@ impl<'a> Reader<'a> {
 
     /// Compares the rules with the catalog, and finds those that hold for other identities than
     /// their author means. Returns the warnings.
-    fn rules(&mut self, policy: &Policy, auth: &AuthText) -> Vec<policy::Finding> {
+    fn rules(
+        &mut self,
+        policy: &Policy,
+        auth: &AuthText,
+        has_upstreams: bool,
+    ) -> Vec<policy::Finding> {
         let has_keys = !auth.api_key.is_empty();
         let ways = auth.issuer.len() + self.server.methods.len() + usize::from(has_keys);
         if ways > 1 {
@@ -169,7 +174,7 @@ impl<'a> Reader<'a> {
         };
         let findings = policy.findings(&*catalog.entries).into_iter();
         let (warnings, faults): (Vec<_>, Vec<_>) =
-            findings.partition(|finding| finding.is_warning || catalog.is_open);
+            findings.partition(|finding| finding.is_warning || catalog.is_open || has_upstreams);
         self.findings
             .extend(faults.into_iter().map(|finding| Finding {
                 line: finding.line,

@@ -10,6 +10,9 @@ use toml::value::Datetime;
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Document {
     pub(super) auth: Option<AuthText>,
+    /// They are for others to read, and their entries are not known here.
+    #[serde(default)]
+    pub(super) upstream: Vec<IgnoredAny>,
     // A new section stands here, with a reader of its own.
 }
 

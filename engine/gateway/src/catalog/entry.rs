@@ -18,6 +18,9 @@ pub enum EntryError {
     /// It has no name or URI.
     #[error("an entry has no text in {0:?}")]
     NoKey(&'static str),
+    /// The name of its upstream cannot be put into its URI.
+    #[error("the URI {0:?} is not absolute, so it cannot have the name of its upstream")]
+    Uri(Box<str>),
     /// A member that is replaced has another type.
     #[error("the entry {0:?} has no object in \"inputSchema\"")]
     Schema(Box<str>),
@@ -38,9 +41,13 @@ impl Entry {
 
     /// Sets a member to a JSON value: in its place, or at the end.
     pub(super) fn set(&mut self, name: &str, value: &serde_json::Value) {
-        let Ok(value) = serde_json::value::to_raw_value(value) else {
-            return;
-        };
+        if let Ok(value) = serde_json::value::to_raw_value(value) {
+            self.set_raw(name, value);
+        }
+    }
+
+    /// The same with the text of the value.
+    pub(super) fn set_raw(&mut self, name: &str, value: Box<RawValue>) {
         let mut members = self.members.iter_mut();
         match members.find(|(member, _)| &**member == name) {
             Some((_, of)) => *of = value,

@@ -1,10 +1,13 @@
 //! From an entry of an upstream to the one that clients see.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::entry::{Entry, EntryError};
 use super::walk::ListKind;
 use crate::config::Upstream;
+use crate::relay::namespaced_meta;
+use crate::uris::namespaced;
 
 /// An entry that clients see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +25,9 @@ pub struct Exposed {
 }
 
 /// An entry of an upstream as clients see it. A tool or a prompt has its exposed name; a tool also
-/// has the changes of the configuration, and lacks the arguments that the configuration fixes.
-/// URIs, and everything else, are as the upstream wrote them. None if the configuration hides it.
+/// has the changes of the configuration, and lacks the arguments that the configuration fixes. URIs
+/// have the name of their upstream, if that is configured. Everything else is as the upstream wrote
+/// it. None if the configuration hides it.
 ///
 /// ```
 /// use corelane_gateway::catalog::{ListKind, Walk, WalkLimits, expose};
@@ -40,7 +44,8 @@ pub struct Exposed {
 /// ```
 ///
 /// # Errors
-/// It has no name or URI, or its schema is no object where a part of it is to be removed.
+/// It has no name or URI, its URI cannot have the name of its upstream, or its schema is no object
+/// where a part of it is to be removed.
 pub fn expose(
     upstream: &Upstream,
     kind: ListKind,
@@ -54,6 +59,10 @@ pub fn expose(
         ListKind::Tools if !upstream.tools.admits(&original) => return Ok(None),
         ListKind::Tools => naming.exposed(&original, name_chars_max),
         ListKind::Prompts => naming.prefixed(&original, name_chars_max),
+        ListKind::Resources | ListKind::Templates if upstream.has_namespaced_uris => {
+            let named = namespaced(&original, &upstream.name);
+            named.ok_or_else(|| EntryError::Uri(original.as_str().into()))?
+        }
         ListKind::Resources | ListKind::Templates => original.clone(),
     };
     // Names and titles are shown to people.
@@ -62,8 +71,15 @@ pub fn expose(
             entry.set(shown, &Value::from(text.replace(is_control, "")));
         }
     }
-    if matches!(kind, ListKind::Tools | ListKind::Prompts) {
+    if *key != *original {
         entry.set(member, &Value::from(key.as_str()));
+    }
+    let meta = entry.raw("_meta").filter(|_| upstream.has_namespaced_uris);
+    let meta = meta.and_then(|meta| namespaced_meta(meta.get().as_bytes(), &upstream.name));
+    if let Some(meta) = meta.and_then(|meta| String::from_utf8(meta).ok())
+        && let Ok(meta) = RawValue::from_string(meta)
+    {
+        entry.set_raw("_meta", meta);
     }
     if kind == ListKind::Tools {
         change_tool(upstream, &original, &mut entry)?;
@@ -223,6 +239,43 @@ mod tests {
         let json: Value = serde_json::from_str(&seen.json).expect("JSON");
         assert_eq!(json["title"], "x[31m\ny");
         assert_eq!(expose("", r#"{"name": 1}"#), Err(EntryError::NoKey("name")));
+    }
+
+    #[test]
+    fn uris_have_the_name_of_their_upstream_if_that_is_configured() {
+        let text = "[[upstream]]\nname = \"up\"\nurl = \"https://h/\"\nuris = \"namespaced\"\n";
+        let upstreams = config::parse(text).expect("valid");
+        let expose = |kind, entry: &str| {
+            let entry: Entry = serde_json::from_str(entry).expect("an entry");
+            super::expose(&upstreams[0], kind, entry, 64)
+        };
+        let meta = r#""_meta":{"n":1e400,"ui":{"x":1.0,"resourceUri":"ui:\/\/app\/1"}}"#;
+        let seen = r#""_meta":{"n":1e400,"ui":{"x":1.0,"resourceUri":"ui://up/app/1"}}"#;
+        for (kind, entry, key, json) in [
+            (
+                ListKind::Resources,
+                format!(r#"{{"uri":"a:\/\/b","name":"n",{meta}}}"#),
+                "a://up/b",
+                format!(r#"{{"uri":"a://up/b","name":"n",{seen}}}"#),
+            ),
+            (
+                ListKind::Templates,
+                r#"{"uriTemplate":"a://{b}","name":"n","_meta":{"ui":7}}"#.to_owned(),
+                "a://up/{b}",
+                r#"{"uriTemplate":"a://up/{b}","name":"n","_meta":{"ui":7}}"#.to_owned(),
+            ),
+            (
+                ListKind::Tools,
+                format!(r#"{{"name":"t",{meta}}}"#),
+                "up_t",
+                format!(r#"{{"name":"up_t",{seen}}}"#),
+            ),
+        ] {
+            let exposed = expose(kind, &entry).expect("an entry").expect("it is seen");
+            assert_eq!((&*exposed.key, exposed.json), (key, json));
+        }
+        let relative = expose(ListKind::Resources, r#"{"uri":"b","name":"n"}"#);
+        assert_eq!(relative, Err(EntryError::Uri("b".into())));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::Value;
 use super::fault::Fault;
 use super::target::Target;
 
-/// The credential with which this server requests an upstream. It is the server's own: that of a
-/// client never goes to an upstream.
+/// The credential with which this server requests an upstream. It is the server's own, or one that
+/// was exchanged for a client's: that of a client itself never goes to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A token in the field `Authorization`.
@@ -17,6 +17,9 @@ pub enum Credential {
     Header(Box<str>, Value),
     /// An access token of an authorization server (RFC 6749 4.4).
     ClientCredentials(Box<ServiceAccount>),
+    /// For the call of a client, the token for which an authorization server exchanges the
+    /// client's own (RFC 8693). The server requests the lists with a token for itself.
+    TokenExchange(Box<ServiceAccount>, Option<Box<str>>),
 }
 
 /// The identity of this server at an authorization server.
@@ -47,7 +50,9 @@ impl Credential {
     pub fn field(&self) -> &str {
         match self {
             Credential::Header(name, _) => name,
-            Credential::Bearer(_) | Credential::ClientCredentials(_) => "authorization",
+            Credential::Bearer(_)
+            | Credential::ClientCredentials(_)
+            | Credential::TokenExchange(..) => "authorization",
         }
     }
 
@@ -55,11 +60,23 @@ impl Credential {
     pub fn secrets(&self) -> impl Iterator<Item = &Value> {
         let secret = match self {
             Credential::Bearer(value) | Credential::Header(_, value) => value,
-            Credential::ClientCredentials(account) => match &account.proof {
-                Proof::Secret(value) | Proof::PrivateKey(value) => value,
-            },
+            Credential::ClientCredentials(account) | Credential::TokenExchange(account, _) => {
+                match &account.proof {
+                    Proof::Secret(value) | Proof::PrivateKey(value) => value,
+                }
+            }
         };
         std::iter::once(secret)
+    }
+
+    /// Its account at an authorization server, if it has one.
+    pub fn account(&self) -> Option<&ServiceAccount> {
+        match self {
+            Credential::Bearer(_) | Credential::Header(..) => None,
+            Credential::ClientCredentials(account) | Credential::TokenExchange(account, _) => {
+                Some(account)
+            }
+        }
     }
 }
 
@@ -83,6 +100,16 @@ pub(super) enum CredentialText {
         scopes: Vec<String>,
         token_url: Option<String>,
     },
+    TokenExchange {
+        client_id: String,
+        client_secret: Option<String>,
+        private_key: Option<String>,
+        #[serde(default)]
+        scopes: Vec<String>,
+        // The tokens of clients go there alone, so that it is never found out.
+        token_url: String,
+        audience: Option<String>,
+    },
 }
 
 impl CredentialText {
@@ -91,10 +118,6 @@ impl CredentialText {
         self,
         checked_name: impl Fn(String) -> Result<Box<str>, Fault>,
     ) -> Result<Option<Credential>, Fault> {
-        let secret = |name: &str, text: String| match Value::parse(&text) {
-            Value::Plain(_) => Err(Fault::InlineSecret(name.to_owned())),
-            value => Ok(value),
-        };
         Ok(Some(match self {
             CredentialText::None {} => return Ok(None),
             CredentialText::Bearer { token } => Credential::Bearer(secret("token", token)?),
@@ -110,11 +133,7 @@ impl CredentialText {
                 scopes,
                 token_url,
             } => {
-                let proof = match (client_secret, private_key) {
-                    (Some(text), None) => Proof::Secret(secret("client_secret", text)?),
-                    (None, Some(text)) => Proof::PrivateKey(secret("private_key", text)?),
-                    _ => return Err(Fault::Proof),
-                };
+                let proof = proof(client_secret, private_key)?;
                 Credential::ClientCredentials(Box::new(ServiceAccount {
                     client_id: client_id.into(),
                     proof,
@@ -122,7 +141,40 @@ impl CredentialText {
                     token_url: token_url.map(|url| token_endpoint(&url)).transpose()?,
                 }))
             }
+            CredentialText::TokenExchange {
+                client_id,
+                client_secret,
+                private_key,
+                scopes,
+                token_url,
+                audience,
+            } => {
+                let account = ServiceAccount {
+                    client_id: client_id.into(),
+                    proof: proof(client_secret, private_key)?,
+                    scopes: scopes.into_iter().map(String::into_boxed_str).collect(),
+                    token_url: Some(token_endpoint(&token_url)?),
+                };
+                Credential::TokenExchange(Box::new(account), audience.map(String::into_boxed_str))
+            }
         }))
+    }
+}
+
+/// A secret that stands elsewhere.
+fn secret(name: &str, text: String) -> Result<Value, Fault> {
+    match Value::parse(&text) {
+        Value::Plain(_) => Err(Fault::InlineSecret(name.to_owned())),
+        value => Ok(value),
+    }
+}
+
+/// The one proof of an identity.
+fn proof(client_secret: Option<String>, private_key: Option<String>) -> Result<Proof, Fault> {
+    match (client_secret, private_key) {
+        (Some(text), None) => Ok(Proof::Secret(secret("client_secret", text)?)),
+        (None, Some(text)) => Ok(Proof::PrivateKey(secret("private_key", text)?)),
+        _ => Err(Fault::Proof),
     }
 }
 

@@ -90,6 +90,12 @@ pub enum Fault {
     /// A credential has no proof, or two.
     #[error("give client_secret or private_key of the credential, and not both")]
     Proof,
+    /// Tokens of clients are exchanged, and clients share what one of them is for.
+    #[error("token_exchange has a token of each client: remove sessions = \"shared\"")]
+    SharedExchange,
+    /// Tokens of clients are exchanged for an upstream that takes none with each request.
+    #[error("token_exchange needs an upstream of Streamable HTTP: give it at http or https")]
+    ExchangeTarget,
     /// The place of tokens cannot be used.
     #[error("invalid token_url {0:?}: write https://HOST/PATH")]
     TokenUrl(String),

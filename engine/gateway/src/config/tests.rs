@@ -136,7 +136,7 @@ fn addresses_have_many_forms() {
 }
 
 /// A section with a fault, and words of its message.
-const FAULTY: [(&str, &str); 41] = [
+const FAULTY: [(&str, &str); 44] = [
     ("", "line 2: give exactly one of url, urls and command"),
     ("url = \"https://h/\"\ncommand = [\"x\"]", "exactly one"),
     ("urls = []", "line 3: give 1 to 32 addresses"),
@@ -267,6 +267,22 @@ const FAULTY: [(&str, &str); 41] = [
         "url = \"https://h/\"\ncredential = { kind = \"client_credentials\", client_id = \"c\", \
          client_secret = \"env:A\", token_url = \"http://h/\" }",
         "use https",
+    ),
+    (
+        "url = \"https://h/\"\ncredential = { kind = \"token_exchange\", client_id = \"c\", \
+         client_secret = \"env:A\" }",
+        "missing field `token_url`",
+    ),
+    (
+        "url = \"sse+https://h/\"\ncredential = { kind = \"token_exchange\", client_id = \"c\", \
+         client_secret = \"env:A\", token_url = \"https://as/\" }",
+        "line 4: token_exchange needs an upstream of Streamable HTTP",
+    ),
+    (
+        "url = \"https://h/\"\nsessions = \"shared\"\n\
+         credential = { kind = \"token_exchange\", client_id = \"c\", \
+         client_secret = \"env:A\", token_url = \"https://as/\" }",
+        "remove sessions = \"shared\"",
     ),
     (
         "url = \"unix:/s\"\ncredential = { kind = \"bearer\", token = \"env:A\" }",

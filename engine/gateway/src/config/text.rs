@@ -153,7 +153,16 @@ impl Checker<'_> {
         let targets = self.targets(&mut text, at);
         self.check_fields(&text, &targets);
         let client_certificate = self.client_certificate(&text);
+        let at_credential = text.credential.as_ref().map_or(at, |it| it.span().start);
         let credential = self.credential(text.credential.take(), &text.headers);
+        if let Some(Credential::TokenExchange(..)) = &credential {
+            let is_http = |it: &Target| matches!(it, Target::Http { is_sse: false, .. });
+            if !targets.iter().all(is_http) {
+                self.find(at_credential, Fault::ExchangeTarget);
+            } else if text.sessions == Sessions::Shared {
+                self.find(at_credential, Fault::SharedExchange);
+            }
+        }
         let mut naming = Naming {
             upstream: name.clone().into(),
             prefix: self.prefix(text.prefix, &name),

@@ -11,6 +11,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::answer::{Incoming, copy_members};
 use super::downgrade::downgraded;
+use super::namespaced::namespaced_result;
 
 /// The clients that may share a result.
 const CACHE_SCOPE: &str = "cacheScope";
@@ -106,6 +107,15 @@ impl RelayedPart {
         RelayedPart::Result {
             json,
             is_error: false,
+        }
+    }
+
+    /// Puts the name of the upstream into the URIs of a result.
+    pub fn namespace(&mut self, upstream: &str) {
+        if let RelayedPart::Result { json, .. } = self
+            && let Some(namespaced) = namespaced_result(json, upstream)
+        {
+            *json = namespaced;
         }
     }
 

@@ -268,13 +268,14 @@ impl Services {
             }
         };
         let exposed = &self.context.settings.parts.exposed;
+        let exchanges_tokens = self.calls.port().is_some_and(|port| port.exchanges_any());
         let request = Forwarded {
             exchange: inbound.exchange,
             session,
             seal,
             revision,
             id: id.map(OwnedId::from),
-            caller_info: inbound.requester.caller_info(exposed),
+            caller_info: inbound.requester.forwarded_info(exposed, exchanges_tokens),
             trace: self.context.http_trace(inbound),
             kind,
         };

@@ -13,15 +13,12 @@ use crate::mcp::ServerParts;
 use crate::upstream::board::UpstreamBoard;
 use crate::upstream::endpoint::UpstreamTable;
 
-/// The board of a server with these upstreams, if there are any.
+/// The board of a server with these upstreams.
 pub(in crate::server) fn board_of(
     upstreams: &[ServedUpstream],
     parts: &ServerParts,
     shards: usize,
-) -> Option<Arc<UpstreamBoard>> {
-    if upstreams.is_empty() {
-        return None;
-    }
+) -> Arc<UpstreamBoard> {
     let client_info = parts.description.server_info(Revision::V2026_07_28);
     // As the thread that reads the lists begins.
     let instances = Instances::new(upstreams.to_vec(), shards, Instant::now());
@@ -31,5 +28,5 @@ pub(in crate::server) fn board_of(
         endpoints: instances.endpoints(),
         notice: outcomes.notice(),
     };
-    Some(Arc::new(UpstreamBoard::new(table, shards)))
+    Arc::new(UpstreamBoard::new(table, shards))
 }

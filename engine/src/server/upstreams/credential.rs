@@ -18,7 +18,9 @@ use super::secret::secret;
 use crate::server::upstream_error::UpstreamError;
 use crate::upstream::board::{GrantFault, Granted};
 use crate::upstream::endpoint::EndpointCredential;
-pub(super) use service::ServiceSource;
+#[cfg(feature = "auth")]
+pub(super) use service::granted_of;
+pub(super) use service::{ExchangeSource, ServiceSource};
 
 /// Between two looks at a file with a secret.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,6 +33,12 @@ pub(in crate::server) struct Source {
     /// The name of its field, in lower case.
     field: Arc<str>,
     kind: Kind,
+    /// How the tokens of clients are exchanged, if they are.
+    #[cfg_attr(
+        not(feature = "auth"),
+        expect(dead_code, reason = "nothing is exchanged")
+    )]
+    exchange: Option<ExchangeSource>,
 }
 
 #[derive(Clone)]
@@ -82,13 +90,21 @@ impl Source {
         let kind = match credential {
             config::Credential::Bearer(value) => Kind::Value("Bearer ", value.clone()),
             config::Credential::Header(_, value) => Kind::Value("", value.clone()),
-            config::Credential::ClientCredentials(account) => {
+            config::Credential::ClientCredentials(account)
+            | config::Credential::TokenExchange(account, _) => {
                 Kind::Service(ServiceSource::of(upstream, account)?)
             }
+        };
+        let exchange = match (credential, &kind) {
+            (config::Credential::TokenExchange(_, audience), Kind::Service(service)) => {
+                Some(service.exchange(audience.as_deref()))
+            }
+            _ => None,
         };
         let source = Source {
             field: credential.field().into(),
             kind,
+            exchange,
         };
         if let Kind::Value(start, value) = &source.kind {
             source
@@ -157,9 +173,12 @@ impl Credential {
             return None;
         }
         self.look(now);
-        if matches!(self.source.kind, Kind::Value(..)) {
-            self.failures += u64::from(number == self.number);
-            return None;
+        match &self.source.kind {
+            Kind::Value(..) => {
+                self.failures += u64::from(number == self.number);
+                return None;
+            }
+            Kind::Service(service) => service.find_again(),
         }
         let earliest = self.requested.map(|at| at + REFUSED_INTERVAL);
         match earliest.is_some_and(|earliest| earliest > now) {
@@ -221,6 +240,12 @@ impl Credential {
     /// The name and the value of its field.
     pub(super) fn field(&self) -> Option<(&str, &str)> {
         Some((&self.source.field, self.value.as_deref()?))
+    }
+
+    /// How the tokens of clients are exchanged, if they are.
+    #[cfg(feature = "auth")]
+    pub(super) fn exchange(&self) -> Option<&ExchangeSource> {
+        self.source.exchange.as_ref()
     }
 
     /// Why there is no other value, if the last try failed.

@@ -134,11 +134,17 @@ fn replica(upstream: &Upstream, target: &Target) -> std::result::Result<Served, 
         tls: tls_of(upstream, target)?,
         heads,
         credential: None,
+        exchanges: matches!(
+            upstream.credential,
+            Some(config::Credential::TokenExchange(..))
+        ),
+        service: Arc::default(),
         forwarded: upstream.forwarded_headers.clone().into(),
         era: Era::Modern,
         sessions: upstream.sessions,
         has_updates: false,
         has_tasks: false,
+        has_namespaced_uris: upstream.has_namespaced_uris,
         question_prefix: match upstream.questions.name_upstream {
             true => format!("[{}] ", upstream.name).into(),
             false => Box::default(),
@@ -247,9 +253,6 @@ fn unsupported(upstream: &Upstream) -> Option<(&'static str, &'static str)> {
         of_target,
         (upstream.pins != OnChange::Off && cfg!(not(feature = "auth")))
             .then_some(("pins", "build with the feature auth")),
-        upstream
-            .has_namespaced_uris
-            .then_some(("uris = \"namespaced\"", "leave it out")),
     ];
     checks.into_iter().flatten().next()
 }
@@ -413,10 +416,6 @@ mod tests {
             (
                 "urls = [\"http://127.0.0.1:1/\", \"tcp://127.0.0.1:2\"]",
                 "urls of other servers than those of Streamable HTTP",
-            ),
-            (
-                "url = \"http://127.0.0.1/\"\nuris = \"namespaced\"",
-                "uris = \"namespaced\"",
             ),
         ] {
             let error = checked(lines).expect_err(lines);

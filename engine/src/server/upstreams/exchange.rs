@@ -17,7 +17,7 @@ pub(in crate::server) struct UpstreamReload {
     /// Those of the program.
     fixed: Vec<ServedUpstream>,
     has_launcher: bool,
-    /// None of a server that started without upstreams.
+    /// None of a server that started without upstreams and without a file.
     requests: Option<UpstreamRequests>,
     /// The fields of clients that shards keep.
     exposed: Arc<ExposedHeaders>,
@@ -34,7 +34,7 @@ pub(in crate::server) struct PreparedUpstreams {
 
 impl UpstreamReload {
     /// A server has the `fixed` upstreams whatever its file has. It takes requests if it started
-    /// with an upstream.
+    /// with an upstream or a file.
     pub(in crate::server) fn new(
         (fixed, has_launcher): (Vec<ServedUpstream>, bool),
         requests: Option<UpstreamRequests>,

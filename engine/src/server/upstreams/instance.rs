@@ -128,6 +128,7 @@ impl Instance {
             has_updates: self.tracked.has_updates(),
             has_tasks: self.tracked.has_tasks(),
             heads: self.heads(&self.replicas[replica].heads),
+            service: self.service(),
             credential: self.credential.as_ref().map(Credential::endpoint),
             ..self.replicas[replica].clone()
         }
@@ -135,9 +136,26 @@ impl Instance {
 }
 
 impl Instance {
-    /// The starts of heads of a replica, with its credential.
+    /// Whether the tokens of clients are exchanged.
+    fn exchanges(&self) -> bool {
+        self.replicas[0].exchanges
+    }
+
+    /// The line of the credential of this server, if calls of clients have another one.
+    fn service(&self) -> Arc<[u8]> {
+        let field = self.credential.as_ref().and_then(Credential::field);
+        let mut line = Vec::new();
+        if let Some((name, value)) = field.filter(|_| self.exchanges()) {
+            let _ = write_field(&mut line, name, value.as_bytes());
+        }
+        line.into()
+    }
+
+    /// The starts of heads of a replica, with its credential, unless that is for no call of a
+    /// client.
     fn heads(&self, heads: &Heads) -> Heads {
         let field = self.credential.as_ref().and_then(Credential::field);
+        let field = field.filter(|_| !self.exchanges());
         let has_heads = !heads.post.is_empty() || heads.events.is_some();
         let Some((name, value)) = field.filter(|_| has_heads) else {
             return heads.clone();

@@ -166,7 +166,11 @@ impl Instances {
             }
         }
         let until = now + Duration::from_millis(settings.takeover_ms);
-        self.begin(served, Stage::Begins(serving, until), now);
+        let number = self.begin(served, Stage::Begins(serving, until), now);
+        let definitions = self.used(serving).map(|it| it.tracked.definitions());
+        if let (Some(definitions), Some(instance)) = (definitions, self.used_mut(number)) {
+            instance.tracked.take_definitions(definitions);
+        }
     }
 
     /// Adds an upstream with all of its replicas.
@@ -342,8 +346,8 @@ impl Instances {
     /// The schemes of the upstreams that are served.
     pub(super) fn schemes(&self) -> Vec<(u16, Box<str>)> {
         let served = self.order.iter().filter_map(|number| {
-            let schemes = &self.used(*number)?.tracked.upstream().schemes;
-            Some(schemes.iter().map(|scheme| (*number, scheme.clone())))
+            let schemes = self.used(*number)?.tracked.upstream().own_schemes();
+            Some(schemes.map(|scheme| (*number, scheme)))
         });
         served.flatten().collect()
     }
@@ -357,6 +361,12 @@ impl Instances {
             state: it.tracked.list_state(),
         });
         states.collect()
+    }
+
+    /// Whether the program of an upstream keeps ending before it answers.
+    pub(super) fn has_crash_loop(&self) -> bool {
+        let mut all = self.numbers().filter_map(|number| self.used(number));
+        all.any(|it| it.tracked.is_crash_looping())
     }
 
     /// The replicas of all upstreams as shards see them, by number.

@@ -3,8 +3,11 @@
 //! Standard input and output of a process are one socket, whose other end a shard has. A thread
 //! stays with each process: it writes standard error to the log, stops the process when the shard
 //! lets go of it, and waits for its end, so that no zombie is left. The process has a group of its
-//! own, and what is left of that is killed with it. No shell is used.
+//! own, and a control group where that is possible; what is left of them is killed with it. No
+//! shell is used.
 
+mod control_group;
+mod crashes;
 mod error_log;
 mod process;
 
@@ -16,16 +19,18 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corelane_gateway::config::{Child, ChildLimits};
 
 use super::secret::secret;
 use crate::server::upstream_error::UpstreamError;
 use crate::shard::ShardControl;
-use crate::upstream::board::{ProcessRequest, StartedProcess, UpstreamBoard};
+use crate::upstream::board::{ControlEvent, Leash, ProcessRequest, StartedProcess, UpstreamBoard};
+use control_group::{ControlGroup, ControlGroups};
+use crashes::Crashes;
 use error_log::{ErrorLog, ErrorTail};
 use process::Process;
 
@@ -40,6 +45,7 @@ pub(in crate::server) struct Program {
     environment: Vec<(Box<str>, OsString)>,
     limits: ChildLimits,
     errors: ErrorTail,
+    crashes: Mutex<Crashes>,
 }
 
 /// Whether processes of one serve for the other.
@@ -94,12 +100,22 @@ impl Program {
             environment,
             limits: child.limits,
             errors: ErrorTail::default(),
+            crashes: Mutex::default(),
         })
     }
 
     /// Whether the kernel sets it bounds.
     pub(super) fn has_limits(&self) -> bool {
         self.limits != ChildLimits::default()
+    }
+
+    /// Whether its processes keep ending before they answer anything.
+    pub(super) fn is_looping(&self) -> bool {
+        self.crashes().is_looping()
+    }
+
+    fn crashes(&self) -> MutexGuard<'_, Crashes> {
+        self.crashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last lines of standard error of its processes.
@@ -111,13 +127,17 @@ impl Program {
     fn start(
         &self,
         launcher: Option<&Path>,
+        groups: Option<&ControlGroups>,
         stop: Duration,
     ) -> io::Result<(Process, StartedProcess)> {
         let (socket, theirs) = UnixStream::pair()?;
         let (leash, held) = UnixStream::pair()?;
         let input = socket.try_clone()?;
+        // The launcher puts itself into it.
+        let group = groups.filter(|_| launcher.is_some());
+        let group = group.and_then(ControlGroups::create);
         let mut command = match launcher {
-            Some(launcher) => self.launched(launcher),
+            Some(launcher) => self.launched(launcher, group.as_ref()),
             None if self.has_limits() => {
                 return Err(io::Error::other("its limits need a launcher"));
             }
@@ -139,14 +159,19 @@ impl Program {
             command.current_dir(directory);
         }
         let log = ErrorLog::new(&self.name, &self.errors);
-        let process = Process::new(command.spawn()?, (input, held), log, stop)?;
+        let mut process = Process::new(command.spawn()?, (input, held), log, stop)?;
+        process.set_group(group);
+        let leash = Leash::new(leash, self.crashes().has_answered());
         Ok((process, StartedProcess { socket, leash }))
     }
 
     /// The command of the launcher, up to the name of the program.
-    fn launched(&self, launcher: &Path) -> Command {
+    fn launched(&self, launcher: &Path, group: Option<&ControlGroup>) -> Command {
         let mut command = Command::new(launcher);
         command.args(["launch", "--parent", &std::process::id().to_string()]);
+        if let Some(group) = group {
+            command.arg("--control-group").arg(group.path());
+        }
         for (option, bound) in [
             ("--address-space-bytes", self.limits.address_space_bytes),
             ("--open-files", self.limits.open_files),
@@ -168,6 +193,8 @@ pub(in crate::server) struct ProcessThreads {
     board: Arc<UpstreamBoard>,
     /// Starts the programs, if there is one.
     launcher: Option<Arc<Path>>,
+    /// Where each process has a group of its own, if that is possible.
+    groups: Option<ControlGroups>,
     stop: Duration,
     threads: Vec<JoinHandle<()>>,
 }
@@ -182,6 +209,7 @@ impl ProcessThreads {
         ProcessThreads {
             board,
             launcher: launcher.map(Arc::from),
+            groups: ControlGroups::find(),
             stop,
             threads: Vec::new(),
         }
@@ -195,19 +223,30 @@ impl ProcessThreads {
         shard: Arc<ShardControl>,
     ) {
         self.threads.retain(|thread| !thread.is_finished());
+        if !program.crashes().may_start(Instant::now()) {
+            self.board.leave_process(request, None);
+            return shard.wake();
+        }
         let (board, stop) = (Arc::clone(&self.board), self.stop);
-        let launcher = self.launcher.clone();
+        let (launcher, groups) = (self.launcher.clone(), self.groups.clone());
         // The process is killed when its thread ends, which it does after the process.
         let run = move || {
-            let started = program.start(launcher.as_deref(), stop).map_err(|error| {
+            let started = program.start(launcher.as_deref(), groups.as_ref(), stop);
+            let started = started.map_err(|error| {
                 let (upstream, command) = (&*program.name, &*program.command[0]);
                 tracing::warn!(upstream, command, %error, "its program does not start");
             });
             let (process, started) = started.ok().unzip();
             board.leave_process(request, started);
             shard.wake();
-            if let Some(process) = process {
-                process.run();
+            let ended_by_itself = process.is_some_and(Process::run);
+            if ended_by_itself && program.crashes().handle_end(Instant::now()) {
+                let upstream = &*program.name;
+                tracing::error!(
+                    upstream,
+                    "its program keeps ending before it answers: it is started once in 60 s"
+                );
+                board.send(ControlEvent::CrashLoop);
             }
         };
         match thread::Builder::new().name("process".to_owned()).spawn(run) {

@@ -19,6 +19,13 @@ impl Control {
         has_changed
     }
 
+    /// Lets metrics know whether the program of an upstream keeps ending.
+    pub(super) fn note_crash_loops(&self) {
+        if let Some(shard) = self.shards.first() {
+            shard.set_crash_loop(self.instances.has_crash_loop());
+        }
+    }
+
     /// Gives the shards another table, if something of it has changed.
     pub(super) fn publish_table(&self) {
         let present = self.board.present();

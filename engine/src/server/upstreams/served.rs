@@ -3,13 +3,15 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use corelane_gateway::config::{self, Upstream};
+use corelane_gateway::config::Upstream;
 use corelane_protocol::mcp::lifecycle::Feature;
 
 use super::credential::Source;
 use super::endpoint::{Place, Served, check};
 use super::secret::secret;
 use crate::catalog::Entries;
+use crate::mcp::ServerParts;
+use crate::profile::LinkShare;
 use crate::server::error::Result;
 use crate::server::upstream_error::UpstreamError;
 
@@ -96,7 +98,8 @@ fn files_of(upstream: &Upstream) -> u64 {
         // One that cannot be read was refused before.
         fs::read(path).unwrap_or_default().hash(&mut hasher);
     }
-    if let Some(credential @ config::Credential::ClientCredentials(_)) = &upstream.credential {
+    let credential = upstream.credential.as_ref();
+    if let Some(credential) = credential.filter(|it| it.account().is_some()) {
         for value in credential.secrets() {
             secret(value).unwrap_or_default().hash(&mut hasher);
         }
@@ -114,9 +117,19 @@ pub(in crate::server) fn declare(upstreams: &[ServedUpstream], entries: &mut Ent
         entries.offer.insert(feature);
     }
     for (number, served) in (0..).zip(upstreams) {
-        let schemes = served.upstream.schemes.iter();
-        let schemes = schemes.map(|scheme| (number, scheme.clone()));
-        entries.schemes.extend(schemes);
+        let schemes = served.upstream.own_schemes();
+        entries
+            .schemes
+            .extend(schemes.map(|scheme| (number, scheme)));
+    }
+}
+
+/// The share of the sockets that links to upstreams have.
+pub(in crate::server) fn links_of(parts: &ServerParts, (_, all): &FixedAndAll) -> LinkShare {
+    match (&parts.upstreams, all.is_empty()) {
+        (None, _) => LinkShare::None,
+        (Some(_), true) => LinkShare::Spare,
+        (Some(_), false) => LinkShare::Half,
     }
 }
 

@@ -17,10 +17,17 @@ impl Links {
     /// Whether a call cannot be sent, as there is no credential for its upstream. It has failed
     /// then.
     pub(super) fn lacks_credential(&mut self, key: RelayKey) -> bool {
-        let upstream = self.port.find(key).map(|relay| relay.upstream);
-        let lacks = upstream.is_some_and(|upstream| {
-            self.port.borrow_table().endpoints[usize::from(upstream)].lacks_credential()
-        });
+        let table = self.port.table();
+        let Some(relay) = self.port.find(key) else {
+            return false;
+        };
+        let endpoint = &table.endpoints[usize::from(relay.upstream)];
+        let is_of_client = endpoint.exchanges && relay.is_for_client();
+        let lacks = endpoint.lacks_credential() && (!endpoint.exchanges || relay.is_of_server());
+        drop(relay);
+        if is_of_client {
+            return !self.has_exchanged(key);
+        }
         if lacks {
             let failure = Failure::unsent(Reason::Credential);
             let detail = "this server has no access token for it yet, see corelane upstreams";
@@ -41,6 +48,10 @@ impl Links {
         let (Some(credential), true) = (&endpoint.credential, relay.is_challenged()) else {
             return false;
         };
+        if endpoint.exchanges && !relay.is_of_server() {
+            drop(relay);
+            return self.exchanges_again(key);
+        }
         let Some(request) = &relay.request else {
             return false;
         };
@@ -48,7 +59,7 @@ impl Links {
             return false;
         }
         let is_present =
-            field_of(request, credential) == field_of(endpoint.heads.of_messages(), credential);
+            field_of(request, credential) == field_of(&endpoint.head_of_server(), credential);
         (relay.was_challenged, relay.link) = (true, None);
         relay.forget_answer();
         drop(relay);
@@ -82,7 +93,7 @@ impl Links {
             let endpoint = &table.endpoints[usize::from(relay.upstream)];
             let request = relay.request.as_ref().zip(endpoint.credential.as_ref());
             let renewed = request.and_then(|(request, credential)| {
-                renewed(request, endpoint.heads.of_messages(), credential)
+                renewed(request, &endpoint.head_of_server(), credential)
             });
             let has_failed = |it: &EndpointCredential| it.failures != call.failures;
             let is_over = endpoint.credential.as_ref().is_none_or(has_failed)

@@ -5,6 +5,7 @@ use corelane_gateway::session::{SessionLimits, UpstreamSessions};
 use corelane_io::slots::SlotKey;
 use corelane_protocol::framing::http1::HeadCache;
 
+use super::exchanged_tokens::{Bearers, ExchangedTokens};
 use super::peer::Peers;
 use super::secured_link::WARNING_INTERVAL_MS;
 use super::signs::breaker_limits;
@@ -36,6 +37,10 @@ pub(super) struct EndpointLinks {
     pub(super) is_initializing: bool,
     /// The credential that was reported as refused last, and when.
     pub(super) challenged: Option<(u64, u64)>,
+    /// The tokens of clients that were exchanged; of the first replica.
+    pub(super) exchanged: ExchangedTokens,
+    /// The exchanged tokens with which sessions are requested that are for no call.
+    pub(super) bearers: Bearers,
     /// The replicas that the control side has sent `initialize`, a bit for each.
     pub(super) initialized: u32,
 }
@@ -93,6 +98,8 @@ impl EndpointLinks {
             sessions: UpstreamSessions::new(session_limits).numbered_from(first),
             is_initializing: false,
             challenged: None,
+            exchanged: ExchangedTokens::default(),
+            bearers: Bearers::default(),
             initialized: 0,
         }
     }

@@ -1,11 +1,11 @@
 //! The link to one peer with lines: many calls, both ways.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::unix::net::UnixStream;
 
 use corelane_io::chunk::Chunk;
 use corelane_protocol::framing::line::Framer;
 
+use crate::upstream::board::Leash;
 use crate::upstream::owner::SessionOwner;
 use crate::upstream::relay::RelayKey;
 
@@ -31,8 +31,9 @@ pub(super) struct LineLink {
     pub(super) framer: Framer,
     output: VecDeque<Chunk>,
     output_bytes: usize,
-    /// Of a process, which is stopped when this is closed.
-    _leash: Option<UnixStream>,
+    /// Of a process, which is stopped when this is dropped.
+    leash: Option<Leash>,
+    has_answered: bool,
     /// Of HTTP+SSE: the request target of messages to the peer.
     target: Option<Box<str>>,
 }
@@ -49,15 +50,25 @@ impl LineLink {
             framer: Framer::default(),
             output: VecDeque::new(),
             output_bytes: 0,
-            _leash: None,
+            leash: None,
+            has_answered: false,
             target: None,
         }
     }
 
-    /// Of a process that is stopped when `leash` is closed.
-    pub(super) fn with_leash(mut self, leash: UnixStream) -> LineLink {
-        self._leash = Some(leash);
+    /// Of a process that is stopped when `leash` is dropped.
+    pub(super) fn with_leash(mut self, leash: Leash) -> LineLink {
+        self.leash = Some(leash);
         self
+    }
+
+    /// The peer has answered something.
+    pub(super) fn note_answer(&mut self) {
+        if !std::mem::replace(&mut self.has_answered, true)
+            && let Some(leash) = &self.leash
+        {
+            leash.note_answer();
+        }
     }
 
     /// Of HTTP+SSE, with the request target of messages to the peer.

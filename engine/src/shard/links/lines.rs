@@ -148,6 +148,7 @@ impl Links {
         match read_line(text) {
             LineMessage::Answer(id) => {
                 if let Some(call) = line.calls.remove(&id) {
+                    line.note_answer();
                     line.forget(call);
                     line.used_ms = self.now_ms;
                     self.give_line(call, text);

@@ -22,15 +22,16 @@ impl Links {
             return self.push_lines(rings, link, responses);
         }
         let sessions = &self.endpoints[usize::from(upstream)].sessions;
-        let head = owner.and_then(|owner| sessions.head(&owner));
-        let Some((revision, session)) = head else {
+        let Some(owner) = owner else { return };
+        let Some((revision, session)) = sessions.head(&owner) else {
             return;
         };
         let session = session.map(Box::<str>::from);
         for body in responses {
             let fields = (None, revision, session.as_deref());
             let id = self.port.next_id();
-            self.send_legacy(upstream, id, Recipient::Nobody, (fields, &body));
+            let of = (upstream, &owner);
+            self.send_legacy(of, id, Recipient::Nobody, (fields, &body));
         }
     }
 

@@ -44,7 +44,8 @@ impl Links {
         let Some((revision, id)) = sessions.head(owner) else {
             return false;
         };
-        let Ok(request) = self.port.legacy_request(head, (None, revision, id), None) else {
+        let head = self.with_bearer(head, upstream, owner);
+        let Ok(request) = self.port.legacy_request(&head, (None, revision, id), None) else {
             return false;
         };
         let legacy = LegacyCall {

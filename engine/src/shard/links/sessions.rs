@@ -37,7 +37,12 @@ impl Links {
             return true;
         };
         let (owner, number) = (legacy.owner.clone(), legacy.number);
+        let exchanged = relay.exchanged.clone();
         drop(relay);
+        if let Some(exchanged) = exchanged {
+            let bearers = &mut self.endpoint(upstream).bearers;
+            bearers.insert(owner.clone(), exchanged);
+        }
         let now_ms = self.now_ms;
         // Only the session that the task was made in has it.
         let present = self.endpoint(upstream).sessions.number(&owner);
@@ -85,10 +90,16 @@ impl Links {
             false => (&endpoint.heads.post, Some(&*legacy.body)),
         };
         let fields = (Some("tools/call"), revision, id);
+        let bearer: &[u8] = match &relay.exchanged {
+            Some(exchanged) => exchanged.line(),
+            None if *owner == SessionOwner::Control => &endpoint.service,
+            None => self.bearer_line(relay.upstream, owner),
+        };
+        let more = bearer.len() + legacy.forwarded.len();
         // Lines have no heads.
-        let head = match head.is_empty() || legacy.forwarded.is_empty() {
+        let head = match head.is_empty() || more == 0 {
             true => Cow::Borrowed(&**head),
-            false => Cow::Owned([head, &*legacy.forwarded].concat()),
+            false => Cow::Owned([head, bearer, &*legacy.forwarded].concat()),
         };
         match self.port.legacy_request(&head, fields, body) {
             Ok(request) => {
@@ -133,7 +144,7 @@ impl Links {
         };
         let fields = (Some(method), revision, session.as_deref());
         let recipient = Recipient::Handshake(Box::new(handshake));
-        self.send_legacy(upstream, id, recipient, (fields, &body));
+        self.send_legacy((upstream, owner), id, recipient, (fields, &body));
     }
 
     /// Opens the session of the control side with this upstream or replica. The control side waits
@@ -209,14 +220,15 @@ impl Links {
     /// Sends a message in a session that is no call.
     pub(super) fn send_legacy(
         &mut self,
-        upstream: u16,
+        (upstream, owner): (u16, &SessionOwner),
         id: u64,
         recipient: Recipient,
         (fields, body): (LegacyFields<'_>, &[u8]),
     ) {
         let table = self.port.table();
         let head = &table.endpoints[usize::from(upstream)].heads.post;
-        if let Ok(request) = self.port.legacy_request(head, fields, Some(body)) {
+        let head = self.with_bearer(head, upstream, owner);
+        if let Ok(request) = self.port.legacy_request(&head, fields, Some(body)) {
             self.send_written((id, upstream), recipient, request);
         }
     }
@@ -342,7 +354,8 @@ impl Links {
         let body = cancelled(relay.id);
         let fields = (Some(CANCELLED), revision, session.as_deref());
         let id = self.port.next_id();
-        self.send_legacy(relay.upstream, id, Recipient::Nobody, (fields, &body));
+        let of = (relay.upstream, &legacy.owner);
+        self.send_legacy(of, id, Recipient::Nobody, (fields, &body));
     }
 
     /// Ends the sessions of a client session.
@@ -360,11 +373,12 @@ impl Links {
     }
 
     /// Ends a session at its upstream. The answer does not matter.
-    pub(super) fn send_delete(&mut self, upstream: u16, ended: &EndedSession) {
+    pub(super) fn send_delete(&mut self, upstream: u16, ended: &EndedSession<SessionOwner>) {
         let table = self.port.table();
         let head = &table.endpoints[usize::from(upstream)].heads.delete;
+        let head = self.with_bearer(head, upstream, &ended.owner);
         let fields = (None, ended.revision, Some(&*ended.id));
-        if let Ok(request) = self.port.legacy_request(head, fields, None) {
+        if let Ok(request) = self.port.legacy_request(&head, fields, None) {
             let id = self.port.next_id();
             self.send_written((id, upstream), Recipient::Nobody, request);
         }

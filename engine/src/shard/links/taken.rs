@@ -12,7 +12,7 @@ use super::signs::sign_of;
 use super::{LinkState, Links, TIMEOUT};
 use crate::upstream::board::{ControlRequest, Purpose, Subscription};
 use crate::upstream::owner::SessionOwner;
-use crate::upstream::port::NewRelay;
+use crate::upstream::port::{Bearer, NewRelay};
 use crate::upstream::relay::{Recipient, RelayKey};
 
 impl Links {
@@ -22,6 +22,10 @@ impl Links {
         while let Some((request, started)) = self.board.take_process(self.shard) {
             did = true;
             self.take_process(rings, request, started);
+        }
+        while let Some(answer) = self.board.take_exchanged(self.shard) {
+            did = true;
+            self.take_exchanged(&answer);
         }
         while let Some(request) = self.board.take_request(self.shard) {
             did = true;
@@ -78,6 +82,7 @@ impl Links {
             is_repeatable: true,
             task: TaskMode::None,
             about: None,
+            bearer: Bearer::Server,
         };
         // A request that cannot be written drops its sender.
         if let Ok(key) = self.port.add(&new, recipient, Some(due_ms)) {
@@ -161,6 +166,7 @@ impl Links {
         }
         self.begin_delayed();
         self.resume_challenged();
+        self.end_exchanging();
         let timed = std::mem::take(&mut self.timed);
         for key in timed {
             let due_ms = self.port.find(key).map(|relay| relay.due_ms);

@@ -8,6 +8,7 @@ use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 use serde_json::Map;
 
+use crate::guard::subject::SubjectToken;
 use crate::upstream::owner::SessionOwner;
 
 /// A call for an upstream.
@@ -43,6 +44,8 @@ pub(crate) struct NewRelay<'a> {
     pub(crate) task: TaskMode<'a>,
     /// The task that it is about, for requests of a legacy upstream to a legacy client.
     pub(crate) about: Option<AboutTask<'a>>,
+    /// Whose credential it has, if tokens of clients are exchanged for its upstream.
+    pub(crate) bearer: Bearer<'a>,
 }
 
 /// The task that a request is about.
@@ -79,4 +82,13 @@ impl NewRelay<'_> {
         }
         header_param::mirror(self.header_params, &arguments)
     }
+}
+
+/// Whose credential a request has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bearer<'a> {
+    /// That of this server.
+    Server,
+    /// That of a client, for which its token is exchanged.
+    Client(Option<&'a SubjectToken>),
 }

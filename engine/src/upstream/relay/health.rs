@@ -3,6 +3,7 @@
 use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 
 use super::{Recipient, Relay};
+use crate::upstream::owner::SessionOwner;
 
 impl Relay {
     /// Whether its end shows if the upstream works: it is a call of a client, or a request of the
@@ -27,6 +28,11 @@ impl Relay {
     /// Whether it is for the control side: a request of it, or a subscription.
     pub(crate) fn is_for_control(&self) -> bool {
         self.is_of_control() || self.is_subscription()
+    }
+
+    /// Whether it is of this server itself, and not for a client or in a session of one.
+    pub(crate) fn is_of_server(&self) -> bool {
+        self.owner() == Some(SessionOwner::Control)
     }
 
     /// Whether the control side waits for its answer.

@@ -264,6 +264,28 @@ fn a_token_is_renewed_before_its_end_and_calls_are_refused_after_it_alone() {
     });
 }
 
+#[test]
+fn the_authorization_server_is_found_once_for_all_renewals() {
+    let issuer = Issuer::start(2);
+    let place = Arc::<Mutex<Value>>::default();
+    let of_mock = Arc::clone(&place);
+    let guarded = Guarded::start(move || of_mock.lock().expect("a value").clone());
+    *place.lock().expect("a value") = json!({
+        "resource": format!("http://{}/mcp", guarded.mock.address()),
+        "authorization_servers": [issuer.url()],
+    });
+    guarded.take("Bearer t1");
+    let (section, _folder) = with_account(&guarded, "");
+    let gateway = Gateway::start(&section);
+    gateway.wait_for("up_call");
+    wait_until("it is renewed twice", || {
+        (issuer.grants().len() >= 3).then_some(())
+    });
+    let metadata = guarded.mock.received().into_iter();
+    let metadata = metadata.filter(|it| it.head.starts_with("GET /.well-known/"));
+    assert_eq!(metadata.count(), 1);
+}
+
 /// Every client with the key may call every tool.
 const RULES: &str = r#"
 [[role]]

@@ -154,8 +154,8 @@ fn calls_of_an_upstream_that_went_away_fail_and_others_go_on() {
 fn parts_of_a_configuration_without_effect_are_refused_at_the_start() {
     for (lines, expected) in [
         (
-            "url = \"http://127.0.0.1/\"\nuris = \"namespaced\"",
-            "uris = \"namespaced\" is not supported yet",
+            "url = \"sse+https://h/sse\"\nera = \"modern\"",
+            "HTTP+SSE in the modern era is not supported yet",
         ),
         (
             "command = [\"server\"]\ncwd = \"/none\"",

@@ -1,13 +1,17 @@
 //! The starts of programs that are upstreams, their limits, and the end of all their processes.
 
-use corelane_tests::{Session, Setup, wait_until};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use std::fs;
+use std::path::Path;
+
+use corelane_tests::scrape::Scrape;
+use corelane_tests::{Connection, Session, Setup, wait_until};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::json;
 
 use super::Gateway;
 use super::programs::{
-    STOPS_SOON, call, numbers, process, section, sleepers, start, text, wait_for_end, wait_for_log,
-    wait_until_dead,
+    STOPS_SOON, call, numbers, process, script, section, sleepers, start, text, wait_for_end,
+    wait_for_log, wait_until_dead,
 };
 
 #[test]
@@ -96,6 +100,101 @@ fn one_that_leaves_the_group_ends_with_its_input() {
     let left = wait_until("it has left", || numbers(&gateway, "left ").pop());
     connection.exchange(&session.delete());
     wait_until_dead(&left);
+}
+
+/// Whether this process may make control groups, as its servers may then.
+fn has_control_groups() -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut folders = mounts.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let is_second = after.starts_with("cgroup2 ");
+        is_second.then(|| before.split(' ').nth(4))?
+    });
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
+    let path = folders
+        .next()
+        .zip(own)
+        .map(|(folder, own)| Path::new(folder).join(own));
+    path.is_some_and(|path| {
+        let trial = path.join(format!("test-{}", std::process::id()));
+        let is_made = fs::create_dir(&trial).is_ok();
+        let can_kill = trial.join("cgroup.kill").exists();
+        let _ = fs::remove_dir(trial);
+        is_made && can_kill
+    })
+}
+
+#[test]
+fn one_that_leaves_the_group_and_its_input_is_killed_where_there_are_control_groups() {
+    let setup = Setup::shards(1).profile(STOPS_SOON);
+    let gateway = Gateway::start_with(&section("up", &[], ""), setup);
+    gateway.wait_for("up_call");
+    let mut connection = gateway.connect();
+    let escape = |connection: &mut Connection, session: &Session| {
+        let seen = numbers(&gateway, "escaped ").len();
+        assert_eq!(text(&call(connection, Some(session), "escape")), "escaped");
+        wait_until("it has escaped", || {
+            let all = numbers(&gateway, "escaped ");
+            all.get(seen).cloned()
+        })
+    };
+    let [ended, crashed] = [(); 2].map(|()| Session::open(&mut connection));
+    let of_ended = escape(&mut connection, &ended);
+    let of_crashed = escape(&mut connection, &crashed);
+    connection.exchange(&ended.delete());
+    call(&mut connection, Some(&crashed), "exit");
+    if has_control_groups() {
+        wait_until_dead(&of_ended);
+        wait_until_dead(&of_crashed);
+        return;
+    }
+    // There it is left behind, as the documentation says.
+    for process in [of_ended, of_crashed] {
+        let process = Pid::from_raw(process.parse().expect("a number")).expect("a process");
+        let _ = kill_process(process, Signal::KILL);
+    }
+}
+
+#[test]
+fn a_program_that_ends_again_and_again_before_it_answers_is_a_condition() {
+    let folder = tempfile::TempDir::new().expect("a directory");
+    let works = folder.path().join("works");
+    fs::write(&works, "").expect("there is space");
+    let (works_text, script) = (works.display(), script());
+    let program = format!(
+        "test -e {works_text} && exec sh {}; exit 3",
+        script.display()
+    );
+    let section = format!("[[upstream]]\nname = \"up\"\ncommand = [\"sh\", \"-c\", {program:?}]\n");
+    let setup = Setup::shards(1).profile("[gateway]\nfailures_max = 0\n");
+    let gateway = Gateway::start_with(&section, setup.arguments(&["--metrics", "127.0.0.1:0"]));
+    gateway.wait_for("up_call");
+    let condition = || {
+        let scrape = Scrape::of(gateway.server.metrics_address());
+        scrape.sum(
+            "corelane_condition",
+            &[r#"condition="upstream_crash_loop""#],
+        )
+    };
+    assert_eq!(condition(), 0.0);
+    fs::remove_file(&works).expect("it is there");
+    let mut connection = gateway.connect();
+    wait_until("it keeps ending", || {
+        let session = Session::open(&mut connection);
+        let answer = call(&mut connection, Some(&session), "name");
+        assert_eq!(answer["error"]["data"]["upstream"], "up", "{answer}");
+        let log = gateway.server.log();
+        log.contains("its program keeps ending before it answers")
+            .then_some(())
+    });
+    wait_until("the condition holds", || (condition() == 1.0).then_some(()));
+    let ends = || gateway.server.log().matches("exit status: 3").count();
+    let before = ends();
+    let session = Session::open(&mut connection);
+    let answer = call(&mut connection, Some(&session), "name");
+    assert_eq!(answer["error"]["data"]["executed"], "no", "{answer}");
+    assert_eq!(ends(), before, "it is not started in a minute");
 }
 
 #[test]

@@ -81,3 +81,21 @@ fn a_tool_whose_definition_changes_is_reported_or_hidden_until_it_is_as_before()
         assert_eq!(call()["result"], empty(), "{pins}");
     }
 }
+
+#[test]
+fn an_upstream_that_a_reload_reaches_in_another_way_is_compared_with_the_one_of_before() {
+    let mocks = [0, 1].map(|changes| mock(&Arc::new(AtomicUsize::new(changes))));
+    let [before, after] = mocks
+        .each_ref()
+        .map(|mock| mock.section("up") + "pins = \"refuse\"\n");
+    let gateway = Gateway::start_with(&before, Setup::shards(1));
+    gateway.wait_for("up_add");
+    gateway.write(&after);
+    gateway.server.signal("HUP");
+    gateway.wait_for("up_count1");
+    let listed = tools(&mut gateway.connect());
+    assert!(
+        !listed.iter().any(|tool| tool["name"] == "up_add"),
+        "{listed:?}"
+    );
+}

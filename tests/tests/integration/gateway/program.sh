@@ -64,6 +64,11 @@ while IFS= read -r line; do
             exec 3<&-
             text "$id" left
             ;;
+        *'"do":"escape"'*)
+            # One that leaves the group, and ends with nothing.
+            setsid sh -c 'trap "" TERM; echo "escaped $$" >&2; sleep 1000' </dev/null >/dev/null &
+            text "$id" escaped
+            ;;
         *'"do":"files"'*) text "$id" "$(ls -l /proc/$$/fd | tr '\n' ' ')" ;;
         *'"method":"tools/call"'*) text "$id" "$$" ;;
         *'"method":"notifications/'*) ;;

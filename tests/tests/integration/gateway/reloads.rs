@@ -220,7 +220,7 @@ fn a_call_that_outlasts_its_upstream_fails_and_its_link_ends() {
 }
 
 #[test]
-fn a_file_with_a_fault_changes_nothing_and_a_first_upstream_needs_a_start() {
+fn a_file_with_a_fault_changes_nothing() {
     let mock = steady();
     let reloaded = Reloaded::start(&mock.section("up"), Setup::shards(1));
     reloaded.gateway.wait_for("up_call");
@@ -235,12 +235,31 @@ fn a_file_with_a_fault_changes_nothing_and_a_first_upstream_needs_a_start() {
     assert!(error.contains("x-other"), "{error}");
     let mut connection = reloaded.gateway.connect();
     assert_eq!(call(&mut connection, "up_call")["result"], empty());
+}
 
-    let without = Reloaded::start("", Setup::shards(1));
-    let output = without.run(&mock.section("up"), &[]);
-    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(answer["not_applied"], json!(["upstream"]), "{answer}");
-    assert_eq!(answer["upstreams"], json!([]));
+#[test]
+fn a_server_without_upstreams_takes_its_first_and_loses_its_last_one() {
+    let mock = steady();
+    for shards in [1, 2] {
+        let reloaded = Reloaded::start("", Setup::shards(shards));
+        let gateway = &reloaded.gateway;
+        let mut connection = gateway.connect();
+        let unknown = call(&mut connection, "up_call");
+        assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
+        assert_eq!(reloaded.reload(&mock.section("up")), "up added");
+        gateway.wait_for("up_call");
+        for _ in 0..2 * shards {
+            let answer = call(&mut gateway.connect(), "up_call");
+            assert_eq!(answer["result"], empty());
+        }
+        assert_eq!(reloaded.reload(""), "up removed");
+        wait_until("it is hidden", || {
+            let answer = call(&mut connection, "up_call");
+            (answer["error"]["code"] == -32602).then_some(())
+        });
+        assert_eq!(reloaded.reload(&mock.section("other")), "other added");
+        gateway.wait_for("other_call");
+    }
 }
 
 /// A legacy client's stream of changes. That of a modern client ends with a reload of the file, as

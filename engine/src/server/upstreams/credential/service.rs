@@ -11,9 +11,11 @@ use corelane_gateway::config::{ServiceAccount, Upstream};
 #[cfg(feature = "auth")]
 use corelane_oauth::assertion::PrivateKey;
 #[cfg(feature = "auth")]
-use corelane_oauth::service::Service;
+use corelane_oauth::exchange::Exchange;
 #[cfg(feature = "auth")]
-use corelane_oauth::token::{Registered, TokenError};
+use corelane_oauth::service::{Found, Service};
+#[cfg(feature = "auth")]
+use corelane_oauth::token::{Registered, Token, TokenError};
 #[cfg(feature = "auth")]
 use corelane_oauth::{Challenge, Url};
 
@@ -33,6 +35,18 @@ pub(in crate::server::upstreams) struct ServiceSource {
     service: Arc<Service>,
     server: Url,
 }
+
+/// The exchange of tokens of clients for an upstream.
+#[cfg(feature = "auth")]
+#[derive(Clone)]
+pub(in crate::server::upstreams) struct ExchangeSource(
+    pub(in crate::server::upstreams) Arc<Exchange>,
+);
+
+/// There is none in a build without the feature `auth`.
+#[cfg(not(feature = "auth"))]
+#[derive(Clone)]
+pub(in crate::server::upstreams) struct ExchangeSource;
 
 /// There is none in a build without the feature `auth`.
 #[cfg(not(feature = "auth"))]
@@ -55,7 +69,7 @@ impl ServiceSource {
             _ => None,
         });
         let server = server.ok_or_else(|| {
-            fault("client_credentials needs an upstream with http or https".to_owned())
+            fault("an access token needs an upstream with http or https".to_owned())
         })?;
         let read = |value| secret(value).map_err(|error| fault(error.to_string()));
         let (secret, key) = match &account.proof {
@@ -75,6 +89,7 @@ impl ServiceSource {
             key,
             scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
             token_endpoint: account.token_url.clone(),
+            found: Found::default(),
         };
         Ok(ServiceSource {
             service: Arc::new(service),
@@ -87,22 +102,42 @@ impl ServiceSource {
         let granted = self
             .service
             .grant_blocking(&self.server, &Challenge::default());
-        match granted {
-            Ok(token) => Ok(Granted {
-                value: token.header(),
-                life: token
-                    .lifetime_s()
-                    .map(|life_s| Duration::from_secs(life_s.min(LIFE_S_MAX))),
-            }),
-            Err(error) => Err(GrantFault {
-                is_refused: matches!(error, TokenError::Refused(_)),
-                text: match error {
-                    TokenError::Refused(error) | TokenError::Unavailable(error) => {
-                        error.to_string()
-                    }
-                },
-            }),
-        }
+        granted_of(granted)
+    }
+
+    /// The upstream refuses a token: its authorization server may be another one by now.
+    pub(super) fn find_again(&self) {
+        self.service.found.forget();
+    }
+
+    /// The exchange of tokens of clients with the same identity.
+    pub(super) fn exchange(&self, audience: Option<&str>) -> ExchangeSource {
+        ExchangeSource(Arc::new(Exchange {
+            service: Service::clone(&self.service),
+            server: self.server.clone(),
+            audience: audience.map(str::to_owned),
+        }))
+    }
+}
+
+/// The result of a request for a token.
+#[cfg(feature = "auth")]
+pub(in crate::server::upstreams) fn granted_of(
+    granted: Result<Token, TokenError>,
+) -> Result<Granted, GrantFault> {
+    match granted {
+        Ok(token) => Ok(Granted {
+            value: token.header(),
+            life: token
+                .lifetime_s()
+                .map(|life_s| Duration::from_secs(life_s.min(LIFE_S_MAX))),
+        }),
+        Err(error) => Err(GrantFault {
+            is_refused: matches!(error, TokenError::Refused(_)),
+            text: match error {
+                TokenError::Refused(error) | TokenError::Unavailable(error) => error.to_string(),
+            },
+        }),
     }
 }
 
@@ -115,9 +150,17 @@ impl ServiceSource {
     ) -> Result<ServiceSource, UpstreamError> {
         Err(UpstreamError::Unsupported {
             name: upstream.name.to_string(),
-            part: "client_credentials",
+            part: "a credential of an authorization server",
             remedy: "build with the feature auth",
         })
+    }
+
+    #[expect(clippy::unused_self, reason = "this build requests no tokens")]
+    pub(super) fn find_again(&self) {}
+
+    #[expect(clippy::unused_self, reason = "this build exchanges no tokens")]
+    pub(super) fn exchange(&self, _: Option<&str>) -> ExchangeSource {
+        ExchangeSource
     }
 
     pub(in crate::server::upstreams) fn request(&self) -> Result<Granted, GrantFault> {

@@ -26,6 +26,7 @@ impl Instances {
             let has_failed = matches!(row["state"].as_str(), Some("failed" | "stale"));
             let conditions = [
                 ("upstream_down", has_failed),
+                ("upstream_crash_loop", instance.tracked.is_crash_looping()),
                 ("catalog_stale", row["state"] == "stale"),
                 ("catalog_truncated", row["cut"] != json!([])),
                 ("names_hidden", !hidden.is_empty()),

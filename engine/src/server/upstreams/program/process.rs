@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::control_group::ControlGroup;
 use super::error_log::ErrorLog;
 
 /// Bytes of standard error that are read at once.
@@ -32,6 +33,8 @@ pub(super) struct Process {
     log: ErrorLog,
     stage: Stage,
     stop: Duration,
+    /// What is in it is killed with the process.
+    group: Option<ControlGroup>,
 }
 
 /// How far the stop of a process is.
@@ -83,11 +86,17 @@ impl Process {
             log,
             stage: Stage::Runs,
             stop,
+            group: None,
         })
     }
 
-    /// Stays with it until it has ended.
-    pub(super) fn run(mut self) {
+    /// All processes that it starts are in this control group.
+    pub(super) fn set_group(&mut self, group: Option<ControlGroup>) {
+        self.group = group;
+    }
+
+    /// Stays with it until it has ended. Returns whether that was by itself.
+    pub(super) fn run(mut self) -> bool {
         loop {
             let events = self.wait(self.left());
             if events.has_errors {
@@ -174,9 +183,10 @@ impl Process {
         let _ = kill_process_group(self.pid, signal);
     }
 
-    /// It has ended: nothing of its group is left behind, and no zombie.
-    fn end(mut self) {
+    /// It has ended: nothing of its groups is left behind, and no zombie.
+    fn end(mut self) -> bool {
         self.signal(Signal::KILL);
+        self.group = None;
         let _ = self.input.shutdown(Shutdown::Both);
         // One that left the group may write for ever.
         for _ in 0..READS_MAX {
@@ -194,5 +204,6 @@ impl Process {
             true => tracing::debug!(upstream, status, "its program was stopped"),
             false => tracing::warn!(upstream, status, "its program has ended"),
         }
+        self.stage == Stage::Runs
     }
 }

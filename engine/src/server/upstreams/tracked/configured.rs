@@ -64,17 +64,34 @@ impl Tracked {
         &self.upstream
     }
 
+    /// Whether its program keeps ending before it answers.
+    pub(in crate::server::upstreams) fn is_crash_looping(&self) -> bool {
+        matches!(&self.places[..], [Place::Program(program)] if program.is_looping())
+    }
+
+    /// Its definitions as they were first read, with the configuration that they were read under.
+    pub(in crate::server::upstreams) fn definitions(&self) -> (Definitions, Upstream) {
+        (self.definitions.clone(), self.upstream.clone())
+    }
+
+    /// Compares its definitions with those of the upstream whose place it takes, if both are
+    /// compared alike.
+    pub(in crate::server::upstreams) fn take_definitions(
+        &mut self,
+        (definitions, before): (Definitions, Upstream),
+    ) {
+        if is_compared_alike(&before, &self.upstream) {
+            self.definitions = definitions;
+        }
+    }
+
     /// Shows its entries as another configuration has it, which reaches it in the same way. Tools
     /// that this one hides are gone at once, and the lists are read again soon.
     pub(in crate::server::upstreams) fn set_upstream(&mut self, upstream: Upstream, now: Instant) {
         let tools = &mut self.lists[ListKind::Tools as usize];
         tools.retain(|(_, entry)| upstream.tools.admits(&entry.original));
         let before = std::mem::replace(&mut self.upstream, upstream);
-        let present = &self.upstream;
-        let is_compared_alike = before.pins == present.pins
-            && before.naming == present.naming
-            && before.overrides == present.overrides;
-        if !is_compared_alike {
+        if !is_compared_alike(&before, &self.upstream) {
             self.definitions = Definitions::default();
         }
         self.read_soon(now);
@@ -84,4 +101,12 @@ impl Tracked {
     pub(in crate::server::upstreams) fn is_read(&self) -> bool {
         self.read_at.is_some()
     }
+}
+
+/// Whether a definition under one configuration can be compared with that under another one.
+fn is_compared_alike(one: &Upstream, other: &Upstream) -> bool {
+    one.pins == other.pins
+        && one.naming == other.naming
+        && one.overrides == other.overrides
+        && one.has_namespaced_uris == other.has_namespaced_uris
 }

@@ -16,8 +16,8 @@ use crate::guard::policy::EntryKind;
 const DEFINITIONS_MAX: usize = 30_000;
 
 /// See the module's text.
-#[derive(Debug, Default)]
-pub(super) struct Definitions {
+#[derive(Clone, Debug, Default)]
+pub(in crate::server::upstreams) struct Definitions {
     first: Pins,
     /// The kinds and names of those that differ at present.
     changed: BTreeSet<(&'static str, Box<str>)>,

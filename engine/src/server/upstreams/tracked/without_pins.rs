@@ -4,8 +4,8 @@
 use corelane_gateway::catalog::ListKind;
 use corelane_gateway::config::OnChange;
 
-#[derive(Debug, Default)]
-pub(super) struct Definitions {}
+#[derive(Clone, Debug, Default)]
+pub(in crate::server::upstreams) struct Definitions {}
 
 impl Definitions {
     pub(super) fn admits(&mut self, _: OnChange, _: ListKind, _: (&str, &str)) -> bool {
