@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// Most connections at once of one thread, and most answers that are made at once.
 pub(crate) const CONNECTIONS_MAX: usize = 16;
@@ -24,6 +24,9 @@ pub(crate) const CONNECTIONS_MAX: usize = 16;
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// After a failure to accept, the next try comes after this time.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// A thread that was retired ends within this time.
+const RETIRED_TIME: Duration = Duration::from_secs(2);
 
 /// The times of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +84,8 @@ pub(crate) struct HttpThread {
     /// Dropped first: then the thread ends.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Notified when it is to accept no more.
+    retired: Arc<Notify>,
 }
 
 impl HttpThread {
@@ -100,12 +105,16 @@ impl HttpThread {
             .max_blocking_threads(CONNECTIONS_MAX)
             .build()?;
         let (stop, stopped) = oneshot::channel();
+        let retired = Arc::new(Notify::new());
+        let retires = Arc::clone(&retired);
         let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     match listen() {
-                        Ok(listener) => serve(listener, Arc::new(site), times, stopped).await,
+                        Ok(listener) => {
+                            serve(listener, Arc::new(site), times, stopped, retires).await;
+                        }
                         Err(error) => tracing::error!(thread = name, %error, "it cannot be served"),
                     }
                 });
@@ -115,7 +124,13 @@ impl HttpThread {
         Ok(HttpThread {
             stop: Some(stop),
             thread: Some(thread),
+            retired,
         })
+    }
+
+    /// Accepts no more, and answers those that are connected.
+    pub(crate) fn retire(&self) {
+        self.retired.notify_one();
     }
 }
 
@@ -134,6 +149,7 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
     site: Arc<A>,
     times: Times,
     mut stopped: oneshot::Receiver<()>,
+    retired: Arc<Notify>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
@@ -144,6 +160,7 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
         };
         let (permit, accepted) = tokio::select! {
             biased;
+            () = retired.notified() => break,
             _ = &mut stopped => return,
             accepted = accept => accepted,
         };
@@ -160,6 +177,11 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
             Err(_) => tokio::time::sleep(RETRY_DELAY).await,
         }
     }
+    drop(listener);
+    let _ = stopped.await;
+    // The last answers are on their way.
+    let all = connections.acquire_many(CONNECTIONS_MAX as u32);
+    let _ = tokio::time::timeout(RETIRED_TIME, all).await;
 }
 
 async fn serve_connection<S, A>(stream: S, site: Arc<A>, head_max: Duration) -> hyper::Result<()>
