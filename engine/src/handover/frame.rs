@@ -180,7 +180,8 @@ mod tests {
         concat!(
             r#"{"frame":"sessions","rows":[{"id":"00000000000000000000000000000000000a","#,
             r#""revision":"2025-06-18","capabilities":3,"lists":1,"level":"error","#,
-            r#""principal":"ann","holder":7,"age_ms":9,"subscriptions":["a://b"],"#,
+            r#""principal":"ann","holder":7,"age_ms":9,"is_more":false,"#,
+            r#""subscriptions":["a://b"],"#,
             r#""streams":[{"stream":4,"next":5,"at":"0.1.2.3"}],"lost_stream":4}]}"#
         ),
         concat!(

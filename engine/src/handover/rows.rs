@@ -7,6 +7,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+/// Most bytes of the texts of a row that a client chooses: escaped, each of them takes six at most.
+pub(crate) const TEXT_BYTES_MAX: usize = 16 * 1024;
+
 /// A listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "socket", rename_all = "snake_case")]
@@ -36,6 +39,9 @@ pub(crate) struct SessionRow {
     /// The number of its holder in the old process.
     pub(crate) holder: u64,
     pub(crate) age_ms: u64,
+    /// Whether an earlier row has the session, and this one further subscriptions.
+    #[serde(default)]
+    pub(crate) is_more: bool,
     /// URIs of resources.
     #[serde(default)]
     pub(crate) subscriptions: Vec<String>,

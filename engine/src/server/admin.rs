@@ -64,7 +64,7 @@ const LEVEL_TIME_MAX_S: u64 = 24 * 3600;
 pub(super) struct AdminListener {
     socket: AdminSocket,
     /// Of the listener.
-    shared: OwnedFd,
+    shared: Option<OwnedFd>,
     file: Option<SocketFile>,
 }
 
@@ -164,14 +164,14 @@ impl AdminListener {
         let started = AdminSocket::start(listener, owner, move |request| site.answer(&request));
         Ok(Some(AdminListener {
             socket: started.map_err(|error| failed(error.to_string()))?,
-            shared: shared.into(),
+            shared: Some(shared.into()),
             file,
         }))
     }
 
-    /// A further descriptor of the listening socket; none if the process has too many.
-    pub(super) fn share(&self) -> Option<OwnedFd> {
-        self.shared.try_clone().ok()
+    /// A further descriptor of the listening socket, once.
+    pub(super) fn share(&mut self) -> Option<OwnedFd> {
+        self.shared.take()
     }
 
     /// Accepts no more: another process does, and has the file.

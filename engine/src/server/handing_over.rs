@@ -11,6 +11,7 @@ use super::running::RunningServer;
 use super::state_keys::OwnKey;
 use super::upgrade::Upgrader;
 use super::upstreams::UpstreamThread;
+use crate::handover::rows::SocketRow;
 use crate::shard::ShardControl;
 
 /// Between two looks at upstreams that are being read.
@@ -22,21 +23,24 @@ impl RunningServer {
     /// # Errors
     /// The process has too many descriptors.
     pub(super) fn upgrader(
-        &self,
+        &mut self,
         addresses: Vec<String>,
         of_server: (ServerHandle, OwnKey),
     ) -> Result<Arc<Upgrader>> {
-        let metrics = self.metrics.as_ref();
-        let metrics = metrics.map(|it| it.socket().try_clone_to_owned());
-        let metrics = metrics.transpose();
-        let metrics = metrics.map_err(|error| Error::HandOver(error.to_string()))?;
-        Ok(Upgrader::new(
+        let upgrader = Upgrader::new(
             (self.shards.clone(), self.reloader.clone()),
-            (addresses, metrics),
+            addresses,
             of_server,
             self.single_writer(),
             self.events(),
-        ))
+        );
+        if let Some(metrics) = &self.metrics {
+            let socket = metrics.socket().try_clone_to_owned();
+            let socket = socket.map_err(|error| Error::HandOver(error.to_string()))?;
+            upgrader.add_socket(SocketRow::Metrics, socket);
+        }
+        self.upgrader = Some(Arc::clone(&upgrader));
+        Ok(upgrader)
     }
 
     /// The part of the server whose files only one process writes.

@@ -6,6 +6,7 @@ use super::error::{Error, Result};
 use super::running::RunningServer;
 use super::successor::Successor;
 use super::{AdminListener, Server, systemd, texts_of};
+use crate::handover::rows::SocketRow;
 use crate::log;
 use crate::profile::Profile;
 
@@ -56,7 +57,9 @@ impl Server {
         server.forward_signals(signals, Arc::clone(&is_ending), Some(Arc::clone(&upgrader)))?;
         let administered = server.administered(Arc::clone(&is_ending), Arc::clone(&upgrader));
         server.admin = AdminListener::start(&admin, administered, control)?;
-        upgrader.set_control(server.admin.as_ref().and_then(AdminListener::share));
+        if let Some(socket) = server.admin.as_mut().and_then(AdminListener::share) {
+            upgrader.add_socket(SocketRow::Control, socket);
+        }
         if is_first {
             server.announce();
             systemd::notify_ready();

@@ -64,6 +64,8 @@ pub struct RunningServer {
     pub(super) access: Option<ServerAccess>,
     /// Reloads, once the server has started.
     pub(super) reloader: Option<Arc<Reloader>>,
+    /// Upgrades, of a server that is the whole of its process.
+    pub(super) upgrader: Option<Arc<Upgrader>>,
     /// Knobs of upstreams.
     gateway: Gateway,
     /// The control side of upstreams; ends before the shards.
@@ -107,6 +109,7 @@ impl RunningServer {
             certificates: None,
             access: None,
             reloader: None,
+            upgrader: None,
             gateway: profile.gateway,
             upstreams: None,
             upstream_reload: None,
@@ -418,6 +421,7 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
+        self.upgrader.iter().for_each(|it| it.close_sockets());
         let processes = self.upstreams.take().and_then(UpstreamThread::end);
         for control in &self.shards {
             control.begin_drain();

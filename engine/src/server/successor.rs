@@ -23,7 +23,7 @@ use crate::handover::steps::{NewSide, Order};
 use crate::log;
 use crate::mcp::session_of;
 use crate::shard::ShardControl;
-use crate::shard::jobs::{Answer, HandsOver, Moving, Taken};
+use crate::shard::jobs::{Answer, HandsOver, Moving, Taken, TakenStream};
 
 /// How long this process waits for the lists of its upstreams before it is ready: less than the old
 /// one waits for it.
@@ -187,22 +187,22 @@ impl Successor {
             }
         }
         let mut streams = Vec::new();
-        for (shard, part) in shards.iter().zip(parts) {
+        for (shard, part) in shards
+            .iter()
+            .zip(parts)
+            .filter(|(_, part)| !part.is_empty())
+        {
             let (places, rows): (Vec<usize>, Vec<_>) = part.into_iter().unzip();
             let taken = on_shard(shard, move |shard| shard.take_over(rows))?;
             for (at, taken) in places.into_iter().zip(taken) {
                 match taken {
                     Taken::Refused => refused.push(at),
                     Taken::Whole => {}
-                    stream @ Taken::Stream { .. } => streams.push((at, stream)),
+                    Taken::Stream(stream) => streams.push((at, stream)),
                 }
             }
         }
-        for (at, taken) in streams {
-            if !attach(shards, taken)? {
-                refused.push(at);
-            }
-        }
+        refused.extend(attach(shards, streams)?);
         refused.sort_unstable();
         Ok(refused)
     }
@@ -274,23 +274,31 @@ fn by_home<T>(
     (parts, homeless)
 }
 
-/// Lets the session of a stream know of it; the connection goes back if there is none.
-fn attach(shards: &[Arc<ShardControl>], taken: Taken) -> Result<bool> {
-    let Taken::Stream {
-        session,
-        at,
-        exchange,
-    } = taken
-    else {
-        return Ok(true);
-    };
-    let home = &shards[usize::from(session.home)];
-    let is_there = on_shard(home, move |shard| shard.attach(session, &at, exchange))?;
-    if !is_there {
-        let shard = &shards[usize::from(exchange.shard)];
-        on_shard(shard, move |shard| shard.give_back(exchange.slot))?;
+/// Lets the sessions of streams know of them. Returns the places of those without a session, whose
+/// connections go back.
+fn attach(shards: &[Arc<ShardControl>], streams: Vec<(usize, TakenStream)>) -> Result<Vec<usize>> {
+    let mut parts: Vec<Vec<(usize, TakenStream)>> = shards.iter().map(|_| Vec::new()).collect();
+    for (at, stream) in streams {
+        parts[usize::from(stream.session.home)].push((at, stream));
     }
-    Ok(is_there)
+    let mut refused = Vec::new();
+    for (home, mut part) in shards
+        .iter()
+        .zip(parts)
+        .filter(|(_, part)| !part.is_empty())
+    {
+        let homeless = on_shard(home, move |shard| {
+            part.retain(|(_, stream)| !shard.attach(stream));
+            part
+        })?;
+        for (at, stream) in homeless {
+            let slot = stream.exchange.slot;
+            let shard = &shards[usize::from(stream.exchange.shard)];
+            on_shard(shard, move |shard| shard.give_back(slot))?;
+            refused.push(at);
+        }
+    }
+    Ok(refused)
 }
 
 /// Lets a shard do a job, and returns its result.

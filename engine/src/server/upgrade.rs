@@ -5,10 +5,11 @@
 //! soon as it has confirmed that; this one drains with what it has left. Up to then every failure
 //! leads back: the new process is ended, and the shards go on with everything.
 
+use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,8 +42,8 @@ pub(super) struct Upgrader {
     reloader: Option<Arc<Reloader>>,
     /// The texts of the addresses of the profile.
     addresses: Vec<String>,
-    metrics: Option<OwnedFd>,
-    control: Mutex<Option<OwnedFd>>,
+    /// Of metrics and of the control socket, until this process ends.
+    sockets: Mutex<Vec<(SocketRow, OwnedFd)>>,
     key: OwnKey,
     /// The part of the server whose files only one process writes.
     single_writer: Option<&'static str>,
@@ -53,7 +54,7 @@ pub(super) struct Upgrader {
 impl Upgrader {
     pub(super) fn new(
         (shards, reloader): (Vec<Arc<ShardControl>>, Option<Arc<Reloader>>),
-        (addresses, metrics): (Vec<String>, Option<OwnedFd>),
+        addresses: Vec<String>,
         (handle, key): (ServerHandle, OwnKey),
         single_writer: Option<&'static str>,
         events: Sender<Event>,
@@ -64,8 +65,7 @@ impl Upgrader {
             shards,
             reloader,
             addresses,
-            metrics,
-            control: Mutex::new(None),
+            sockets: Mutex::default(),
             key,
             single_writer,
             events,
@@ -73,9 +73,18 @@ impl Upgrader {
         })
     }
 
-    /// Sets the control socket, which the new process serves as well.
-    pub(super) fn set_control(&self, socket: Option<OwnedFd>) {
-        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = socket;
+    /// Adds a socket that the new process serves as well.
+    pub(super) fn add_socket(&self, row: SocketRow, socket: OwnedFd) {
+        self.lock_sockets().push((row, socket));
+    }
+
+    /// This process ends: nobody waits in these sockets in vain.
+    pub(super) fn close_sockets(&self) {
+        self.lock_sockets().clear();
+    }
+
+    fn lock_sockets(&self) -> MutexGuard<'_, Vec<(SocketRow, OwnedFd)>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Upgrades soon, on a thread of its own: the result is logged.
@@ -189,7 +198,7 @@ impl Upgrader {
         }
         match talk.receive(left())? {
             Frame::Ready { takes } => Ok(takes),
-            _ => Err(Fault::Nonsense("words")),
+            _ => Err(Fault::Nonsense("frames")),
         }
     }
 
@@ -206,12 +215,8 @@ impl Upgrader {
                 (SocketRow::Listener { address, shard }, socket)
             }));
         }
-        if let Some(socket) = &self.metrics {
-            sockets.push((SocketRow::Metrics, socket.try_clone()?));
-        }
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(socket) = &*control {
-            sockets.push((SocketRow::Control, socket.try_clone()?));
+        for (row, socket) in &*self.lock_sockets() {
+            sockets.push((*row, socket.try_clone()?));
         }
         Ok(sockets)
     }
@@ -272,9 +277,9 @@ impl Upgrader {
                 let (frames, too_long) = pack(rows, SESSION_ROWS_MAX);
                 report.sessions_refused += too_long;
                 for rows in frames {
-                    let count = rows.len();
+                    let count = rows.iter().filter(|row| !row.is_more).count();
                     let refused = talk.exchange(Frame::Sessions { rows }, &[])?;
-                    report.sessions += count - refused.len();
+                    report.sessions += count.saturating_sub(refused.len());
                     report.sessions_refused += refused.len();
                 }
             }
@@ -321,10 +326,12 @@ impl Upgrader {
         }
         report.connections_moved += of - refused.len();
         report.connections_refused += refused.len();
-        self.on_shard(shard, move |shard, answer: Answer<()>| {
-            shard.take_back(&refused, of);
-            let _ = answer.try_send(());
-        })?;
+        if !refused.is_empty() {
+            self.on_shard(shard, move |shard, answer: Answer<()>| {
+                shard.take_back(&refused, of);
+                let _ = answer.try_send(());
+            })?;
+        }
         Ok(true)
     }
 
@@ -352,5 +359,14 @@ impl Upgrader {
             it.recv_timeout(left).ok()
         };
         answers.map(answer).collect()
+    }
+}
+
+impl fmt::Debug for Upgrader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Upgrader")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
     }
 }

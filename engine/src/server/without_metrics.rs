@@ -93,7 +93,7 @@ impl AdminListener {
         }
     }
 
-    pub(super) fn share(&self) -> Option<OwnedFd> {
+    pub(super) fn share(&mut self) -> Option<OwnedFd> {
         match *self {}
     }
 

@@ -36,12 +36,16 @@ pub(crate) enum Taken {
     /// It is there.
     Whole,
     /// It is there when its session has the stream.
-    Stream {
-        session: SessionId,
-        /// Where it was open.
-        at: String,
-        exchange: Exchange,
-    },
+    Stream(TakenStream),
+}
+
+/// The stream of a session on a connection that was taken over.
+#[derive(Debug)]
+pub(crate) struct TakenStream {
+    pub(crate) session: SessionId,
+    /// Where it was open.
+    pub(crate) at: String,
+    pub(crate) exchange: Exchange,
 }
 
 /// The result of a look at the connections of the old process.
@@ -103,9 +107,9 @@ pub(crate) trait HandsOver {
     /// Of the new process: takes connections over. Nothing of them is read yet.
     fn take_over(&mut self, rows: Vec<Moving>) -> Vec<Taken>;
 
-    /// Of the new process: a stream of a session, which was open there, is open at `exchange`.
-    /// Returns whether there is such a session.
-    fn attach(&mut self, session: SessionId, at: &str, exchange: Exchange) -> bool;
+    /// Of the new process: a stream of a session of this shard is open. Returns whether there is
+    /// such a session.
+    fn attach(&mut self, stream: &TakenStream) -> bool;
 
     /// Of the new process: gives a connection up that was taken over. The old one serves it.
     fn give_back(&mut self, slot: SlotKey);

@@ -10,11 +10,11 @@ use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use super::jobs::{Answer, Frozen, HandsOver, Moving, Offered, Taken};
+use super::jobs::{Answer, Frozen, HandsOver, Moving, Offered, Taken, TakenStream};
 use super::work::Shard;
 use crate::connection::http::Connection;
 use crate::handover::rows::{ConnectionRow, EndedRow, OpenStreamRow, SessionRow, StreamOfRow};
-use crate::mcp::{Exchange, SessionId, StreamOf, StreamOwner, session_of};
+use crate::mcp::{StreamOf, StreamOwner, session_of};
 use crate::meter::Counter;
 use corelane_io::ring::Ring;
 use corelane_io::slots::SlotKey;
@@ -82,8 +82,9 @@ impl HandsOver for Shard {
         taken
     }
 
-    fn attach(&mut self, session: SessionId, at: &str, exchange: Exchange) -> bool {
-        let stream = self.hand_over.named.remove(at);
+    fn attach(&mut self, taken: &TakenStream) -> bool {
+        let stream = self.hand_over.named.remove(&taken.at);
+        let (session, exchange) = (taken.session, taken.exchange);
         self.handling
             .endpoint
             .take_stream(session, stream, exchange)
@@ -150,11 +151,12 @@ impl Shard {
                     session,
                     ends_with_answer: false,
                 };
-                let taken = Taken::Stream {
+                let at = at.clone();
+                let taken = Taken::Stream(TakenStream {
                     session,
-                    at: at.clone(),
+                    at,
                     exchange,
-                };
+                });
                 (StreamOwner::Session(of), taken)
             }
             listen @ StreamOfRow::Listen { .. } => {

@@ -44,6 +44,27 @@ fn connections_sessions_and_streams_go_on_in_the_next_process() {
             }
         }
     }
+    // The next process lacks a tool that this one has: all hear of that once.
+    clients[0].call("test_trigger_tool_change");
+    for times in [1, 2] {
+        for client in &mut clients {
+            for stream in [&mut client.stream, &mut client.listener] {
+                let message = stream.next_message();
+                let method = &message["method"];
+                assert_eq!(
+                    method, "notifications/tools/list_changed",
+                    "{times}: {message}"
+                );
+            }
+        }
+        upgraded.upgrade_well();
+    }
+    clients[0].check();
+    for client in &mut clients[1..] {
+        for stream in [&mut client.stream, &mut client.listener] {
+            assert_eq!(stream.next_message()["params"]["uri"], URI);
+        }
+    }
     // The first process has ended by itself, with everything handed over.
     assert!(upgraded.server.wait_for_exit().success());
     for client in &mut clients {
@@ -52,7 +73,7 @@ fn connections_sessions_and_streams_go_on_in_the_next_process() {
         // Events go on with their numbers.
         let last = client.stream.last_id().expect("an id").to_owned();
         let sequence = last.rsplit('-').next().expect("three numbers");
-        assert_eq!(sequence, "3", "{last}");
+        assert_eq!(sequence, "6", "{last}");
     }
     // A stream is resumed behind its last event.
     let client = clients.remove(0);

@@ -13,7 +13,7 @@ use corelane_protocol::mcp::subscription::ListKinds;
 
 use super::Endpoint;
 use crate::guard::holder::{HolderKey, Holders};
-use crate::handover::rows::{EndedRow, IdRow, SessionRow, StreamOfRow, StreamRow};
+use crate::handover::rows::{EndedRow, IdRow, SessionRow, StreamOfRow, StreamRow, TEXT_BYTES_MAX};
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::event_store::StreamId;
 use crate::mcp::exchange::{Exchange, StreamOwner};
@@ -38,16 +38,33 @@ impl Endpoint {
         let places = self.services.sessions.places();
         let until = from.saturating_add(rows_max).min(places);
         let sessions = (from..until).filter_map(|place| self.services.sessions.at_place(place));
-        let rows = sessions.filter_map(|session| self.row_of(session));
+        let rows = sessions.flat_map(|session| self.rows_of(session));
         (rows.collect(), (until < places).then_some(until))
     }
 
-    /// None for the session of a channel, which ends with it.
-    fn row_of(&self, session: &Session) -> Option<SessionRow> {
+    /// None for the session of a channel, which ends with it. A session with long subscriptions has
+    /// several rows.
+    fn rows_of(&self, session: &Session) -> Vec<SessionRow> {
         let open = session.streams();
         if open.iter().any(|open| open.exchange.is_on_channel) {
-            return None;
+            return Vec::new();
         }
+        let uris = session.subscriptions.iter().map(|uri| &**uri);
+        let mut uris = divided(uris).into_iter();
+        let mut rows = vec![self.row_of(session, uris.next().unwrap_or_default())];
+        for subscriptions in uris {
+            rows.push(SessionRow {
+                is_more: true,
+                subscriptions,
+                streams: Vec::new(),
+                ..rows[0].clone()
+            });
+        }
+        rows
+    }
+
+    fn row_of(&self, session: &Session, subscriptions: Vec<String>) -> SessionRow {
+        let open = session.streams();
         let row_of = |stream: StreamId, at: Option<String>| {
             let next = self.services.streams.next_of(stream)?;
             let StreamId(stream) = stream;
@@ -61,7 +78,7 @@ impl Endpoint {
         let streams = named.chain(lost);
         let principal = self.services.sessions.principal_of(session);
         let now_ms = self.services.context.now_ms();
-        Some(SessionRow {
+        SessionRow {
             id: text_of(session.id),
             revision: session.revision.as_str().to_owned(),
             capabilities: session.capabilities.bits(),
@@ -70,14 +87,11 @@ impl Endpoint {
             principal: principal.map(str::to_owned),
             holder: session.holder().bits(),
             age_ms: now_ms.saturating_sub(session.created_ms),
-            subscriptions: session
-                .subscriptions
-                .iter()
-                .map(|it| (**it).to_owned())
-                .collect(),
+            is_more: false,
+            subscriptions,
             streams: streams.collect(),
             lost_stream: session.lost_stream.map(|StreamId(stream)| stream),
-        })
+        }
     }
 
     /// The sessions that ended for good.
@@ -110,6 +124,9 @@ impl Endpoint {
             return false;
         };
         let id = id.among(services.context.settings.shards);
+        if row.is_more {
+            return self.take_more(id, row);
+        }
         let level = LogLevel::parse(&row.level);
         let is_here = id.home == services.context.settings.shard;
         let (Some(log_level), false, true) = (level, services.sessions.contains(id), is_here)
@@ -158,6 +175,21 @@ impl Endpoint {
         true
     }
 
+    /// Takes further subscriptions of a session over that is here.
+    fn take_more(&mut self, id: SessionId, row: &SessionRow) -> bool {
+        let services = &mut self.services;
+        let uris = row.subscriptions.iter();
+        let uris = uris.filter(|uri| services.catalog.has_resource(uri));
+        let port = services.calls.port();
+        let uris = uris.filter_map(|uri| subscribed(&services.catalog, port, uri));
+        let uris: Vec<_> = uris.collect();
+        let Some(session) = services.sessions.find(id) else {
+            return false;
+        };
+        session.subscriptions.extend(uris);
+        true
+    }
+
     /// The owner of an open stream as it is written; none if it stays here.
     pub(crate) fn leaving_stream(
         &mut self,
@@ -171,7 +203,13 @@ impl Endpoint {
             }),
             StreamOwner::Listen(place) => {
                 let subscription = self.services.subscriptions.open.get(place as usize)?;
-                if subscription.tasks.is_some() || !subscription.is_acknowledged() {
+                let id_bytes = match &subscription.id {
+                    OwnedId::String(id) => id.len(),
+                    OwnedId::Integer(_) | OwnedId::Unsigned(_) => 0,
+                };
+                let uris_bytes: usize = subscription.uris.iter().map(|uri| uri.len()).sum();
+                let is_long = id_bytes + uris_bytes > TEXT_BYTES_MAX;
+                if is_long || subscription.tasks.is_some() || !subscription.is_acknowledged() {
                     return None;
                 }
                 Some(StreamOfRow::Listen {
@@ -254,6 +292,35 @@ impl Endpoint {
     }
 }
 
+/// Divides URIs among rows. One that no row holds is left out, and logged.
+fn divided<'a>(uris: impl Iterator<Item = &'a str>) -> Vec<Vec<String>> {
+    let (mut rows, mut bytes) = (Vec::<Vec<String>>::new(), 0);
+    for uri in uris {
+        if uri.len() > TEXT_BYTES_MAX {
+            tracing::warn!(
+                bytes = uri.len(),
+                "a subscription of a session is lost: another process gets no URI of more than \
+                 {TEXT_BYTES_MAX} bytes"
+            );
+            continue;
+        }
+        match rows
+            .last_mut()
+            .filter(|_| bytes + uri.len() <= TEXT_BYTES_MAX)
+        {
+            Some(row) => {
+                bytes += uri.len();
+                row.push(uri.to_owned());
+            }
+            None => {
+                bytes = uri.len();
+                rows.push(vec![uri.to_owned()]);
+            }
+        }
+    }
+    rows
+}
+
 /// The place of an exchange in a row.
 fn place_of(exchange: Exchange) -> String {
     let (slot, sequence) = (exchange.slot, exchange.sequence);
@@ -269,4 +336,27 @@ fn text_of(id: SessionId) -> String {
 pub(crate) fn session_of(text: &str) -> Option<SessionId> {
     let named = NamedSession::parse(text.as_bytes())?;
     named.seal.is_empty().then_some(named.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TEXT_BYTES_MAX, divided};
+
+    #[test]
+    fn long_subscriptions_have_several_rows_and_too_long_ones_none() {
+        let uri = |bytes: usize| "x".repeat(bytes);
+        let half = TEXT_BYTES_MAX / 2;
+        let uris = [
+            uri(half),
+            uri(half),
+            uri(1),
+            uri(TEXT_BYTES_MAX + 1),
+            uri(2),
+        ];
+        let rows = divided(uris.iter().map(String::as_str));
+        let lengths = rows.iter().map(|row| row.iter().map(String::len).collect());
+        let lengths: Vec<Vec<usize>> = lengths.collect();
+        assert_eq!(lengths, [vec![half, half], vec![1, 2]]);
+        assert!(divided(std::iter::empty()).is_empty());
+    }
 }
