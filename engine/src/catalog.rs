@@ -7,6 +7,7 @@
 mod checked;
 pub(crate) mod completer;
 mod defect;
+mod fingerprint;
 pub(crate) mod guarded;
 mod legible;
 mod listed;

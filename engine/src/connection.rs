@@ -14,6 +14,7 @@ pub(crate) mod cors;
 pub(crate) mod expiry;
 mod flow;
 pub(crate) mod foreign;
+pub(crate) mod handover;
 pub(crate) mod http;
 pub(crate) mod http_settings;
 pub(crate) mod in_flight;

@@ -98,6 +98,7 @@ pub mod guard {
     pub(crate) use corelane_guard::{refusal, shares, subject};
 }
 mod handler;
+mod handover;
 mod live;
 pub mod log;
 mod mcp;

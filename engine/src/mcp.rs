@@ -86,11 +86,12 @@ pub(crate) use call_shedding::SERVED_ONE_OF_MAX;
 pub(crate) use decoding::{Decoded, Undecoded};
 pub(crate) use delivery::{Delivery, Part};
 pub(crate) use disposition::{Disposition, Forwarded, ForwardedKind};
+pub(crate) use endpoint::handover::session_of;
 pub(crate) use endpoint::{Endpoint, Output};
 pub(crate) use event_store::EventId;
-pub(crate) use exchange::{Exchange, StreamOwner};
 #[cfg(test)]
-pub(crate) use exchange::{Opening, StreamOf};
+pub(crate) use exchange::Opening;
+pub(crate) use exchange::{Exchange, StreamOf, StreamOwner};
 pub(crate) use forward_budget::ForwardedBody;
 pub(crate) use inbound::{Channel, Inbound};
 pub(crate) use large_message::LargeMessage;

@@ -14,7 +14,6 @@ use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
 use crate::files::DirectoryLimits;
 use crate::handler::state::StateMaker;
-use crate::log;
 use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
@@ -42,12 +41,14 @@ mod error;
 mod event;
 #[cfg(feature = "metrics")]
 mod figures;
+mod handing_over;
 mod handle;
 #[cfg(feature = "metrics")]
 mod history;
 #[cfg(feature = "metrics")]
 mod host_facts;
 mod huge_pages;
+mod inherited;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod parts;
@@ -62,17 +63,25 @@ mod records;
 mod reload;
 mod reload_result;
 mod reloading;
+mod run;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
+mod signals;
 #[cfg(feature = "metrics")]
 mod spans;
 mod stalls;
 mod state_keys;
 mod stdio;
+mod successor;
 mod supervisor;
 mod systemd;
+mod talk;
 mod test_client;
+mod upgrade;
+#[cfg(feature = "metrics")]
+mod upgrade_request;
+mod upgrade_result;
 mod upstream_error;
 mod upstreams;
 #[cfg(not(feature = "auth"))]
@@ -98,6 +107,7 @@ use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
 use huge_pages::SmallPages;
+use inherited::Inherited;
 #[cfg(feature = "metrics")]
 use metrics::{MetricsListener, page_settings};
 use pinning::Pinning;
@@ -134,6 +144,8 @@ pub struct Server {
     upstreams: Vec<ServedUpstream>,
     launcher: Option<PathBuf>,
     reload_hooks: ReloadHooks,
+    /// Of the process that this one takes over from.
+    inherited: Option<Inherited>,
 }
 
 impl Server {
@@ -154,6 +166,7 @@ impl Server {
             upstreams: Vec::new(),
             launcher: None,
             reload_hooks: ReloadHooks::default(),
+            inherited: None,
         }
     }
 
@@ -346,40 +359,11 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. Prints the listening address to standard
-    /// output, or serves standard input and output as [`Server::run_stdio`] does if the profile
-    /// sets it. Logs to standard error as `[log]` of the profile sets, unless the program has
-    /// installed a `tracing` subscriber of its own.
-    ///
-    /// # Errors
-    /// Everything that keeps the server from starting, and the failure of a shard.
-    pub fn run(self, profile: Profile) -> Result<()> {
-        log::start(&profile.log).map_err(Error::Log)?;
-        let ended = self.run_until_signal(profile);
-        log::flush();
-        ended
-    }
-
-    fn run_until_signal(self, profile: Profile) -> Result<()> {
-        if profile.server.stdio {
-            return self.serve_stdio(profile);
-        }
-        let signals = RunningServer::catch_signals()?;
-        let admin = profile.admin.clone();
-        let mut server = self.start(profile)?;
-        let is_ending = Arc::default();
-        server.forward_signals(signals, Arc::clone(&is_ending))?;
-        server.admin = AdminListener::start(&admin, server.administered(is_ending))?;
-        server.announce();
-        systemd::notify_ready();
-        server.run_until_signal()
-    }
-
     /// Starts the shards and returns when all of them accept connections.
     ///
     /// # Errors
     /// Everything that keeps the server from starting.
-    pub fn start(self, profile: Profile) -> Result<RunningServer> {
+    pub fn start(mut self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
         public::check(&profile)?;
         let (cores, pinning) = Pinning::decide(&profile)?;
@@ -389,8 +373,14 @@ impl Server {
             write_timeout: Duration::from_millis(profile.connection.write_timeout_ms),
             unix: &profile.unix,
         };
-        let Listeners { of_shards, files } = listen(&profile.server.listen, cores.len(), options)?;
-        let addresses = of_shards[0].iter().map(|it| it.address().clone()).collect();
+        let inherited = self.inherited.as_mut();
+        let sockets = inherited.map(|it| it.sockets_of(&texts_of(&profile)));
+        let sockets = sockets.unwrap_or_default();
+        let listening = listen(&profile.server.listen, cores.len(), options, sockets)?;
+        let Listeners { of_shards, files } = listening;
+        let count = profile.server.listen.len();
+        let addresses = of_shards[0].iter().take(count);
+        let addresses = addresses.map(|it| it.address().clone()).collect();
         let shards = cores
             .iter()
             .map(|&core| pinning.shard_profile(&profile, core));
@@ -413,7 +403,7 @@ impl Server {
     /// Starts a shard for each of `shard_profiles`, pinned to its core or not, with the connections
     /// of its intake.
     fn start_on(
-        self,
+        mut self,
         profile: Profile,
         (shard_profiles, is_pinned): (&[ShardProfile], bool),
         addresses: Vec<ListenAddress>,
@@ -424,17 +414,17 @@ impl Server {
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
         let (hooks, launcher) = (self.reload_hooks.clone(), self.launcher.clone());
-        let shard_count = shard_profiles.len();
+        let (inherited, shard_count) = (self.inherited.take(), shard_profiles.len());
         let (mut parts, audit, upstreams) = self.into_all_parts(&profile, shard_count)?;
         let allowed = allowed_descriptors()?;
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let live = live_of((&profile, 0), shard_profiles, &addresses, &parts.sealer)?;
-        let proxies = Proxies::new(&profile.server)?;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
-        let pages = page_settings(&profile)?;
-        let controls = ShardControl::of_server(shard_count, &profile.server, pages.as_ref());
+        let (proxies, pages) = (Proxies::new(&profile.server)?, page_settings(&profile)?);
+        let of_server = (&profile.server, inherited.is_some());
+        let controls = ShardControl::of_server(shard_count, of_server, pages.as_ref());
         controls[0].set_upstreams_down(required_of(&upstreams.1));
         let access = ServerAccess::start(&profile, &addresses, (&parts, &upstreams), &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
@@ -445,7 +435,7 @@ impl Server {
         let capacity = capacity_of(shard_profiles, allowed);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
-        running.show(&profile, &controls)?;
+        running.show(&profile, &controls, inherited)?;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
@@ -482,4 +472,10 @@ impl Server {
         running.watch(directories, &handle)?;
         Ok(running)
     }
+}
+
+/// The addresses of a profile as texts.
+fn texts_of(profile: &Profile) -> Vec<String> {
+    let addresses = profile.server.listen.iter();
+    addresses.map(ToString::to_string).collect()
 }

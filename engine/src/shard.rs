@@ -18,8 +18,11 @@ pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod error;
+mod handed;
+mod handover;
 mod inspected;
 pub(crate) mod inspection;
+pub(crate) mod jobs;
 pub(crate) mod kept;
 mod linked;
 mod links;
@@ -41,6 +44,7 @@ mod sending;
 mod settings;
 mod shedding;
 pub(crate) mod start;
+mod taking_over;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "tls")]

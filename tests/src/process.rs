@@ -129,7 +129,7 @@ impl Process {
     /// Sends a signal, by its name without SIG.
     ///
     /// # Panics
-    /// If the process is gone, or the signal is none of HUP, INT, TERM, KILL, STOP and CONT.
+    /// If the process is gone, or the signal is none of HUP, INT, TERM, KILL, STOP, CONT and USR2.
     pub fn signal(&self, name: &str) {
         let signal = match name {
             "HUP" => Signal::HUP,
@@ -138,6 +138,7 @@ impl Process {
             "KILL" => Signal::KILL,
             "STOP" => Signal::STOP,
             "CONT" => Signal::CONT,
+            "USR2" => Signal::USR2,
             _ => panic!("no test sends SIG{name}"),
         };
         let process = Pid::from_child(&lock(&self.child));

@@ -176,6 +176,12 @@ mod tool_list;
 mod traces;
 #[path = "integration/unfinished.rs"]
 mod unfinished;
+#[path = "integration/upgrade_failures.rs"]
+mod upgrade_failures;
+#[path = "integration/upgraded.rs"]
+mod upgraded;
+#[path = "integration/upgrades.rs"]
+mod upgrades;
 #[path = "integration/version_headers.rs"]
 mod version_headers;
 #[path = "integration/websocket.rs"]

@@ -232,6 +232,7 @@ impl Worker {
             | Completion::AcceptedOne { .. }
             | Completion::AcceptEnded { .. }
             | Completion::PeerFound { .. }
+            | Completion::Shared { .. }
             | Completion::Woken
             | Completion::Ticked => unreachable!("a worker only dials, receives and sends"),
         }

@@ -8,6 +8,7 @@ mod slow;
 mod socket;
 mod status;
 mod top;
+mod upgrade;
 mod upstreams;
 
 use std::process::ExitCode;
@@ -58,6 +59,10 @@ pub(crate) enum AdminCommand {
     /// keys again. All of it is used or nothing. Exits with 0 if every shard uses it, 1 if nothing
     /// changed.
     Reload(ReloadArguments),
+    /// Let another process take over from a running server, such as one of the next release: with
+    /// its listening sockets, its connections and its sessions. Exits with 0 if it serves, 1 if
+    /// nothing changed, 2 if it was rolled back, 3 if connections or sessions were lost.
+    Upgrade(upgrade::UpgradeArguments),
 }
 
 /// The arguments of `corelane status`.
@@ -177,6 +182,7 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         AdminCommand::Drain(at) => (at, change(at, "drain", &json!({}), "the server drains")),
         AdminCommand::Stop(arguments) => (&arguments.at, stop(arguments)),
         AdminCommand::Reload(arguments) => (&arguments.at, reload(arguments)),
+        AdminCommand::Upgrade(arguments) => (arguments.socket(), upgrade::run(arguments)),
     };
     done.unwrap_or_else(|failure| {
         match at.json {

@@ -62,7 +62,7 @@ type Answers = dyn Fn(AdminRequest) -> AdminAnswer + Send + Sync;
 /// A control socket and its thread, which end when this is dropped.
 #[derive(Debug)]
 pub struct AdminSocket {
-    _thread: HttpThread,
+    thread: HttpThread,
 }
 
 impl AdminSocket {
@@ -95,7 +95,12 @@ impl AdminSocket {
         };
         let listen = move || tokio::net::UnixListener::from_std(listener);
         let thread = HttpThread::start("admin", listen, site, TIMES)?;
-        Ok(AdminSocket { _thread: thread })
+        Ok(AdminSocket { thread })
+    }
+
+    /// Accepts no more: another process does. Requests that have come are answered.
+    pub fn retire(&self) {
+        self.thread.retire();
     }
 }
 

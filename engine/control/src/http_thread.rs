@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 /// Most connections at once of one thread, and most answers that are made at once.
 pub(crate) const CONNECTIONS_MAX: usize = 16;
@@ -84,6 +84,8 @@ pub(crate) struct HttpThread {
     /// Dropped first: then the thread ends.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Notified when it is to accept no more.
+    retired: Arc<Notify>,
 }
 
 impl HttpThread {
@@ -103,12 +105,16 @@ impl HttpThread {
             .max_blocking_threads(CONNECTIONS_MAX)
             .build()?;
         let (stop, stopped) = oneshot::channel();
+        let retired = Arc::new(Notify::new());
+        let retires = Arc::clone(&retired);
         let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     match listen() {
-                        Ok(listener) => serve(listener, Arc::new(site), times, stopped).await,
+                        Ok(listener) => {
+                            serve(listener, Arc::new(site), times, stopped, retires).await;
+                        }
                         Err(error) => tracing::error!(thread = name, %error, "it cannot be served"),
                     }
                 });
@@ -118,7 +124,13 @@ impl HttpThread {
         Ok(HttpThread {
             stop: Some(stop),
             thread: Some(thread),
+            retired,
         })
+    }
+
+    /// Accepts no more, and answers those that are connected.
+    pub(crate) fn retire(&self) {
+        self.retired.notify_one();
     }
 }
 
@@ -137,9 +149,11 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
     site: Arc<A>,
     times: Times,
     mut stopped: oneshot::Receiver<()>,
+    retired: Arc<Notify>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (ending, ends) = watch::channel(());
+    let mut is_retired = false;
     loop {
         let accept = async {
             let permit = Arc::clone(&connections).acquire_owned().await;
@@ -148,6 +162,10 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
         };
         let (permit, accepted) = tokio::select! {
             biased;
+            () = retired.notified() => {
+                is_retired = true;
+                break;
+            }
             _ = &mut stopped => break,
             accepted = accept => accepted,
         };
@@ -164,8 +182,12 @@ async fn serve<L: Accept, A: Answer<L::Stream>>(
             Err(_) => tokio::time::sleep(RETRY_DELAY).await,
         }
     }
+    drop(listener);
+    if is_retired {
+        let _ = stopped.await;
+    }
     // Answers that are being made are sent, as that to the request which ends the server.
-    drop((listener, ending));
+    drop(ending);
     let all = connections.acquire_many(CONNECTIONS_MAX as u32);
     let _ = tokio::time::timeout(ENDING_TIME_MAX, all).await;
 }

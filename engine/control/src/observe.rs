@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ type Pages = dyn Fn(PageRequest<'_>) -> Option<PageAnswer> + Send + Sync;
 #[derive(Debug)]
 pub struct Observer {
     address: SocketAddr,
+    /// Of the listener.
+    socket: OwnedFd,
     _thread: HttpThread,
 }
 
@@ -78,8 +81,19 @@ impl Observer {
         address: SocketAddr,
         pages: impl Fn(PageRequest<'_>) -> Option<PageAnswer> + Send + Sync + 'static,
     ) -> io::Result<Observer> {
-        let listener = TcpListener::bind(address)?;
+        Observer::start_on(TcpListener::bind(address)?, pages)
+    }
+
+    /// The same with a socket that listens already.
+    ///
+    /// # Errors
+    /// It is none, or the thread cannot be started.
+    pub fn start_on(
+        listener: TcpListener,
+        pages: impl Fn(PageRequest<'_>) -> Option<PageAnswer> + Send + Sync + 'static,
+    ) -> io::Result<Observer> {
         listener.set_nonblocking(true)?;
+        let socket = listener.as_fd().try_clone_to_owned()?;
         let address = listener.local_addr()?;
         let site = Site {
             is_loopback: address.ip().to_canonical().is_loopback(),
@@ -89,8 +103,15 @@ impl Observer {
         let thread = HttpThread::start("metrics", listen, site, TIMES)?;
         Ok(Observer {
             address,
+            socket,
             _thread: thread,
         })
+    }
+
+    /// Its listening socket, for a process that takes over from this one.
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Where it listens, with the port that was bound.

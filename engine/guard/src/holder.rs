@@ -17,6 +17,19 @@ impl HolderKey {
     /// All anonymous peers without a known address, together.
     pub const ANONYMOUS: HolderKey = HolderKey(0);
 
+    /// The key as a number, for a process that takes over from this one. There it is the key of
+    /// nobody else.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The key with this number, of a process before this one.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> HolderKey {
+        HolderKey(bits)
+    }
+
     /// A second key of the same holder, for work that continues what it has begun: in a queue that
     /// is fair to holders, that work does not wait behind the new work of its own holder.
     #[must_use]

@@ -26,11 +26,13 @@ mod event;
 #[cfg(any(test, feature = "test-support"))]
 pub mod fake;
 mod flight;
+mod handover;
 mod kernel;
 mod open;
 mod outstanding;
 mod peer;
 mod ready;
+mod shared;
 mod tag;
 #[cfg(test)]
 mod tests;

@@ -107,6 +107,23 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Puts the value of `key` back that was removed: the key finds it again.
+    ///
+    /// # Panics
+    /// If the slot was used since.
+    pub fn put_back(&mut self, key: SlotKey, value: T) {
+        let entry = &mut self.entries[key.index as usize];
+        let generation = key.generation;
+        let removed = generation.wrapping_add(1);
+        assert!(
+            matches!(entry, Entry::Vacant { generation } if *generation == removed),
+            "slot {} was used since",
+            key.index
+        );
+        *entry = Entry::Occupied { generation, value };
+        self.occupied += 1;
+    }
+
     /// The key of the connection that occupies `index` at present.
     pub fn key_of(&self, index: u32) -> Option<SlotKey> {
         match *self.entries.get(index as usize)? {
@@ -182,6 +199,20 @@ mod tests {
         let mut later = Slots::new(4).starting_at(1000);
         later.insert_at(2, ());
         assert_eq!(later.get(key), None);
+    }
+
+    #[test]
+    fn a_value_that_is_put_back_has_its_key() {
+        let mut slots = Slots::new(4);
+        let key = slots.insert_at(2, "first");
+        let value = slots.remove(key).expect("it is there");
+        assert_eq!((slots.get(key), slots.key_of(2)), (None, None));
+        slots.put_back(key, value);
+        assert_eq!(
+            (slots.get(key), slots.key_of(2)),
+            (Some(&"first"), Some(key))
+        );
+        assert_eq!(slots.len(), 1);
     }
 
     #[test]

@@ -57,6 +57,11 @@ impl Pages {
         }
     }
 
+    /// All entries as they are encoded.
+    pub(super) fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
     /// The start of the page named by `cursor`, or of the first page; none if no page ever had this
     /// name.
     pub(crate) fn find(&self, cursor: Option<&str>) -> Option<PageStart> {

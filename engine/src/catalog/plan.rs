@@ -299,6 +299,11 @@ impl Plan {
         }))
     }
 
+    /// The same catalog once more.
+    pub(crate) fn again(&self) -> Option<Plan> {
+        self.edited(|_| true)
+    }
+
     /// The same catalog with `prompt`, which replaces a prompt of its name.
     pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
         let part = self

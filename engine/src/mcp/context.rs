@@ -33,6 +33,8 @@ pub(super) struct Context {
     now_ms: u64,
     started_unix_ms: u64,
     is_draining: bool,
+    /// Another process takes the sessions over.
+    is_leaving: bool,
     is_input_over: bool,
 }
 
@@ -61,6 +63,7 @@ impl Context {
             now_ms: 0,
             started_unix_ms,
             is_draining: false,
+            is_leaving: false,
             is_input_over: false,
         }
     }
@@ -88,7 +91,17 @@ impl Context {
 
     /// Whether the server is shutting down: no session is made and no stream is opened any more.
     pub(super) fn is_draining(&self) -> bool {
-        self.is_draining
+        self.is_draining || self.is_leaving
+    }
+
+    /// Whether another process takes the sessions over: a change here would be lost.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// Another process takes the sessions over, or does not.
+    pub(super) fn set_leaving(&mut self, is_leaving: bool) {
+        self.is_leaving = is_leaving;
     }
 
     /// Begins to shut down.

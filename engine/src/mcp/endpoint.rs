@@ -4,6 +4,7 @@ mod changes;
 mod departures;
 mod draining;
 mod forwarded;
+pub(crate) mod handover;
 mod large_messages;
 mod memory;
 mod settings;

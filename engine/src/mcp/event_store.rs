@@ -15,6 +15,7 @@
 //! Invariants: after each call everything counted is within its limit; a store without streams owns
 //! no memory. The store knows no connection and reads no clock: idle is the order of use.
 
+mod adopted;
 mod event_id;
 mod replay;
 mod stream;

@@ -24,6 +24,16 @@ impl SessionId {
         SessionId { home, random: 0 }
     }
 
+    /// The same session in a process with so many shards, which may be fewer than in the one that
+    /// made it.
+    pub(crate) fn among(self, shards: u16) -> SessionId {
+        let home = match self.home < shards {
+            true => self.home,
+            false => (self.random % u128::from(shards)) as u16,
+        };
+        SessionId { home, ..self }
+    }
+
     /// The first part of the id as it is on the wire.
     pub(crate) fn to_text(self) -> [u8; HOME_ID_BYTES] {
         home_id::to_text(self.home, self.random)

@@ -375,6 +375,11 @@ impl Sessions {
         Some(&mut self.sessions[index as usize])
     }
 
+    /// The principal of a session.
+    pub(crate) fn principal_of(&self, session: &Session) -> Option<&str> {
+        self.principals.name_of(session.owned)
+    }
+
     /// The holder of the session called `id`.
     pub(crate) fn holder_of(&self, id: SessionId) -> Option<HolderKey> {
         Some(self.sessions[self.index_of(id)? as usize].holder)

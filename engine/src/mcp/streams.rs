@@ -63,6 +63,18 @@ impl Streams {
         stream
     }
 
+    /// The sequence of the next event of an open stream that is kept.
+    pub(super) fn next_of(&self, stream: StreamId) -> Option<u64> {
+        self.store.next_of(stream)
+    }
+
+    /// Continues a stream of a process before this one: see [`EventStore::adopt`].
+    pub(super) fn adopt(&mut self, of: (SessionId, HolderKey), stream: (u64, u64)) -> StreamId {
+        let stream = self.store.adopt(of, stream);
+        self.measure();
+        stream
+    }
+
     /// Begins a stream with an event from which its client can resume; `None` if the stream cannot
     /// be kept.
     pub(super) fn begin_primed(

@@ -115,6 +115,13 @@ impl Subscriptions {
         }
     }
 
+    /// The configuration of access control of what an earlier process permitted. With access
+    /// control that is none of this one, so that it is checked again.
+    pub(super) fn configuration_of_before(&self, has_access_control: bool) -> u32 {
+        self.configuration
+            .wrapping_sub(u32::from(has_access_control))
+    }
+
     /// Keeps a subscription that was admitted; returns its place.
     pub(super) fn insert(&mut self, subscription: Subscription) -> u32 {
         self.shares.take(subscription.holder, 1);

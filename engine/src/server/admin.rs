@@ -12,10 +12,12 @@
 //! | POST /api/v1/log | sets the level of the log for a time |
 //! | POST /api/v1/drain, stop | drains the server, with or without time for its calls |
 //! | POST /api/v1/reload | reads the profile and the files that it names again |
+//! | POST /api/v1/upgrade | lets another process take over |
 //!
 //! A shard that is stuck delays no answer: its counters are read from its page, and a list says
 //! that it did not answer.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,7 @@ use std::time::Duration;
 use corelane_control::admin::{AdminAnswer, AdminRequest, AdminSocket};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use socket2::Socket;
 
 use super::administered::Administered;
 use super::error::{Error, Result};
@@ -33,6 +36,7 @@ use super::metrics::{read_shard, server_state};
 use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
 use super::reload_result::{ReloadError, UpstreamChange};
+use super::upgrade_request::upgrade;
 use super::upstreams::UpstreamRequests;
 use crate::log;
 use crate::meter::Counter;
@@ -59,8 +63,10 @@ const LEVEL_TIME_MAX_S: u64 = 24 * 3600;
 /// The control socket, until this is dropped.
 #[derive(Debug)]
 pub(super) struct AdminListener {
-    _socket: AdminSocket,
-    _file: Option<SocketFile>,
+    socket: AdminSocket,
+    /// Of the listener.
+    shared: Option<OwnedFd>,
+    file: Option<SocketFile>,
 }
 
 /// The parts that answer requests.
@@ -118,11 +124,16 @@ struct StopRequest {
 }
 
 impl AdminListener {
-    /// Listens where the profile sets it, if it does.
+    /// Listens where the profile sets it, if it does: with the socket of an earlier process if that
+    /// is the same.
     ///
     /// # Errors
     /// The path cannot be listened on.
-    pub(super) fn start(admin: &Admin, server: Administered) -> Result<Option<AdminListener>> {
+    pub(super) fn start(
+        admin: &Admin,
+        server: Administered,
+        inherited: Option<OwnedFd>,
+    ) -> Result<Option<AdminListener>> {
         let Some(path) = &admin.socket else {
             return Ok(None);
         };
@@ -132,7 +143,18 @@ impl AdminListener {
         };
         let name = UnixName::Path(path.clone());
         // Readable and writable for the user of the server alone.
-        let (socket, file) = unix::listen(&name, &Unix::default(), BACKLOG)
+        let is_it = |it: &Socket| {
+            let bound = it.local_addr();
+            bound.is_ok_and(|it| it.as_pathname() == Some(path.as_path()))
+        };
+        let listening = match inherited.map(Socket::from).filter(is_it) {
+            Some(socket) => unix::go_on_listening(&name, socket, BACKLOG),
+            None => unix::listen(&name, &Unix::default(), BACKLOG),
+        };
+        let (socket, mut file) = listening.map_err(|error| failed(error.to_string()))?;
+        file.iter_mut().for_each(|file| file.set_of_other(false));
+        let shared = socket
+            .try_clone()
             .map_err(|error| failed(error.to_string()))?;
         let site = Site {
             last: Mutex::new(vec![ShardReading::default(); server.shards.len()]),
@@ -144,9 +166,21 @@ impl AdminListener {
         let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
         let started = AdminSocket::start(listener, owner, move |request| site.answer(&request));
         Ok(Some(AdminListener {
-            _socket: started.map_err(|error| failed(error.to_string()))?,
-            _file: file,
+            socket: started.map_err(|error| failed(error.to_string()))?,
+            shared: Some(shared.into()),
+            file,
         }))
+    }
+
+    /// A further descriptor of the listening socket, once.
+    pub(super) fn share(&mut self) -> Option<OwnedFd> {
+        self.shared.take()
+    }
+
+    /// Accepts no more: another process does, and has the file.
+    pub(super) fn retire(&mut self) {
+        self.socket.retire();
+        self.file.iter_mut().for_each(|it| it.set_of_other(true));
     }
 }
 
@@ -169,6 +203,7 @@ impl Site {
             (true, "drain") => Ok(self.end(false)),
             (true, "stop") => self.stop(&request.body),
             (true, "reload") => self.reload(&request.body),
+            (true, "upgrade") => upgrade(&self.server.upgrader, &request.body),
             (
                 true,
                 "status" | "counters" | "connections" | "streams" | "sessions" | "slow"
@@ -176,7 +211,11 @@ impl Site {
             ) => {
                 return failure(405, "this is read with GET");
             }
-            (false, "log" | "drain" | "stop" | "reload" | "slow/reset" | "upstreams/refresh") => {
+            (
+                false,
+                "log" | "drain" | "stop" | "reload" | "upgrade" | "slow/reset"
+                | "upstreams/refresh",
+            ) => {
                 return failure(405, "this is a change, and needs POST");
             }
             _ => return failure(404, "there is no such thing"),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::SlowRequests;
 use super::event::Event;
 use super::reload::Reloader;
+use super::upgrade::Upgrader;
 use super::upstreams::UpstreamRequests;
 use crate::shard::ShardControl;
 
@@ -23,6 +24,8 @@ pub(super) struct Administered {
     pub(super) started: Instant,
     /// Reloads.
     pub(super) reloader: Option<Arc<Reloader>>,
+    /// Upgrades.
+    pub(super) upgrader: Arc<Upgrader>,
     /// The slow requests, if they are kept.
     pub(super) slow: Option<Arc<SlowRequests>>,
     /// Requests about upstreams, if there are any.

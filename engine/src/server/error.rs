@@ -146,6 +146,9 @@ pub enum Error {
     /// The client in memory cannot be connected.
     #[error("cannot connect the test client: {0}")]
     TestClient(io::Error),
+    /// This process was to take over from another one, and does not.
+    #[error("cannot take over from the server that runs: {0}")]
+    HandOver(String),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),

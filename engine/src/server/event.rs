@@ -9,6 +9,8 @@ pub(crate) enum Event {
     Signal,
     /// The parent of the process sends no more, or its messages cannot be read.
     InputEnded(Option<StdioError>),
+    /// Another process serves in the place of this one.
+    HandedOver,
     /// A shard ended.
     ShardEnded,
 }

@@ -111,6 +111,20 @@ impl ServerHandle {
         Ok(())
     }
 
+    /// Notifies subscribed clients of the lists that differ from those with these fingerprints,
+    /// which they have from another process.
+    ///
+    /// # Errors
+    /// [`ChangeError`] when the server does not run yet.
+    pub(super) fn lists_were(&self, fingerprints: &[u64]) -> Result<(), ChangeError> {
+        self.0.exchange(|plan| {
+            let kinds = plan.differing(fingerprints);
+            let again = plan.again().filter(|_| !kinds.is_empty());
+            Ok(again.map(|plan| (plan, kinds)))
+        })?;
+        Ok(())
+    }
+
     /// Notifies subscribed clients that the resource at `uri` has changed. Several changes in quick
     /// succession may be one notification.
     ///

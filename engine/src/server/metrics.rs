@@ -1,6 +1,7 @@
 //! Metrics of a running server: the pages of its shards, read by the thread of a listener.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -76,6 +77,7 @@ impl MetricsListener {
         metrics: &Metrics,
         shards: &[Arc<ShardControl>],
         records: Option<&RecordThread>,
+        inherited: Option<OwnedFd>,
     ) -> Result<Option<MetricsListener>> {
         let page = shards.first().and_then(|shard| shard.page.as_ref());
         let (Some(address), Some(page)) = (metrics.listen, page) else {
@@ -99,9 +101,24 @@ impl MetricsListener {
             spans: records.and_then(RecordThread::span_counts),
             exemplars: records.map(RecordThread::exemplars).unwrap_or_default(),
         };
-        let started = Observer::start(address, move |request| source.answer(request));
+        let answer = move |request: PageRequest<'_>| source.answer(request);
+        let inherited = inherited.map(TcpListener::from);
+        // Another address is another listener.
+        let is_it = |it: &TcpListener| {
+            let bound = it.local_addr();
+            bound.is_ok_and(|bound| address.port() == 0 || bound == address)
+        };
+        let started = match inherited.filter(is_it) {
+            Some(listener) => Observer::start_on(listener, answer),
+            None => Observer::start(address, answer),
+        };
         let observer = started.map_err(|error| Error::Metrics { address, error })?;
         Ok(Some(MetricsListener(observer)))
+    }
+
+    /// Its listening socket.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.0.socket()
     }
 
     /// Where it listens.

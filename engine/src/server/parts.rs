@@ -108,7 +108,10 @@ impl Server {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
-            sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
+            sealer: Arc::new(state_keys::sealer(
+                &profile.server.state_key_files,
+                &self.reload_hooks.key,
+            )?),
             states: self.states.into(),
             audit,
         };

@@ -20,8 +20,9 @@ use super::addresses::{origin_policies, principal_header};
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::reload_result::{ReloadError, ReloadReport};
+use super::state_keys::{self, OwnKey};
 use super::upstreams::UpstreamReload;
-use super::{AccessReload, CertificateReload, public, state_keys};
+use super::{AccessReload, CertificateReload, public};
 use crate::live::Live;
 use crate::log;
 use crate::profile::{KnobChange, ListenAddress, OnReload, Profile, ShardProfile};
@@ -42,12 +43,24 @@ type Source = dyn Fn() -> Result<Profile> + Send + Sync;
 type Check = dyn Fn(&Profile) -> std::result::Result<(), String> + Send + Sync;
 
 /// The parts of a program in its reloads.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct ReloadHooks {
+    /// The key of the process for states, without files.
+    pub(super) key: OwnKey,
     /// Reads the profile again.
     pub(super) source: Option<Arc<Source>>,
     /// Refuses a profile.
     pub(super) check: Option<Arc<Check>>,
+}
+
+impl Default for ReloadHooks {
+    fn default() -> ReloadHooks {
+        ReloadHooks {
+            key: OwnKey::random(),
+            source: None,
+            check: None,
+        }
+    }
 }
 
 /// A request for a reload.
@@ -156,6 +169,18 @@ impl Reloader {
     /// How long probes of readiness are refused before the drain.
     pub(super) fn drain_notice(&self) -> Duration {
         Duration::from_millis(self.drain_notice_ms.load(Ordering::Relaxed))
+    }
+
+    /// Keeps reloads away for as long as the result lives.
+    ///
+    /// # Errors
+    /// One is under way.
+    pub(super) fn keep_away(&self) -> std::result::Result<impl Drop + '_, ReloadError> {
+        let state = self.lock(false)?;
+        match self.is_draining() {
+            true => Err(ReloadError::Draining),
+            false => Ok(state),
+        }
     }
 
     /// Reloads soon, on a thread of its own: the result is logged. Requests that come before it
@@ -311,12 +336,8 @@ impl Reloader {
         }
         let present = &*state.live;
         let files = &profile.server.state_key_files;
-        let had_files = !state.profile.server.state_key_files.is_empty();
-        let sealer = match files.is_empty() && !had_files {
-            // Another random key would refuse the states of this one.
-            true => Arc::clone(&present.sealer),
-            false => Arc::new(state_keys::sealer(files).map_err(Error::from)?),
-        };
+        let sealer = state_keys::sealer(files, &self.hooks.key).map_err(Error::from)?;
+        let sealer = Arc::new(sealer);
         let shards = present.shards.iter();
         let shards = shards.map(|shard| Live::shard_profile(shard, &profile));
         let shards: Vec<ShardProfile> = shards.collect();

@@ -6,20 +6,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::administered::Administered;
 use super::directory::ServedDirectory;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::handle::ServerHandle;
+use super::inherited::Inherited;
 use super::pinning::Pinning;
 use super::reload::{ReloadHooks, ReloadedFiles, Reloader};
 use super::supervisor::{Ended, Supervisor};
+use super::upgrade::Upgrader;
 use super::upstreams::{FixedAndAll, UpstreamReload, UpstreamThread};
 use super::{
     AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess, systemd,
@@ -27,7 +26,6 @@ use super::{
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::live::Live;
-use crate::log;
 use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::memory::MemoryBudget;
@@ -54,7 +52,7 @@ pub struct RunningServer {
     endpoint: String,
     connections_per_shard: u32,
     memory: MemoryBudget,
-    shards: Vec<Arc<ShardControl>>,
+    pub(super) shards: Vec<Arc<ShardControl>>,
     supervision: Supervision,
     events: Sender<Event>,
     received: Receiver<Event>,
@@ -63,13 +61,15 @@ pub struct RunningServer {
     /// The certificates of listeners with TLS.
     certificates: Option<Certificates>,
     /// Access control, if it is configured.
-    access: Option<ServerAccess>,
+    pub(super) access: Option<ServerAccess>,
     /// Reloads, once the server has started.
     pub(super) reloader: Option<Arc<Reloader>>,
+    /// Upgrades, of a server that is the whole of its process.
+    pub(super) upgrader: Option<Arc<Upgrader>>,
     /// Knobs of upstreams.
     gateway: Gateway,
     /// The control side of upstreams; ends before the shards.
-    upstreams: Option<UpstreamThread>,
+    pub(super) upstreams: Option<UpstreamThread>,
     /// Their part in reloads, until these are ready.
     upstream_reload: Option<UpstreamReload>,
     /// Where the shards run, unless there is one channel.
@@ -109,6 +109,7 @@ impl RunningServer {
             certificates: None,
             access: None,
             reloader: None,
+            upgrader: None,
             gateway: profile.gateway,
             upstreams: None,
             upstream_reload: None,
@@ -142,10 +143,16 @@ impl RunningServer {
     ///
     /// # Errors
     /// An address cannot be listened on, or a thread cannot be made.
-    pub(super) fn show(&mut self, profile: &Profile, shards: &[Arc<ShardControl>]) -> Result<()> {
+    pub(super) fn show(
+        &mut self,
+        profile: &Profile,
+        shards: &[Arc<ShardControl>],
+        inherited: Option<Inherited>,
+    ) -> Result<()> {
         self.records = RecordThread::start(profile, shards)?;
         let records = self.records.as_ref();
-        self.metrics = MetricsListener::start(&profile.metrics, shards, records)?;
+        let socket = inherited.and_then(|it| it.metrics);
+        self.metrics = MetricsListener::start(&profile.metrics, shards, records, socket)?;
         Ok(())
     }
 
@@ -238,45 +245,8 @@ impl RunningServer {
         self.memory
     }
 
-    /// From this call on SIGTERM, SIGINT and SIGHUP wait for [`RunningServer::forward_signals`].
-    pub(super) fn catch_signals() -> Result<Signals> {
-        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Error::Signals)
-    }
-
-    /// Turns SIGTERM and SIGINT into events. Once `is_ending` is set, as by the first of them, a
-    /// signal ends the process at once. SIGHUP is a reload.
-    pub(super) fn forward_signals(
-        &self,
-        mut signals: Signals,
-        is_ending: Arc<AtomicBool>,
-    ) -> Result<()> {
-        let events = self.events.clone();
-        let reloader = self.reloader.clone();
-        thread::Builder::new()
-            .name("signals".into())
-            .spawn(move || {
-                for signal in signals.forever() {
-                    if signal == SIGHUP {
-                        if let Some(reloader) = &reloader {
-                            reloader.request();
-                        }
-                        continue;
-                    }
-                    if is_ending.swap(true, Ordering::Relaxed) {
-                        // A second signal requests an immediate end.
-                        tracing::warn!("a second signal: ending without the calls in flight");
-                        log::flush();
-                        std::process::exit(128 + signal);
-                    }
-                    let _ = events.send(Event::Signal);
-                }
-            })
-            .map_err(Error::Signals)?;
-        Ok(())
-    }
-
     /// Serves until a signal, or until a shard fails; then drains.
-    pub(super) fn run_until_signal(mut self) -> Result<()> {
+    pub(super) fn run_until_signal(mut self, is_ending: &AtomicBool) -> Result<()> {
         let is_stalled = || {
             let mut shards = self.shards.iter();
             shards.any(|shard| shard.is_stalled.load(Ordering::Relaxed))
@@ -286,6 +256,11 @@ impl RunningServer {
                 systemd::notify_stopping();
                 self.give_notice();
                 tracing::info!("draining");
+            }
+            Some(Event::HandedOver) => {
+                // A signal ends this process at once: the other one serves.
+                is_ending.store(true, Ordering::Relaxed);
+                self.retire();
             }
             Some(Event::ShardEnded | Event::InputEnded(_)) | None => {
                 tracing::error!("a shard ended; draining the rest");
@@ -314,13 +289,18 @@ impl RunningServer {
     }
 
     /// The parts for an administrator; `is_ending` is that of its signals.
-    pub(super) fn administered(&self, is_ending: Arc<AtomicBool>) -> Administered {
+    pub(super) fn administered(
+        &self,
+        is_ending: Arc<AtomicBool>,
+        upgrader: Arc<Upgrader>,
+    ) -> Administered {
         let addresses = self.addresses().iter();
         Administered {
             shards: self.shards.clone(),
             addresses: addresses.map(ToString::to_string).collect(),
             started: Instant::now(),
             reloader: self.reloader.clone(),
+            upgrader,
             events: self.events(),
             is_ending,
             slow: self.records.as_ref().and_then(RecordThread::slow),
@@ -355,7 +335,7 @@ impl RunningServer {
                     input_ended = Some(ended);
                     read = error.map_or(read, Err);
                 }
-                Some(Event::Signal) => {
+                Some(Event::Signal | Event::HandedOver) => {
                     tracing::info!("draining");
                     return (ended + calls_time, read);
                 }
@@ -441,6 +421,7 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
+        self.upgrader.iter().for_each(|it| it.close_sockets());
         let processes = self.upstreams.take().and_then(UpstreamThread::end);
         for control in &self.shards {
             control.begin_drain();

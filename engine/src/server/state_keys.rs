@@ -34,11 +34,39 @@ pub enum StateKeyError {
     },
 }
 
-/// A sealer with the keys in `files`, the first of which seals; with a random key if there are no
-/// files.
-pub(super) fn sealer(files: &[PathBuf]) -> Result<Sealer, StateKeyError> {
+/// The key of a process for states, if no file has one. It goes to the process that takes over from
+/// this one.
+#[derive(Clone)]
+pub(super) struct OwnKey([u8; 32]);
+
+impl OwnKey {
+    /// A random one.
+    ///
+    /// # Panics
+    /// If the operating system has no random bits: there is no safe way to continue.
+    pub(super) fn random() -> OwnKey {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).expect("the operating system has random bits");
+        OwnKey(key)
+    }
+
+    /// In Base64.
+    pub(super) fn to_text(&self) -> String {
+        STANDARD.encode(self.0)
+    }
+
+    /// Reads it from its text.
+    pub(super) fn parse(text: &str) -> Option<OwnKey> {
+        let key = STANDARD.decode(text).ok()?;
+        key.try_into().ok().map(OwnKey)
+    }
+}
+
+/// A sealer with the keys in `files`, the first of which seals; with that of the process if there
+/// are no files.
+pub(super) fn sealer(files: &[PathBuf], own: &OwnKey) -> Result<Sealer, StateKeyError> {
     if files.is_empty() {
-        return Ok(Sealer::random());
+        return Ok(Sealer::new(&[own.0]));
     }
     let keys: Result<Vec<_>, _> = files.iter().map(|path| read_key(path)).collect();
     Ok(Sealer::new(&keys?))
@@ -71,7 +99,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let path = directory.path().join("key");
         std::fs::write(&path, text).expect("a file can be written");
-        match sealer(&[path]) {
+        match sealer(&[path], &OwnKey::random()) {
             Ok(_) => assert!(is_key, "{text:?} is taken"),
             Err(error) => {
                 assert!(!is_key && !text.trim().is_empty(), "{error}");
@@ -97,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let Err(error) = sealer(&["/nowhere/state.key".into()]) else {
+        let Err(error) = sealer(&["/nowhere/state.key".into()], &OwnKey::random()) else {
             panic!("there is no such file");
         };
         assert!(error.to_string().contains("/nowhere/state.key"), "{error}");

@@ -59,7 +59,7 @@ impl Server {
         let mut server = self.start_on_channel(profile, socket.into())?;
         // The end of standard input is a request to end; a signal after it is the second one.
         let is_ending = Arc::new(AtomicBool::new(false));
-        server.forward_signals(signals, Arc::clone(&is_ending))?;
+        server.forward_signals(signals, Arc::clone(&is_ending), None)?;
         let events = server.events();
         let written = stdio.carry(inner, move |error| {
             is_ending.store(true, Ordering::Relaxed);

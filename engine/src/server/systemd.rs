@@ -17,6 +17,11 @@ pub(super) fn notify_ready() {
     notify(NotifyState::Ready);
 }
 
+/// Another process serves in the place of this one, and is the one to watch.
+pub(super) fn notify_main_process(pid: u32) {
+    notify(NotifyState::MainPid(pid));
+}
+
 /// The server drains. From here on the manager waits for the end and for no watchdog.
 pub(super) fn notify_stopping() {
     notify(NotifyState::Stopping);

@@ -1,6 +1,7 @@
 //! Metrics of a library without the feature `metrics`: nobody reads them.
 
 use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use super::administered::Administered;
@@ -23,6 +24,7 @@ impl MetricsListener {
         metrics: &Metrics,
         _: &[Arc<ShardControl>],
         _: Option<&RecordThread>,
+        _: Option<OwnedFd>,
     ) -> Result<Option<MetricsListener>> {
         match metrics.listen {
             None => Ok(None),
@@ -34,6 +36,10 @@ impl MetricsListener {
     }
 
     pub(super) fn address(&self) -> SocketAddr {
+        match *self {}
+    }
+
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
         match *self {}
     }
 }
@@ -72,7 +78,11 @@ impl RecordThread {
 pub(super) enum AdminListener {}
 
 impl AdminListener {
-    pub(super) fn start(admin: &Admin, _: Administered) -> Result<Option<AdminListener>> {
+    pub(super) fn start(
+        admin: &Admin,
+        _: Administered,
+        _: Option<OwnedFd>,
+    ) -> Result<Option<AdminListener>> {
         match &admin.socket {
             None => Ok(None),
             Some(path) => Err(Error::Public(format!(
@@ -81,5 +91,13 @@ impl AdminListener {
                 path.display()
             ))),
         }
+    }
+
+    pub(super) fn share(&mut self) -> Option<OwnedFd> {
+        match *self {}
+    }
+
+    pub(super) fn retire(&mut self) {
+        match *self {}
     }
 }

@@ -72,6 +72,10 @@ impl Shard {
             // The kernel ended accepting by itself, as it does when completions overflow.
             accepts.mode = Accepting::RetryAt(self.now_ms);
         }
+        if !more {
+            accepts.note_end();
+            self.note_paused();
+        }
         self.admit(index, source);
     }
 
@@ -79,6 +83,9 @@ impl Shard {
         let accepts = &mut self.listeners[usize::from(listener)];
         let source = accepts.source;
         accepts.under_way -= 1;
+        accepts.note_end();
+        self.note_paused();
+        let accepts = &mut self.listeners[usize::from(listener)];
         match outcome {
             Ok(index) => self.admit(index, source),
             Err(libc::ECANCELED) if matches!(accepts.mode, Accepting::Last(_)) => {
@@ -93,6 +100,9 @@ impl Shard {
         self.backlog = backlog as usize;
         let numbered = (0..).zip(listeners);
         self.listeners = numbered.map(|(n, it)| Accepts::from(it, n)).collect();
+        if self.hand_over.is_held() {
+            self.pause_accepting();
+        }
         self.continue_accepting();
     }
 
@@ -138,10 +148,16 @@ impl Shard {
     }
 
     pub(super) fn accept_ended(&mut self, listener: u8, errno: i32) {
+        let accepts = &mut self.listeners[usize::from(listener)];
+        accepts.note_end();
+        self.note_paused();
         if errno == libc::ECANCELED || self.handling.is_draining {
             return;
         }
         let accepts = &mut self.listeners[usize::from(listener)];
+        if accepts.mode == Accepting::Paused {
+            return;
+        }
         accepts.mode = Accepting::RetryAt(self.now_ms + RETRY_MS);
         if errno == libc::ENFILE {
             let meter = &self.handling.meter;

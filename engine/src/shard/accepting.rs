@@ -22,7 +22,9 @@ pub(super) const ONE_BY_ONE_MAX: usize = 64;
 pub(super) struct Accepts {
     /// Until the shard drains.
     pub(super) listener: Option<Kept<Listener>>,
-    /// Its number, and the binding of its connections.
+    /// Its number in its shard.
+    number: u8,
+    /// The number of its address, and the binding of its connections.
     pub(super) source: Source,
     /// The kind of address that its peers have.
     pub(super) peer_family: AddressFamily,
@@ -40,6 +42,10 @@ pub(super) enum Accepting {
     OneByOne,
     /// Accepting failed for lack of a resource: it is tried again at this time.
     RetryAt(u64),
+    /// The shard accepts nothing until it is opened: the accepts under way are being cancelled.
+    Pausing,
+    /// None is under way.
+    Paused,
     /// The shard drains: the accepts under way are being cancelled.
     Cancelling,
     /// The shard drains: at most so many connections have waited since before that.
@@ -63,10 +69,12 @@ pub(super) struct FreeSlots {
 impl Accepts {
     /// Accepts from a listener that has this number in its shard.
     pub(super) fn from(listener: Kept<Listener>, number: u8) -> Accepts {
+        let address = listener.number();
         Accepts {
+            number,
             source: match listener.is_unix() {
-                true => Source::new(number, listener.binding()).on_unix(),
-                false => Source::new(number, listener.binding()).with_tls(listener.is_tls()),
+                true => Source::new(address, listener.binding()).on_unix(),
+                false => Source::new(address, listener.binding()).with_tls(listener.is_tls()),
             },
             peer_family: listener.peer_family(),
             listener: Some(listener),
@@ -93,9 +101,13 @@ impl Accepts {
         let Some(listener) = &self.listener else {
             return;
         };
-        let number = self.source.listener();
+        let number = self.number;
         match self.mode {
-            Accepting::Off | Accepting::Cancelling | Accepting::Last(_) => return,
+            Accepting::Off
+            | Accepting::Cancelling
+            | Accepting::Last(_)
+            | Accepting::Pausing
+            | Accepting::Paused => return,
             Accepting::RetryAt(time_ms) if now_ms < time_ms => return,
             Accepting::Many if slots.free <= slots.few => {
                 ring.stop_accepting_from(number);
@@ -142,14 +154,40 @@ impl Accepts {
     /// Cancels the accepts from it if they hold more than its share of the slots.
     pub(super) fn give_way(&self, ring: &mut Ring, slots: &FreeSlots) {
         if self.under_way > slots.share {
-            ring.stop_accepting_from(self.source.listener());
+            ring.stop_accepting_from(self.number);
+        }
+    }
+
+    /// Accepts nothing until it is [resumed](Accepts::resume).
+    pub(super) fn pause(&mut self, ring: &mut Ring) {
+        let has_any = self.mode == Accepting::Many || self.under_way > 0;
+        if self.listener.is_some() {
+            ring.stop_accepting_from(self.number);
+            self.mode = match has_any {
+                true => Accepting::Pausing,
+                false => Accepting::Paused,
+            };
+        }
+    }
+
+    /// An accept of it has ended. It is paused when none is left.
+    pub(super) fn note_end(&mut self) {
+        if self.mode == Accepting::Pausing && self.under_way == 0 {
+            self.mode = Accepting::Paused;
+        }
+    }
+
+    /// Accepts again.
+    pub(super) fn resume(&mut self, now_ms: u64) {
+        if matches!(self.mode, Accepting::Pausing | Accepting::Paused) {
+            self.mode = Accepting::RetryAt(now_ms);
         }
     }
 
     /// Accepts no more than the connections that wait in the backlog already.
     pub(super) fn begin_last(&mut self, ring: &mut Ring) {
         if self.listener.is_some() {
-            ring.stop_accepting_from(self.source.listener());
+            ring.stop_accepting_from(self.number);
             self.mode = Accepting::Cancelling;
         }
     }
@@ -168,7 +206,7 @@ impl Accepts {
         if self.under_way > 0 {
             return;
         }
-        let number = self.source.listener();
+        let number = self.number;
         let batch = left.min(slots.spare).min(ONE_BY_ONE_MAX);
         if left == 0 {
             self.mode = Accepting::Off;

@@ -34,6 +34,11 @@ impl Shard {
         }
         let key = self.insert(index, Connection::from(source));
         self.note_connections();
+        self.begin(key, source);
+    }
+
+    /// Looks up the peer of a connection as far as that is needed, and reads from it.
+    pub(super) fn begin(&mut self, key: SlotKey, source: Source) {
         // The look-up is over before the first bytes of the client are received.
         let is_counted = self.profile.overload.connections_per_address_max > 0;
         if source.names_peer_first() || source.is_tls() || is_counted {

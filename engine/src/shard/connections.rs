@@ -13,7 +13,7 @@ use crate::guard::network::Network;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
 use corelane_io::chunk::Chunk;
-use corelane_io::ring::{Completion, Peer};
+use corelane_io::ring::{Completion, Peer, Ring};
 use corelane_io::slots::SlotKey;
 
 /// Requests that the connections with leftover requests make in a round, all together.
@@ -47,9 +47,7 @@ impl Shard {
             } => self.accepted(listener, index, more),
             Completion::AcceptedOne { listener, outcome } => self.accepted_one(listener, outcome),
             Completion::AcceptEnded { listener, errno } => self.accept_ended(listener, errno),
-            Completion::Closed { .. } => {
-                self.handling.meter.uncount(Counter::ConnectionsOpen);
-            }
+            Completion::Closed { .. } => self.handling.meter.uncount(Counter::ConnectionsOpen),
             Completion::Woken => {}
             Completion::Ticked => self.has_ticked = true,
             Completion::Streamed {
@@ -58,6 +56,7 @@ impl Shard {
                 armed,
             } => self.streamed(key, outcome, armed),
             Completion::PeerFound { key, peer } => self.peer_found(key, peer),
+            Completion::Shared { key, outcome } => self.shared(key, outcome),
             Completion::Connected { .. } => unreachable!("a shard accepts and never connects"),
         }
     }
@@ -269,9 +268,14 @@ impl Shard {
         );
     }
 
-    /// Ends a connection now, for the reason that this counter counts. Its pending calls are
-    /// notified; its unsent output is lost.
+    /// Ends a connection now, for the reason that this counter counts: see [`Shard::end`].
     pub(super) fn close(&mut self, key: SlotKey, reason: Counter) {
+        self.end(key, reason, Ring::close);
+    }
+
+    /// Ends a connection here, whose descriptor `end` gives up. Its pending calls are notified; its
+    /// unsent output is lost.
+    pub(super) fn end(&mut self, key: SlotKey, reason: Counter, end: fn(&mut Ring, SlotKey)) {
         if self.held_send.as_ref().is_some_and(|(of, _)| *of == key) {
             self.release_send();
         }
@@ -285,7 +289,7 @@ impl Shard {
         self.wheel.cancel(key.index);
         self.forget_admitted(key);
         self.handling.pool.output_bytes -= connection.held_output_bytes();
-        self.rings.of(key).close(key);
+        end(self.rings.of(key), key);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
         let Some(buffers) = &mut connection.buffers else {

@@ -1,9 +1,11 @@
 //! The controls that other threads have over a shard.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::inspection::Inspection;
+use super::jobs::{Answer, HandsOver};
 use crate::connection::readiness::Readiness;
 use crate::handler::activity::Activity;
 use crate::meter::MeterSnapshot;
@@ -24,6 +26,8 @@ pub(crate) struct ShardControl {
     drain_timeout_ms: AtomicU64,
     /// Shards of this server that drain and have nothing left to do.
     pub(crate) quiet_shards: Arc<AtomicUsize>,
+    /// Whether it accepts nothing until it is opened: another process still serves.
+    pub(crate) is_held: AtomicBool,
     /// Whether this shard is among them.
     pub(crate) is_quiet: AtomicBool,
     /// The work of the shard.
@@ -47,11 +51,11 @@ pub(crate) struct ShardControl {
 }
 
 impl ShardControl {
-    /// The controls of each of `shards` shards of one server, which have pages if their settings
-    /// are given.
+    /// The controls of each of `shards` shards of one server, which is held or not. They have pages
+    /// if their settings are given.
     pub(crate) fn of_server(
         shards: usize,
-        server: &Server,
+        (server, is_held): (&Server, bool),
         pages: Option<&Arc<PageSettings>>,
     ) -> Vec<Arc<ShardControl>> {
         let readiness = Arc::new(Readiness {
@@ -62,6 +66,7 @@ impl ShardControl {
         let open_connections = (0..shards).map(|_| AtomicU32::new(0)).collect::<Arc<[_]>>();
         let controls = (0..shards).map(|_| ShardControl {
             readiness: Arc::clone(&readiness),
+            is_held: AtomicBool::new(is_held),
             drain_timeout_ms: AtomicU64::new(server.drain_timeout_ms),
             quiet_shards: Arc::clone(&quiet_shards),
             open_connections: Arc::clone(&open_connections),
@@ -107,6 +112,19 @@ impl ShardControl {
         self.begin_notice();
         self.drain.store(true, Ordering::Relaxed);
         self.wake();
+    }
+
+    /// Lets the shard do a job between two requests, and returns where its answer comes. Nothing
+    /// comes from a shard that ends before that.
+    pub(crate) fn request<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn HandsOver, Answer<T>) + Send + 'static,
+    ) -> Receiver<T> {
+        let (answer, answered) = sync_channel(1);
+        let job = Box::new(|shard: &mut dyn HandsOver| job(shard, answer));
+        self.inspection.leave_job(job);
+        self.wake();
+        answered
     }
 
     /// Wakes the shard if it runs.

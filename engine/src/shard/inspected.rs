@@ -11,10 +11,19 @@ impl Shard {
     /// Answers a request of an administrator, if there is one. Called once per turn.
     #[inline]
     pub(super) fn handle_inspection(&mut self) {
-        if self.control.inspection.is_waiting()
-            && let Some(request) = self.control.inspection.take()
-        {
+        if self.control.inspection.is_waiting() {
+            self.take_inspection();
+        }
+    }
+
+    #[cold]
+    fn take_inspection(&mut self) {
+        let (request, jobs) = self.control.inspection.take();
+        if let Some(request) = request {
             self.answer_inspection(&request);
+        }
+        for job in jobs {
+            job(self);
         }
     }
 

@@ -2,13 +2,17 @@
 //!
 //! Another thread leaves a request and wakes the shard, which answers it in its next turn: a share
 //! of its table, so that a list of 100,000 connections delays no client. One request waits at a
-//! time. A shard that is stuck does not answer, and whoever waits for it gives up.
+//! time. A shard that is stuck does not answer, and whoever waits for it gives up. The hand-over to
+//! another process comes the same way, as jobs.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
+
+use super::jobs::{Job, Jobs};
 
 /// The tables that can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +86,7 @@ pub(crate) enum Row {
 pub(crate) struct Inspection {
     is_waiting: AtomicBool,
     request: Mutex<Option<InspectionRequest>>,
+    jobs: Mutex<Jobs>,
 }
 
 impl Inspection {
@@ -95,17 +100,28 @@ impl Inspection {
         self.is_waiting.store(true, Ordering::Release);
     }
 
-    /// Whether a request waits.
+    /// Leaves a job behind the others. The shard must be woken then. Whoever leaves one waits for
+    /// its answer before the next, so there are a few at most.
+    pub(crate) fn leave_job(&self, job: Job) {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.0.push(job);
+        self.is_waiting.store(true, Ordering::Release);
+    }
+
+    /// Whether a request or a job waits.
     #[inline]
     pub(super) fn is_waiting(&self) -> bool {
         self.is_waiting.load(Ordering::Acquire)
     }
 
-    /// Takes the request, if there is one and no other thread holds it just now.
+    /// Takes the request and the jobs, if there are any and no other thread holds them just now.
     #[cold]
-    pub(super) fn take(&self) -> Option<InspectionRequest> {
-        let mut request = self.request.try_lock().ok()?;
+    pub(super) fn take(&self) -> (Option<InspectionRequest>, Vec<Job>) {
+        let (Ok(mut request), Ok(mut jobs)) = (self.request.try_lock(), self.jobs.try_lock())
+        else {
+            return (None, Vec::new());
+        };
         self.is_waiting.store(false, Ordering::Relaxed);
-        request.take()
+        (request.take(), mem::take(&mut jobs.0))
     }
 }

@@ -164,6 +164,12 @@ impl ProxiedClients {
         }
     }
 
+    /// The header of the connection at `index` was read by an earlier process.
+    pub(super) fn set(&mut self, index: u32, client: IpAddr) {
+        self.connections
+            .insert(index, ProxiedConnection::Known(client));
+    }
+
     /// Forgets a connection that was closed.
     pub(super) fn forget(&mut self, index: u32) {
         if !self.connections.is_empty() {

@@ -166,6 +166,9 @@ impl Shard {
 
     /// Takes catalog changes over, and broadcasts a share of them. Returns whether there was any.
     pub(super) fn handle_changes(&mut self) -> bool {
+        if self.hand_over.is_held() {
+            return self.continue_broadcasts();
+        }
         let endpoint = &mut self.handling.endpoint;
         // Resources that changed wait among the updates, where they coalesce, until the last ones
         // were broadcast.
@@ -183,6 +186,11 @@ impl Shard {
         if self.shrinks {
             self.shrink();
         }
+        self.continue_broadcasts()
+    }
+
+    /// Broadcasts a share of the changes. Returns whether there were any.
+    fn continue_broadcasts(&mut self) -> bool {
         let endpoint = &mut self.handling.endpoint;
         // Broadcasts coalesce, so they wait while a lane is full: behind it they would only pile
         // up.
@@ -208,7 +216,7 @@ impl Shard {
             || self.handling.endpoint.has_decoded()
             || self.secured.has_finished()
             || self.handling.has_broadcasts()
-            || self.updates.has_changes()
+            || !self.hand_over.is_held() && self.updates.has_changes()
             || self.shrinks
             || self.rechecks.has_work()
             || self.links.as_ref().is_some_and(|links| links.has_work())

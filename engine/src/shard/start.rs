@@ -17,6 +17,7 @@ use super::address_counts::AddressCounts;
 use super::busy_poll;
 use super::control::ShardControl;
 use super::error::{LOCKED_KIB_MIN, ShardError};
+use super::handed::HandOver;
 use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
@@ -293,6 +294,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         sender: plan.sender.take(),
         receiver: plan.receiver.take(),
         ring_fds: plan.ring_fds,
+        hand_over: HandOver::of(&plan.control),
         control: plan.control,
         deaths,
         lost: Vec::new(),

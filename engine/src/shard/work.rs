@@ -13,6 +13,7 @@ use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
 use super::arrivals::Arrivals;
 use super::control::ShardControl;
+use super::handed::HandOver;
 use super::kept::Kept;
 use super::links::Links;
 use super::lives::{Announcement, Deaths};
@@ -86,6 +87,8 @@ pub(crate) struct Shard {
     pub(super) updates: Arc<ShardUpdates>,
     /// More is held than limits allow that were lowered.
     pub(super) shrinks: bool,
+    /// What another process takes over, or has left.
+    pub(super) hand_over: HandOver,
     /// The links to upstreams, if there are any.
     pub(super) links: Option<Box<Links>>,
     /// Input that waits for its turn.

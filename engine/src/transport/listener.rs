@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Socket,
+    /// The number of its address in the profile.
+    number: u8,
     /// With the port that was bound.
     address: ListenAddress,
 }
@@ -114,7 +116,8 @@ pub(crate) struct ListenOptions<'a> {
     pub(crate) unix: &'a Unix,
 }
 
-/// The listeners of `shards` shards on `addresses`; with port 0, on a port that is free.
+/// The listeners of `shards` shards on `addresses`; with port 0, on a port that is free. Those
+/// sockets of each address are used that an earlier process has left.
 ///
 /// # Errors
 /// [`ListenError`] when an address is taken or not ours.
@@ -122,22 +125,29 @@ pub(crate) fn listen(
     addresses: &[ListenAddress],
     shards: usize,
     options: ListenOptions<'_>,
+    mut inherited: Vec<Vec<OwnedFd>>,
 ) -> Result<Listeners, ListenError> {
     let mut listeners = Listeners {
         of_shards: (0..shards).map(|_| Vec::new()).collect(),
         files: Vec::new(),
     };
-    for address in addresses {
-        let (sockets, transport) = match &address.transport {
+    inherited.resize_with(addresses.len(), Vec::new);
+    let mut further = Vec::new();
+    for ((number, address), inherited) in (0..).zip(addresses).zip(inherited) {
+        let inherited: Vec<Socket> = inherited.into_iter().map(Socket::from).collect();
+        let (mut sockets, transport) = match &address.transport {
             Transport::Tcp(requested) => {
-                let (sockets, bound) = listen_tcp(*requested, shards, options)?;
+                let (sockets, bound) = listen_tcp(*requested, shards, options, inherited)?;
                 if address.binding == Binding::Lines {
                     keep_alive(&sockets).map_err(|error| listen_error(bound, error))?;
                 }
                 (sockets, Transport::Tcp(bound))
             }
             Transport::Unix(name) => {
-                let (socket, file) = unix::listen(name, options.unix, options.backlog)?;
+                let (socket, file) = match inherited.into_iter().next() {
+                    None => unix::listen(name, options.unix, options.backlog)?,
+                    Some(socket) => unix::go_on_listening(name, socket, options.backlog)?,
+                };
                 listeners.files.extend(file);
                 let sockets = (0..shards).map(|_| socket.try_clone());
                 let sockets = sockets.collect::<io::Result<_>>().map_err(|error| {
@@ -151,10 +161,20 @@ pub(crate) fn listen(
             transport,
             ..*address
         };
+        let more = sockets.split_off(shards.min(sockets.len()));
+        let listener = |socket| Listener {
+            socket,
+            number,
+            address: address.clone(),
+        };
         for (of_shard, socket) in listeners.of_shards.iter_mut().zip(sockets) {
-            let address = address.clone();
-            of_shard.push(Listener { socket, address });
+            of_shard.push(listener(socket));
         }
+        further.extend(more.into_iter().map(listener));
+    }
+    // Of more shards before: to close a socket would reset the connections that wait in it.
+    for (at, listener) in further.into_iter().enumerate() {
+        listeners.of_shards[at % shards].push(listener);
     }
     Ok(listeners)
 }
@@ -164,14 +184,20 @@ fn listen_tcp(
     mut address: SocketAddr,
     count: usize,
     options: ListenOptions<'_>,
+    inherited: Vec<Socket>,
 ) -> Result<(Vec<Socket>, SocketAddr), ListenError> {
+    let mut sockets = Vec::with_capacity(count.max(inherited.len()));
+    for socket in inherited {
+        let bound = go_on_listening(&socket, options);
+        address = bound.map_err(|error| listen_error(address, error))?;
+        sockets.push(socket);
+    }
     // SO_REUSEPORT lets a second server of the same user share the port silently; a bind without it
     // finds out whether the port is taken.
-    if address.port() != 0 {
+    if address.port() != 0 && sockets.is_empty() {
         probe(address).map_err(|error| listen_error(address, error))?;
     }
-    let mut sockets = Vec::with_capacity(count);
-    for _ in 0..count {
+    while sockets.len() < count {
         let opened = open(address, options);
         let (socket, bound) = opened.map_err(|error| listen_error(address, error))?;
         address = bound;
@@ -230,6 +256,13 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 fn open(address: SocketAddr, options: ListenOptions<'_>) -> io::Result<(Socket, SocketAddr)> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    let bound = go_on_listening(&socket, options)?;
+    Ok((socket, bound))
+}
+
+/// Listens on a socket that is bound, with these options.
+fn go_on_listening(socket: &Socket, options: ListenOptions<'_>) -> io::Result<SocketAddr> {
     // Accepted sockets inherit this: answers are whole when they are sent, so waiting for more
     // bytes to fill a segment would only delay them.
     socket.set_tcp_nodelay(true)?;
@@ -238,11 +271,9 @@ fn open(address: SocketAddr, options: ListenOptions<'_>) -> io::Result<(Socket, 
     // stream or call on it, would otherwise stay for the quarter of an hour in which the kernel
     // repeats the last segment (TCP_USER_TIMEOUT in tcp(7)).
     socket.set_tcp_user_timeout(Some(options.write_timeout))?;
-    socket.bind(&address.into())?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
     let bound = socket.local_addr()?.as_socket();
-    let bound = bound.ok_or(io::ErrorKind::AddrNotAvailable)?;
-    Ok((socket, bound))
+    Ok(bound.ok_or(io::ErrorKind::AddrNotAvailable)?)
 }
 
 impl Listener {
@@ -288,6 +319,19 @@ impl Listener {
         }
     }
 
+    /// The number of its address in the profile.
+    pub(crate) fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// A further descriptor of the socket.
+    ///
+    /// # Errors
+    /// The process has too many.
+    pub(crate) fn share(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
+    }
+
     /// The socket, to accept from.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
@@ -312,7 +356,7 @@ mod tests {
             write_timeout: WRITE_TIMEOUT,
             unix: &Unix::default(),
         };
-        let mut listeners = listen(&[address], 1, options).expect("a free port");
+        let mut listeners = listen(&[address], 1, options, Vec::new()).expect("a free port");
         listeners.of_shards.remove(0).remove(0)
     }
 

@@ -77,6 +77,8 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     /// The file itself, so that no other one can have its number.
     file: OwnedFd,
+    /// Another process removes it.
+    is_of_other: bool,
 }
 
 /// A socket that listens on `name`, and its file if it has one.
@@ -125,6 +127,31 @@ pub(crate) fn listen(
         rustix::fs::chmod(path, mode).map_err(|error| refused(error.into()))?;
     }
     // No client is served before the file has its owner and mode.
+    socket
+        .listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+        .map_err(refused)?;
+    Ok((socket, file))
+}
+
+/// Listens on with the socket of an earlier process that is bound to `name`. Its file stays when
+/// this process ends before it [takes it over](SocketFile::set_of_other).
+///
+/// # Errors
+/// The file is gone, or the kernel refuses.
+pub(crate) fn go_on_listening(
+    name: &UnixName,
+    socket: Socket,
+    backlog: u32,
+) -> Result<(Socket, Option<SocketFile>), UnixListenError> {
+    let refused = |error: io::Error| UnixListenError::Refused {
+        name: name.clone(),
+        error,
+    };
+    let mut file = match name {
+        UnixName::Path(path) => Some(SocketFile::open(path).map_err(refused)?),
+        UnixName::Abstract(_) => None,
+    };
+    file.iter_mut().for_each(|file| file.set_of_other(true));
     socket
         .listen(i32::try_from(backlog).unwrap_or(i32::MAX))
         .map_err(refused)?;
@@ -200,7 +227,13 @@ impl SocketFile {
         Ok(SocketFile {
             path: path.to_owned(),
             file: rustix::fs::open(path, flags, Mode::empty())?,
+            is_of_other: false,
         })
+    }
+
+    /// Leaves it to another process, or takes it over from one.
+    pub(crate) fn set_of_other(&mut self, is_of_other: bool) {
+        self.is_of_other = is_of_other;
     }
 
     /// Whether the path still leads to it.
@@ -213,6 +246,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.is_of_other {
+            return;
+        }
         let removed = match self.is_in_place() {
             Ok(true) => fs::remove_file(&self.path),
             // Another server has it, or it was removed.

@@ -10,7 +10,7 @@ use super::source::{Finding, Source};
 const LAYERS: &[&[&str]] = &[
     &["guard"],
     &["profile", "meter", "breaker"],
-    &["transport", "handler", "live", "log", "audit"],
+    &["transport", "handler", "handover", "live", "log", "audit"],
     &["access", "files", "upstream"],
     &["catalog"],
     &["mcp"],

@@ -33,6 +33,11 @@ impl Ring {
         if self.shuts_down_before_close {
             self.shutdown(key, libc::SHUT_RDWR);
         }
+        self.close_descriptor(key);
+    }
+
+    /// Closes the descriptor of a connection after everything that is under way on it.
+    pub(super) fn close_descriptor(&mut self, key: SlotKey) {
         if self.flight.outstanding.begin_close(key.index) {
             self.close_clear(key);
         } else {

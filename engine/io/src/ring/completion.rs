@@ -4,6 +4,7 @@ use crate::buffers::BufferId;
 use crate::chunk::Chunk;
 use crate::slots::SlotKey;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 /// One event.
 ///
@@ -100,6 +101,13 @@ pub enum Completion {
         key: SlotKey,
         /// Its peer; none if the kernel does not report it, as before Linux 6.7.
         peer: Option<Peer>,
+    },
+    /// A [`Ring::share`](super::Ring::share) ended.
+    Shared {
+        /// The connection.
+        key: SlotKey,
+        /// A plain descriptor of its socket, or errno(3).
+        outcome: Result<OwnedFd, i32>,
     },
     /// Another thread requests a look at the lanes.
     Woken,

@@ -8,6 +8,7 @@ use super::completion::{Completion, Hangup, Received, RingCounters};
 use super::event::Event;
 use super::outstanding::Outstanding;
 use super::peer::PeerLookup;
+use super::shared::shared;
 use super::tag::{Op, Tag};
 use crate::buffers::BufferRing;
 use crate::chunk::Chunk;
@@ -223,6 +224,12 @@ impl Flight {
             }
             Op::Woken => Some(Completion::Woken),
             Op::Tick => Some(Completion::Ticked),
+            Op::Share => {
+                self.end_on(tag.key(), tag.op);
+                let key = tag.key();
+                let outcome = shared(event.result);
+                Some(Completion::Shared { key, outcome })
+            }
             Op::LookUpPeer => {
                 let lookup = *self.lookups.remove(tag.index as usize);
                 self.end_on(lookup.key, tag.op);
@@ -343,6 +350,7 @@ fn is_counted(op: Op) -> bool {
         Op::Accept | Op::AcceptOne | Op::Watch | Op::Receive => true,
         Op::Send | Op::ShutdownWrite | Op::Close | Op::WatchWake => true,
         Op::Dial | Op::Connect | Op::Stream | Op::Tick | Op::LookUpPeer => true,
+        Op::Share => true,
         Op::Cancel | Op::WakeShard | Op::Woken => false,
     }
 }

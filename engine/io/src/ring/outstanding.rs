@@ -91,7 +91,7 @@ impl Outstanding {
         match tag.op {
             Op::Watch => slot.watches = one_more(slot.watches),
             Op::Stream => slot.streams = one_more(slot.streams),
-            Op::Receive | Op::ShutdownWrite | Op::LookUpPeer => {
+            Op::Receive | Op::ShutdownWrite | Op::LookUpPeer | Op::Share => {
                 slot.brief += 1;
                 assert!(!slot.is_closing(), "{CLOSING} operations on {index}");
             }
@@ -110,7 +110,7 @@ impl Outstanding {
         match op {
             Op::Watch => slot.watches -= 1,
             Op::Stream => slot.streams -= 1,
-            Op::Receive | Op::ShutdownWrite | Op::LookUpPeer => {
+            Op::Receive | Op::ShutdownWrite | Op::LookUpPeer | Op::Share => {
                 assert!(slot.brief & !CLOSING > 0, "{op:?} ended twice on {index}");
                 slot.brief -= 1;
             }
@@ -160,6 +160,23 @@ impl Outstanding {
     pub(super) fn has_brief(&self, index: u32) -> bool {
         let slot = self.used_slot(index);
         slot.is_some_and(|slot| slot.brief & !CLOSING > 0)
+    }
+
+    /// Whether the descriptor `index` is polled.
+    pub(super) fn is_watched(&self, index: u32) -> bool {
+        self.used_slot(index).is_some_and(|slot| slot.watches > 0)
+    }
+
+    /// Whether the descriptor `index` has no operation under way but polls.
+    pub(super) fn is_at_rest(&self, index: u32) -> bool {
+        let slot = self.used_slot(index);
+        slot.is_none_or(|slot| {
+            OnSlot {
+                watches: 0,
+                ..*slot
+            }
+            .is_clear()
+        })
     }
 
     /// The operations on the descriptor of `key` that may wait for ever.

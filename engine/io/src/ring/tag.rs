@@ -29,9 +29,10 @@ pub(crate) enum Op {
     Stream,
     Tick,
     LookUpPeer,
+    Share,
 }
 
-const OPS: [Op; 16] = [
+const OPS: [Op; 17] = [
     Op::Accept,
     Op::AcceptOne,
     Op::Watch,
@@ -48,6 +49,7 @@ const OPS: [Op; 16] = [
     Op::Stream,
     Op::Tick,
     Op::LookUpPeer,
+    Op::Share,
 ];
 
 /// The unpacked form of `user_data`.

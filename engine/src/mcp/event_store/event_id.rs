@@ -7,7 +7,7 @@ use crate::mcp::home_id::{HOME_DIGITS, read_hex};
 
 /// The number of a stream, never used twice on its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct StreamId(pub(super) u64);
+pub(crate) struct StreamId(pub(in crate::mcp) u64);
 
 /// Names an event among all there ever were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -223,11 +223,8 @@ impl Services {
         let (shard, shards) = (self.context.settings.shard, self.context.settings.shards);
         let mut session = named.id;
         if session.home >= shards {
-            // Of a process with more shards. Without terms no shard can have it.
-            if self.terms_of(named, inbound).is_none() {
-                return Routed::Unknown;
-            }
-            session.home = (session.random % u128::from(shards)) as u16;
+            // Of a process with more shards.
+            session = session.among(shards);
         }
         let holder = inbound.requester.holder();
         if session.home != shard {

@@ -134,6 +134,14 @@ impl Services {
             ..
         } = request;
         self.recheck_subscriptions(session, inbound);
+        let changes = matches!(
+            method,
+            Method::SetLevel | Method::Subscribe | Method::Unsubscribe
+        );
+        // The session of a channel goes nowhere else.
+        if changes && self.context.is_leaving() && inbound.channel.is_none() {
+            return self.context.refuse(Some(id), Reason::Draining, out);
+        }
         match method {
             Method::Ping => self.write_empty(id, out),
             Method::SetLevel => self.set_level(session, id, params, out),
@@ -409,6 +417,9 @@ impl Services {
         principal: Option<&str>,
         out: &mut Vec<u8>,
     ) -> Disposition {
+        if self.context.is_leaving() {
+            return self.context.refuse(None, Reason::Draining, out);
+        }
         let now_ms = self.context.now_ms();
         let found = self.sessions.touch_as(principal, id, now_ms);
         let found = found.map(|session| session.id);

@@ -73,6 +73,12 @@ impl Principals {
         owned.is_some_and(|owned| *self.entries[owned.principal as usize].name == *name)
     }
 
+    /// The name of the principal of a session, if it has one.
+    pub(super) fn name_of(&self, key: OwnedKey) -> Option<&str> {
+        let owned = self.owned.get(key.0 as usize)?;
+        Some(&self.entries[owned.principal as usize].name)
+    }
+
     /// How many sessions a principal has.
     pub(super) fn sessions_of(&self, key: PrincipalKey) -> usize {
         self.entries[key.0 as usize].sessions

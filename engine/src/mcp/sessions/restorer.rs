@@ -103,6 +103,12 @@ impl Restorer {
         is_young.then_some(terms)
     }
 
+    /// The sessions that ended for good, each with the time at which its id is too old, in unix
+    /// seconds.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (u128, u64)> {
+        self.ended.iter().copied()
+    }
+
     /// Whether a session ended for good.
     pub(crate) fn is_ended(&self, id: SessionId) -> bool {
         self.is_ended.contains(&{ id.random })
@@ -112,9 +118,23 @@ impl Restorer {
     /// have: it is not made again.
     pub(crate) fn note_ended(&mut self, id: SessionId, unix_s: u64) {
         // Ids that were sealed before a reload may be read again after the next one.
-        if !self.has_sealed && self.id_max_age_s == 0 || !self.is_ended.insert(id.random) {
-            return;
+        let is_read = self.has_sealed || self.id_max_age_s > 0;
+        if is_read && !self.is_ended(id) {
+            self.make_room(unix_s);
+            self.note_ended_until(id, unix_s + ID_MAX_AGE_S_MAX + CLOCK_LEEWAY_S);
         }
+    }
+
+    /// The same of a session of an earlier process, whose id is too old at `until_s`, in unix
+    /// seconds.
+    pub(crate) fn note_ended_until(&mut self, id: SessionId, until_s: u64) {
+        if self.ended.len() < self.ended_max.max(1) && self.is_ended.insert(id.random) {
+            self.ended.push_back((id.random, until_s));
+        }
+    }
+
+    /// Forgets those whose ids are too old, and the oldest ones for another one.
+    fn make_room(&mut self, unix_s: u64) {
         while let Some((random, until_s)) = self.ended.front().copied() {
             if until_s > unix_s && self.ended.len() < self.ended_max {
                 break;
@@ -122,8 +142,6 @@ impl Restorer {
             self.ended.pop_front();
             self.is_ended.remove(&random);
         }
-        let until_s = unix_s + ID_MAX_AGE_S_MAX + CLOCK_LEEWAY_S;
-        self.ended.push_back((id.random, until_s));
     }
 }
 

@@ -101,7 +101,16 @@ fn an_unknown_session_is_found_out_at_home() {
 fn a_shard_that_does_not_exist_is_no_home() {
     let (mut front, _) = pair();
     for home in [2, 3, u16::MAX] {
+        // Another one would have it, as after a start with fewer shards.
         let id = crate::mcp::SessionId { home, random: 1 };
+        let session = session_header(id);
+        let ping = request(3, "ping", json!({}));
+        let sent = front.post(&session, &ping);
+        assert_eq!(
+            super::test_endpoint::kind_of(&sent.disposition),
+            "forward to 1"
+        );
+        let id = crate::mcp::SessionId { home, random: 2 };
         let session = session_header(id);
         let ping = request(3, "ping", json!({}));
         front.post(&session, &ping).check("404", &error(3, -32001));

@@ -41,10 +41,6 @@ impl UpstreamRequests {
     }
 
     /// The states of all upstreams.
-    #[cfg_attr(
-        not(feature = "metrics"),
-        expect(dead_code, reason = "only the control socket shows them")
-    )]
     pub(in crate::server) fn inspect(&self) -> Option<Vec<Value>> {
         self.send(UpstreamRequest::Inspect)
     }

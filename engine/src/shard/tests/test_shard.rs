@@ -91,7 +91,7 @@ impl Setup {
             binding,
             ..any_port.into()
         });
-        let listeners = listen(&any_ports.collect::<Vec<_>>(), shards, options);
+        let listeners = listen(&any_ports.collect::<Vec<_>>(), shards, options, Vec::new());
         listeners.expect("free ports").of_shards
     }
 }
@@ -168,7 +168,7 @@ impl TestShard {
         let updates = PendingUpdates::default().open(&parts.plan, usize::from(count));
         let ring_fds: Arc<[AtomicI32]> = (0..count).map(|_| AtomicI32::new(-1)).collect();
         let lives = Arc::new(Lives::new(usize::from(count)));
-        let controls = ShardControl::of_server(usize::from(count), &drained_soon(), None);
+        let controls = ShardControl::of_server(usize::from(count), (&drained_soon(), false), None);
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let all = (0..count).zip(listeners).zip(ends).zip(updates);
         let shard_profiles = vec![profile; usize::from(count)];

@@ -177,6 +177,8 @@ impl Model {
             Op::WakeShard => self.woken.push(submission.fd),
             Op::Cancel => self.cancel(submission),
             Op::LookUpPeer => self.end(submission, -libc::EOPNOTSUPP),
+            // As kernels before 6.8 do.
+            Op::Share => self.end(submission, -libc::EINVAL),
             Op::ShutdownWrite => {
                 let socket = self.socket_of(submission);
                 let workers = &mut self.rings[submission.ring].workers;

@@ -43,6 +43,7 @@ impl Operation {
             Op::LookUpPeer => Operation::LookUpPeer,
             Op::Close => Operation::Close,
             Op::Cancel | Op::WatchWake | Op::WakeShard | Op::Woken | Op::Tick => Operation::Other,
+            Op::Share => Operation::Other,
             Op::Dial | Op::Connect => panic!("the model of the kernel accepts and never connects"),
         }
     }
