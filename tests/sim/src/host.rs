@@ -2,7 +2,7 @@
 
 use corelane_cluster::codec::{Kind, decode};
 use corelane_cluster::frame::{Request, Stage};
-use corelane_cluster::id::Process;
+use corelane_cluster::id::{Birth, Process};
 use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
@@ -38,6 +38,17 @@ impl World {
         let Some(core) = self.nodes[node].core.as_mut() else {
             return;
         };
+        let is_use = matches!(work, Work::Call | Work::Show);
+        if !self.options.forwards && !is_use {
+            // A session that had no changes so far.
+            let session = &request.session;
+            let birth = Birth {
+                revision: 1,
+                capabilities: 0,
+                created_unix_s: now.unix_s,
+            };
+            core.hold(now, *session, &request.principal, birth);
+        }
         match work {
             Work::Call => {
                 // Some answers are streams, and a few of them flood their reader.
@@ -114,7 +125,8 @@ impl World {
     /// I2: a node that has just begun to listen again takes nothing from an owner that lives well.
     pub(crate) fn check_taken(&mut self, node: usize, key: u128, former: Process) {
         let doubt_us = self.nodes[node].doubt_us;
-        let is_early = doubt_us > 0 && self.now_us < doubt_us + 1_400_000;
+        // Where nothing is forwarded, sessions are taken from owners that live.
+        let is_early = self.options.forwards && doubt_us > 0 && self.now_us < doubt_us + 1_400_000;
         let slot = self
             .nodes
             .iter()
