@@ -23,7 +23,7 @@ const FOUND: &[(&str, u64)] = &[
     ("revive_ended", 3006),
     ("old_proof", 41016),
     ("no_notice", 100036),
-    ("write_after_conflict", 21141),
+    ("write_after_conflict", 3011),
     ("no_gap_repair", 3006),
     ("promote_early", 100036),
     ("refuse_unknown", 867),
