@@ -236,7 +236,7 @@ impl Sealer {
     /// assert_eq!(Sealer::random().open_message(&sealed), None);
     /// ```
     pub fn seal_message(&self, message: &[u8]) -> Vec<u8> {
-        self.messages[0].seal(message)
+        self.messages[0].seal(random_bytes(), message)
     }
 
     /// Opens a message of [`Sealer::seal_message`]; nothing if it was changed, or sealed with none
@@ -245,7 +245,7 @@ impl Sealer {
         cluster::open(&self.messages, sealed)
     }
 
-    /// What each key is known by, in the order of the keys: that tells nothing of the key.
+    /// The fingerprint of each key, in the order of the keys. It does not disclose the key.
     pub fn fingerprints(&self) -> Vec<u64> {
         self.messages.iter().map(|key| key.fingerprint).collect()
     }

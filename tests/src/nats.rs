@@ -89,6 +89,12 @@ impl NatsServer {
         };
         let child = self.child.as_ref().expect("it runs");
         kill_process(Pid::from_child(child), signal).expect("it is our child");
+        let path = format!("/proc/{}/stat", child.id());
+        wait_until("another state of the NATS server", || {
+            let text = std::fs::read_to_string(&path).ok()?;
+            let state = text.rsplit(") ").next()?.chars().next()?;
+            ((state == 'T') == is_frozen).then_some(())
+        });
     }
 
     /// Where it listens.

@@ -13,6 +13,8 @@ mod browser;
 mod chart;
 #[path = "interop/clients.rs"]
 mod clients;
+#[path = "interop/clustered.rs"]
+mod clustered;
 #[path = "interop/commands.rs"]
 mod commands;
 #[path = "interop/dashboard.rs"]
@@ -35,5 +37,7 @@ mod proxy_process;
 mod restarted;
 #[path = "interop/rust_client.rs"]
 mod rust_client;
+#[path = "cluster/test_cluster.rs"]
+mod test_cluster;
 #[path = "interop/tls.rs"]
 mod tls;

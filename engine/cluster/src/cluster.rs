@@ -21,6 +21,8 @@ mod tick;
 mod view;
 mod writes;
 
+pub use view::MemberView;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::frame::{Envelope, Frame, Generation, Heartbeat, Request, Stage, Xid};

@@ -1,7 +1,7 @@
 //! The connection of a node to NATS.
 //!
-//! All of it runs on the runtime that it was started on. Nothing in it waits for a server: what
-//! cannot be sent now is refused, and [`Bus::next`] gives what comes back.
+//! All of it runs on the runtime that it was started on. Nothing in it waits for a server: without
+//! one a message is dropped and an operation is refused, and [`Bus::next`] gives results.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,12 +23,12 @@ use crate::store::{ANSWER_MAX, Store};
 const MESSAGES_MAX: usize = 1_024;
 /// Writes that the server has yet to acknowledge.
 const ACKS_MAX: usize = 1_024;
-/// Bytes of a message to other processes: half of what a server takes by default.
+/// Bytes of a message to other processes: half of the limit of a server.
 pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
 /// Before buckets that cannot be used are looked at again.
 const CHECK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What comes from NATS.
+/// An event of NATS.
 #[derive(Debug)]
 pub enum BusEvent {
     /// The servers are reached, for the first time or again, and the buckets can be used.
@@ -84,7 +84,7 @@ impl Bus {
         let options = options
             .retry_on_initial_connect()
             .event_callback(move |event| {
-                let told = match event {
+                let reported = match event {
                     Event::Connected => {
                         let _ = connected.send(());
                         None
@@ -99,7 +99,7 @@ impl Bus {
                     Event::ClientError(error) => Some(BusEvent::Refused(error.to_string())),
                     Event::LameDuckMode | Event::Draining | Event::Closed => None,
                 };
-                if let Some(event) = told {
+                if let Some(event) = reported {
                     let _ = of_client.send(event);
                 }
                 async {}
@@ -202,7 +202,7 @@ impl Bus {
     pub fn put(&self, op: Op, key: Key, (expect, ttl_s): (Expect, u64), value: Vec<u8>) {
         let events = self.events.0.clone();
         if self.client.connection_state() != State::Connected {
-            // It would wait in the client, and be written when nobody expects it any more.
+            // It would wait in the client, and be written when it is not expected any more.
             let _ = events.send(BusEvent::Put(op, PutResult::Refused));
             return;
         }
@@ -239,8 +239,8 @@ impl Bus {
         Some((info.server_name, info.host, info.version))
     }
 
-    /// Waits until what was published has left and what the server had before has come, at most for
-    /// the time of an answer. Returns whether that is so.
+    /// Waits until all messages have left and those that the server had before have come, at most
+    /// for the time of an answer. Returns whether that is so.
     pub async fn flush(&self) -> bool {
         let flushed = async {
             while self.messages.capacity() < MESSAGES_MAX {
@@ -272,7 +272,7 @@ async fn subscribe(client: &Client, subject: String) -> Result<Subscriber, Conne
     subscribed.map_err(|error| ConnectError::Subscribe(error.to_string()))
 }
 
-/// Publishes what waits. It stops while the client does, and what waits then has a bound.
+/// Publishes the messages that wait. It stops while the client does; their number has a bound.
 async fn publish_all(client: Client, mut waiting: mpsc::Receiver<(String, Vec<u8>)>) {
     while let Some((subject, message)) = waiting.recv().await {
         if client.publish(subject, message.into()).await.is_err() {

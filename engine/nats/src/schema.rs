@@ -2,10 +2,11 @@
 //!
 //! | stream | storage | contents |
 //! |---|---|---|
-//! | `KV_cl_NAME_sess` | memory | records of sessions, with a time to live, and the life of the bucket |
+//! | `KV_cl_NAME_sess` | memory, or file on one server | records of sessions, its life |
 //! | `KV_cl_NAME_conf` | file | the claims of node numbers, and the level of records |
 //!
-//! Sessions stand in memory: they are worth nothing after all servers lost their power.
+//! Sessions stand in memory: they are worth nothing after all servers lost their power. A single
+//! server forgets a stream in memory when it starts again, and the nodes could not use it then.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::settings::{ConnectError, Settings};
 pub const SERVER_MIN: (i64, i64, i64) = (2, 12, 0);
 /// Markers of records that expired are kept so long, past the age of any id in use then.
 const MARKERS: Duration = Duration::from_secs(86_400);
-/// What the server answers is waited for so long.
+/// An answer of the server is waited for so long.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Why the buckets cannot be used.
@@ -44,7 +45,8 @@ pub enum SchemaError {
     },
     /// The bucket has another configuration.
     #[error(
-        "the stream {name} has another {what} than this version needs: run corelane cluster init with another --name, or change it"
+        "the stream {name} has another {what} than this version needs: change it, or make others \
+         with corelane cluster init under another name"
     )]
     Differs {
         /// The stream.
@@ -92,8 +94,12 @@ fn configs(cluster: &str, replicas: usize) -> [Config; 2] {
         name,
         ..Config::default()
     };
+    let of_sessions = match replicas {
+        1 => StorageType::File,
+        _ => StorageType::Memory,
+    };
     [
-        bucket(sessions_of(cluster), StorageType::Memory),
+        bucket(sessions_of(cluster), of_sessions),
         bucket(conf_of(cluster), StorageType::File),
     ]
 }
@@ -146,7 +152,6 @@ pub(crate) async fn check(context: &Context, cluster: &str) -> Result<(), Schema
         let same = [
             ("list of subjects", found.subjects == expected.subjects),
             ("history", found.max_messages_per_subject == 1),
-            ("storage", found.storage == expected.storage),
             ("permission of times to live", found.allow_message_ttl),
             (
                 "time of markers",

@@ -1,6 +1,7 @@
 //! Where the NATS servers are, and how they know this node.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
@@ -14,7 +15,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const RECONNECT_MAX_MS: u64 = 2_000;
 /// The least of that time.
 const RECONNECT_MIN_MS: u64 = 50;
-/// Messages of a subscription that wait for the caller, who takes all of them in less than a second.
+/// Messages of a subscription that wait for the caller: it takes all of them within a second.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 65_536;
 
 /// Where the servers are, and how they know this node.
@@ -66,6 +67,7 @@ impl Settings {
 
     /// The options of a connection that is called `name` on the servers.
     pub(crate) fn options(&self, name: String) -> Result<ConnectOptions, ConnectError> {
+        let is_first = AtomicBool::new(true);
         let mut options = ConnectOptions::new()
             .name(name)
             .custom_inbox_prefix(format!("_CL.{}", self.cluster))
@@ -73,7 +75,11 @@ impl Settings {
             .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
             .connection_timeout(Duration::from_secs(2))
             .request_timeout(Some(Duration::from_secs(1)))
-            .reconnect_delay_callback(|_| reconnect_delay());
+            .reconnect_delay_callback(move |_| match is_first.swap(false, Ordering::Relaxed) {
+                // The client waits before the first connection as well.
+                true => Duration::ZERO,
+                false => reconnect_delay(),
+            });
         if let Some(path) = &self.nkey_file {
             let read = std::fs::read_to_string(path);
             let seed = read.map_err(|error| ConnectError::NkeyFile {

@@ -128,7 +128,7 @@ fn found(message: StreamMessage) -> ReadResult {
     }
 }
 
-/// What is known of a write that was not acknowledged. Only an answer of the server proves that
+/// The result of a write that was not acknowledged. Only an answer of the server proves that
 /// nothing was written.
 fn put_failed(error: &PublishError) -> PutResult {
     use std::error::Error as _;

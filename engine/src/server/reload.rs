@@ -21,7 +21,7 @@ use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use super::reload_result::{ReloadError, ReloadReport};
 use super::upstreams::UpstreamReload;
-use super::{AccessReload, CertificateReload, public, state_keys};
+use super::{AccessReload, CertificateReload, ClusterRequests, public, state_keys};
 use crate::live::Live;
 use crate::log;
 use crate::profile::{KnobChange, ListenAddress, OnReload, Profile, ShardProfile};
@@ -94,6 +94,7 @@ pub(super) struct ReloadedFiles {
     pub(super) access: Option<AccessReload>,
     pub(super) certificates: Option<CertificateReload>,
     pub(super) upstreams: Option<UpstreamReload>,
+    pub(super) cluster: Option<ClusterRequests>,
 }
 
 /// Reloads of one server.
@@ -341,6 +342,9 @@ impl Reloader {
         let barrier = updates.publish(&live).ok_or(ReloadError::Draining)?;
         match barrier.wait(within) {
             Ok(adopted_us) => {
+                if let Some(cluster) = &self.files.cluster {
+                    cluster.set_keys(&live.sealer);
+                }
                 log::follow(&next.profile.log);
                 let server = &next.profile.server;
                 for control in &self.controls {

@@ -14,19 +14,18 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest as _, Sha256};
 
-use super::random_bytes;
 use super::session::NONCE_BYTES;
 
 /// Derives keys for messages: no other use shares them.
 const LABEL: &[u8] = b"corelane cluster message";
-/// Derives what a key is known by; it tells nothing of the key.
+/// Derives the fingerprint of a key.
 const FINGERPRINT_LABEL: &[u8] = b"corelane key fingerprint";
 
 /// A key for messages.
 pub(super) struct ClusterKey {
     id: u8,
     cipher: XChaCha20Poly1305,
-    /// What the key that it was derived from is known by.
+    /// The fingerprint of the key that it was derived from.
     pub(super) fingerprint: u64,
 }
 
@@ -46,8 +45,8 @@ impl ClusterKey {
         }
     }
 
-    pub(super) fn seal(&self, message: &[u8]) -> Vec<u8> {
-        let nonce = random_bytes::<NONCE_BYTES>();
+    /// Seals a message with a nonce that has not been used before.
+    pub(super) fn seal(&self, nonce: [u8; NONCE_BYTES], message: &[u8]) -> Vec<u8> {
         let encrypted = self
             .cipher
             .encrypt(&XNonce::from(nonce), message)

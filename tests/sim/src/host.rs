@@ -1,8 +1,9 @@
 //! The server around a core: it runs handlers, and it is observed when it does.
 
+use corelane_cluster::cluster::Cluster;
 use corelane_cluster::codec::{Kind, decode};
 use corelane_cluster::frame::{Request, Stage};
-use corelane_cluster::id::{Birth, Process};
+use corelane_cluster::id::{Birth, Now, Process};
 use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
@@ -38,16 +39,8 @@ impl World {
         let Some(core) = self.nodes[node].core.as_mut() else {
             return;
         };
-        let is_use = matches!(work, Work::Call | Work::Show);
-        if !self.options.forwards && !is_use {
-            // A session that had no changes so far.
-            let session = &request.session;
-            let birth = Birth {
-                revision: 1,
-                capabilities: 0,
-                created_unix_s: now.unix_s,
-            };
-            core.hold(now, *session, &request.principal, birth);
+        if !self.options.forwards && !matches!(work, Work::Call | Work::Show) {
+            hold(core, now, request);
         }
         match work {
             Work::Call => {
@@ -332,4 +325,14 @@ impl World {
             self.checks.fail("I9", self.now_us, text);
         }
     }
+}
+
+/// The host has a session without changes, which the core does not know: it is about to get one.
+fn hold(core: &mut Cluster, now: Now, request: &Request) {
+    let birth = Birth {
+        revision: 1,
+        capabilities: 0,
+        created_unix_s: now.unix_s,
+    };
+    core.hold(now, request.session, &request.principal, birth);
 }

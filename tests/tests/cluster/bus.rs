@@ -78,7 +78,7 @@ fn a_node_waits_for_buckets_that_an_operator_makes() {
         let made = create(&settings(&server), 1).await.expect("buckets");
         assert_eq!(made, ["KV_cl_test_sess", "KV_cl_test_conf"]);
         until(&mut bus, |event| matches!(event, BusEvent::Connected)).await;
-        // Made once: what is there stays.
+        // Made once: buckets that are there stay.
         create(&settings(&server), 1).await.expect("the same");
     });
 }
@@ -161,12 +161,17 @@ fn messages_go_to_all_or_to_one_process() {
         one.send(process(9), b"nobody".to_vec());
         one.send(process(2), b"two".to_vec());
         one.publish(b"all".to_vec());
-        let message = |text: &'static [u8]| move |event: &BusEvent| matches!(event, BusEvent::Message(it) if it == text);
+        let message = |text: &'static [u8]| {
+            move |event: &BusEvent| match event {
+                BusEvent::Message(bytes) => bytes == text,
+                _ => false,
+            }
+        };
         until(&mut two, message(b"two")).await;
         until(&mut two, message(b"all")).await;
         let first = until(&mut one, |event| matches!(event, BusEvent::Message(_))).await;
         assert!(message(b"all")(&first), "{first:?}");
-        // Half of what the server takes is the limit; more is not sent.
+        // Half of the limit of the server; more is not sent.
         one.publish(vec![0; corelane_nats::bus::MESSAGE_BYTES_MAX + 1]);
         assert_eq!(one.dropped(), 1);
     });
@@ -218,7 +223,7 @@ fn a_lost_acknowledgement_leaves_the_outcome_unknown() {
         let failed = read(&mut bus, key, ReadFrom::Leader).await;
         assert_eq!(failed, ReadResult::Failed);
         server.freeze(false);
-        // The server takes what was in its socket: the next write must look first.
+        // The server reads its socket to the end: the next write must look first.
         loop {
             match read(&mut bus, key, ReadFrom::Leader).await {
                 ReadResult::Found(_, value) => break assert_eq!(value, b"perhaps"),
@@ -245,7 +250,7 @@ fn a_flood_that_is_not_read_is_reported() {
         }
         while !other.flush().await {}
         while !slow.flush().await {}
-        // Connection events come first, whatever waits.
+        // Events of the connection come before messages.
         until(&mut slow, |event| matches!(event, BusEvent::Lagged)).await;
         for _ in 0..65_536 {
             until(&mut slow, |event| matches!(event, BusEvent::Message(_))).await;
