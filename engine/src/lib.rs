@@ -81,6 +81,11 @@ mod arguments;
 pub mod audit;
 mod breaker;
 mod catalog;
+#[cfg_attr(
+    not(feature = "cluster"),
+    expect(dead_code, reason = "there is no thread of a cluster")
+)]
+mod cluster;
 mod connection;
 mod files;
 pub mod guard {

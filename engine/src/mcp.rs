@@ -30,6 +30,7 @@ mod call_shares;
 mod call_shedding;
 mod call_table;
 mod calls;
+mod clustered;
 mod context;
 mod cursor;
 mod decoding;

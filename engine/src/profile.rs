@@ -11,6 +11,7 @@ mod admin;
 mod audit;
 mod auth;
 mod check;
+mod cluster;
 pub mod cores;
 pub mod descriptors;
 mod error;
@@ -47,6 +48,7 @@ use serde::{Deserialize, Serialize};
 pub use admin::Admin;
 pub use audit::Audit;
 pub use auth::Auth;
+pub use cluster::Cluster;
 pub use cores::CoreList;
 pub use error::ProfileError;
 pub use gateway::Gateway;
@@ -75,7 +77,7 @@ pub use unix::{FileMode, FileModeError, Unix};
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
 use cores::CoreError;
 use knobs::Section;
-use relations::RELATIONS;
+use relations::{RELATIONS, check_turn};
 
 /// Longest profile file that is read, in bytes. The complete production profile is some 8 KiB.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -135,6 +137,8 @@ pub struct Profile {
     pub catalog: Catalog,
     /// Links to upstreams.
     pub gateway: Gateway,
+    /// A node of a cluster.
+    pub cluster: Cluster,
     /// Restarts of shards that fail, and stalls.
     pub supervision: Supervision,
     /// The audit log.
@@ -283,6 +287,7 @@ impl Profile {
         sections.try_for_each(|section| section.check(section.name()))?;
         self.server.check_texts()?;
         self.tls.check_lists()?;
+        self.cluster.check_needs(&self.server, &self.sessions)?;
         self.check_relations()?;
         self.check_cores()
     }
@@ -345,7 +350,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 29] {
+    fn sections(&self) -> [&dyn Section; 30] {
         [
             &self.server,
             &self.unix,
@@ -370,6 +375,7 @@ impl Profile {
             &self.offload,
             &self.catalog,
             &self.gateway,
+            &self.cluster,
             &self.supervision,
             &self.audit,
             &self.log,
@@ -451,26 +457,6 @@ fn allowed_numbers(key: &str) -> Option<String> {
     let defaults = Profile::default();
     let (section, at) = defaults.find(key)?;
     reference::allowed_text(&section.knobs()[at].allowed)
-}
-
-/// The sizes of a ring fit each other and the budget of a turn; errors put `core` before the keys.
-fn check_turn(core: &str, budget: &Budget, ring: &Ring) -> Result<(), ProfileError> {
-    let completions = u64::from(ring.completion_entries);
-    let completion_entries = ("ring.completion_entries", completions);
-    // io_uring_setup(2) refuses a completion queue smaller than the submission queue.
-    let key = format!("{core}ring.submission_entries");
-    check::at_most(
-        1,
-        (&key, u64::from(ring.submission_entries)),
-        completion_entries,
-    )?;
-    // A turn cannot reap more completions than the ring can hold.
-    let key = format!("{core}budget.completions_per_turn");
-    check::at_most(
-        1,
-        (&key, u64::from(budget.completions_per_turn)),
-        completion_entries,
-    )
 }
 
 /// The text of the file, refused past [`FILE_BYTES_MAX`] without reading the rest.

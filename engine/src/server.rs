@@ -20,7 +20,6 @@ use crate::shard::lives::Lives;
 use crate::shard::proxied::Proxies;
 use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenOptions, Listeners, listen};
-use corelane_io::lanes::Mesh;
 
 #[cfg(feature = "auth")]
 mod access;
@@ -35,6 +34,8 @@ mod audited;
 mod capacity;
 #[cfg(feature = "tls")]
 mod certificates;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod directory;
 mod entry_names;
 mod error;
@@ -49,6 +50,7 @@ mod history;
 mod host_facts;
 mod huge_pages;
 mod inherited;
+mod joining;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod parts;
@@ -88,6 +90,8 @@ mod upstreams;
 mod without_audit;
 #[cfg(not(feature = "auth"))]
 mod without_auth;
+#[cfg(not(feature = "cluster"))]
+mod without_cluster;
 #[cfg(not(feature = "metrics"))]
 mod without_metrics;
 #[cfg(not(feature = "tls"))]
@@ -103,6 +107,8 @@ use audited::{AuditThread, Audited, log_of};
 use capacity::{allowed_descriptors, capacity_of};
 #[cfg(feature = "tls")]
 use certificates::{CertificateReload, Certificates};
+#[cfg(feature = "cluster")]
+use cluster::{ClusterRequests, ClusterStart, ClusterThread};
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
@@ -125,6 +131,8 @@ use upstreams::{ServedUpstream, links_of, required_of};
 use without_audit::{AuditThread, Audited, log_of};
 #[cfg(not(feature = "auth"))]
 use without_auth::{AccessReload, ServerAccess};
+#[cfg(not(feature = "cluster"))]
+use without_cluster::{ClusterRequests, ClusterStart, ClusterThread};
 #[cfg(not(feature = "metrics"))]
 use without_metrics::{AdminListener, MetricsListener, RecordThread, SlowRequests, page_settings};
 #[cfg(not(feature = "tls"))]
@@ -420,7 +428,8 @@ impl Server {
         let certificates = Certificates::for_listeners(&addresses, &profile.tls, &parts)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let live = live_of((&profile, 0), shard_profiles, &addresses, &parts.sealer)?;
-        let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
+        let lives = Arc::new(Lives::new(shard_count));
+        let (ends, cluster) = joining::lanes(&profile, shard_count, &mut parts)?;
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let (proxies, pages) = (Proxies::new(&profile.server)?, page_settings(&profile)?);
         let of_server = (&profile.server, inherited.is_some());
@@ -429,16 +438,15 @@ impl Server {
         let access = ServerAccess::start(&profile, &addresses, (&parts, &upstreams), &controls)?;
         parts.quotas = access.as_ref().and_then(ServerAccess::quotas);
         let (events, (ready, ready_receiver)) = (mpsc::channel(), mpsc::channel());
-        let lives = Arc::new(Lives::new(shard_count));
         let server = (handle.clone(), events.0.clone());
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
         let capacity = capacity_of(shard_profiles, allowed);
         let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         running.audit = audit;
         running.show(&profile, &controls, inherited)?;
+        running.join(cluster, &profile, &parts.sealer, &controls)?;
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
-        let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = intakes.into_iter().zip(ends).zip(shard_profiles);
         for (shard, ((intake, (sender, receiver)), shard_profile)) in shards.enumerate() {
             let plan = ShardPlan {

@@ -18,6 +18,7 @@
 //! times, and the caller must protect side effects. It reads no clock; random bits come from the
 //! operating system.
 
+mod cluster;
 mod digest;
 mod session;
 
@@ -29,6 +30,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use sha2::{Digest as _, Sha256};
 
+use cluster::ClusterKey;
 pub use digest::params_digest;
 pub use session::{NONCE_BYTES, SESSION_SEAL_CHARS, SessionTerms};
 use session::{SessionKey, TAG_BYTES};
@@ -90,6 +92,8 @@ pub struct Sealer {
     name_key: [u8; 32],
     /// Of sessions, in the same order.
     sessions: Vec<SessionKey>,
+    /// Of messages of a cluster, in the same order.
+    messages: Vec<ClusterKey>,
 }
 
 impl Sealer {
@@ -111,6 +115,7 @@ impl Sealer {
                 .collect(),
             name_key: hash_of(&[NAME_LABEL, &keys[0]]),
             sessions: keys.iter().map(SessionKey::derive).collect(),
+            messages: keys.iter().map(ClusterKey::derive).collect(),
         }
     }
 
@@ -258,6 +263,34 @@ impl Sealer {
         text: &[u8],
     ) -> Option<SessionTerms> {
         session::open(&self.sessions, nonce, principal, text)
+    }
+
+    /// Seals a message to the other processes of a cluster, of 41 bytes more.
+    ///
+    /// # Panics
+    /// If the operating system has no random bits to give.
+    ///
+    /// ```
+    /// use corelane_protocol::request_state::Sealer;
+    ///
+    /// let sealer = Sealer::random();
+    /// let sealed = sealer.seal_message(b"alive");
+    /// assert_eq!(sealer.open_message(&sealed).as_deref(), Some(&b"alive"[..]));
+    /// assert_eq!(Sealer::random().open_message(&sealed), None);
+    /// ```
+    pub fn seal_message(&self, message: &[u8]) -> Vec<u8> {
+        self.messages[0].seal(random_bytes(), message)
+    }
+
+    /// Opens a message of [`Sealer::seal_message`]; nothing if it was changed, or sealed with none
+    /// of the keys.
+    pub fn open_message(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        cluster::open(&self.messages, sealed)
+    }
+
+    /// The fingerprint of each key, in the order of the keys. It does not disclose the key.
+    pub fn fingerprints(&self) -> Vec<u64> {
+        self.messages.iter().map(|key| key.fingerprint).collect()
     }
 }
 

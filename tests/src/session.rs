@@ -16,8 +16,8 @@ impl Session {
     /// Makes a session through `connection`.
     ///
     /// # Panics
-    /// If the server does not make one, or gives it an id of another form than 36 hex digits, and
-    /// the seal behind them if it has one.
+    /// If the server does not make one, or gives it an id of another form than 36 hex digits, the
+    /// seal behind them if it has one, and four of a node before them in a cluster.
     #[must_use]
     pub fn open(connection: &mut Connection) -> Session {
         Session::open_as(connection, &json!({}))
@@ -44,7 +44,7 @@ impl Session {
             .expect("a session id")
             .to_owned();
         assert!(
-            [36, 70].contains(&id.len()) && id[..36].bytes().all(|byte| byte.is_ascii_hexdigit()),
+            [36, 70, 74].contains(&id.len()) && id[..36].bytes().all(|it| it.is_ascii_hexdigit()),
             "{id}"
         );
         let session = Session { id };

@@ -15,6 +15,8 @@ mod browser;
 mod chart;
 #[path = "interop/clients.rs"]
 mod clients;
+#[path = "interop/clustered.rs"]
+mod clustered;
 #[path = "interop/commands.rs"]
 mod commands;
 #[path = "interop/dashboard.rs"]
@@ -37,5 +39,7 @@ mod proxy_process;
 mod restarted;
 #[path = "interop/rust_client.rs"]
 mod rust_client;
+#[path = "cluster/test_cluster.rs"]
+mod test_cluster;
 #[path = "interop/tls.rs"]
 mod tls;

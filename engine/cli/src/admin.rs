@@ -1,6 +1,7 @@
 //! The commands of an administrator: a running server's state, its lists, and a few changes,
 //! through its control socket.
 
+mod cluster;
 mod doctor;
 mod lists;
 mod reload;
@@ -42,6 +43,9 @@ pub(crate) enum AdminCommand {
     /// Show the other servers that a running server is in front of. Exits with 1 if one of them has
     /// a condition.
     Upstreams(upstreams::UpstreamsArguments),
+    /// Show the cluster of a running node, or make the buckets of one.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Show the slow requests of a running server, the newest first, with their parts.
     Slow(SlowArguments),
     /// Say what went wrong on a running server in the last minute and in the last hour, from its
@@ -169,23 +173,27 @@ pub(crate) struct ReloadArguments {
 
 /// Runs the command.
 pub(crate) fn run(command: &AdminCommand) -> ExitCode {
-    let (at, done) = match command {
-        AdminCommand::Status(arguments) => (&arguments.at, show_status(arguments)),
-        AdminCommand::Connections(arguments) => (&arguments.at, list("connections", arguments)),
-        AdminCommand::Streams(arguments) => (&arguments.at, list("streams", arguments)),
-        AdminCommand::Sessions(arguments) => (&arguments.at, list("sessions", arguments)),
-        AdminCommand::Upstreams(arguments) => (arguments.socket(), upstreams::run(arguments)),
-        AdminCommand::Slow(arguments) => (&arguments.at, show_slow(arguments)),
-        AdminCommand::Doctor(arguments) => (&arguments.at, examine(arguments)),
-        AdminCommand::Top(arguments) => (&arguments.at, top(arguments)),
-        AdminCommand::Log(arguments) => (&arguments.at, set_level(arguments)),
-        AdminCommand::Drain(at) => (at, change(at, "drain", &json!({}), "the server drains")),
-        AdminCommand::Stop(arguments) => (&arguments.at, stop(arguments)),
-        AdminCommand::Reload(arguments) => (&arguments.at, reload(arguments)),
-        AdminCommand::Upgrade(arguments) => (arguments.socket(), upgrade::run(arguments)),
+    let (is_json, done) = match command {
+        AdminCommand::Status(arguments) => (arguments.at.json, show_status(arguments)),
+        AdminCommand::Connections(arguments) => (arguments.at.json, list("connections", arguments)),
+        AdminCommand::Streams(arguments) => (arguments.at.json, list("streams", arguments)),
+        AdminCommand::Sessions(arguments) => (arguments.at.json, list("sessions", arguments)),
+        AdminCommand::Upstreams(arguments) => (arguments.socket().json, upstreams::run(arguments)),
+        AdminCommand::Cluster(command) => (command.is_json(), cluster::run(command)),
+        AdminCommand::Slow(arguments) => (arguments.at.json, show_slow(arguments)),
+        AdminCommand::Doctor(arguments) => (arguments.at.json, examine(arguments)),
+        AdminCommand::Top(arguments) => (arguments.at.json, top(arguments)),
+        AdminCommand::Log(arguments) => (arguments.at.json, set_level(arguments)),
+        AdminCommand::Drain(at) => (
+            at.json,
+            change(at, "drain", &json!({}), "the server drains"),
+        ),
+        AdminCommand::Stop(arguments) => (arguments.at.json, stop(arguments)),
+        AdminCommand::Reload(arguments) => (arguments.at.json, reload(arguments)),
+        AdminCommand::Upgrade(arguments) => (arguments.socket().json, upgrade::run(arguments)),
     };
     done.unwrap_or_else(|failure| {
-        match at.json {
+        match is_json {
             true => println!("{}", json!({ "error": failure.to_string() })),
             false => eprintln!("corelane: {failure}"),
         }

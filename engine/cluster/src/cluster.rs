@@ -21,6 +21,8 @@ mod tick;
 mod view;
 mod writes;
 
+pub use view::MemberView;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::frame::{Envelope, Frame, Generation, Heartbeat, Request, Stage, Xid};
@@ -32,7 +34,7 @@ use crate::owners::Owners;
 use crate::record::Change;
 use crate::refusal::Busy;
 use crate::remote::{Exchange, Remote};
-use crate::session::{Session, Tombstone};
+use crate::session::{Base, Session, Tombstone};
 use crate::settings::Settings;
 use crate::sim::{mutated, sim_point};
 use crate::timers::{Timer, Timers};
@@ -218,6 +220,21 @@ impl Cluster {
         let session = Session::new(id, principal.into(), birth, self.epoch);
         self.sessions.insert(id.random, session);
         true
+    }
+
+    /// A session that the host has and the core does not know: one without changes, which is about
+    /// to get one or to end. The store is read before it counts as owned. False if the process has
+    /// no room, or has not joined.
+    pub fn hold(&mut self, now: Now, id: SessionId, principal: &str, birth: Birth) -> bool {
+        if self.sessions.contains_key(&id.random) {
+            return true;
+        }
+        let is_held = self.create(now, id, principal, birth);
+        if let Some(session) = self.sessions.get_mut(&id.random).filter(|_| is_held) {
+            session.epoch = 0;
+            session.base = Base::Unknown;
+        }
+        is_held
     }
 
     /// A change of a session by a call that is served; false if a table of the session is full or

@@ -115,7 +115,7 @@ pub struct Heartbeat {
 }
 
 mod tail_bytes {
-    //! Arrays of 44 bytes, for which serde has no implementation.
+    //! Arrays of this length, for which serde has no implementation.
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -127,6 +127,6 @@ mod tail_bytes {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Tail, D::Error> {
         let bytes: Vec<u8> = Vec::deserialize(input)?;
-        Tail::try_from(bytes).map_err(|_| D::Error::custom("a tail has 44 bytes"))
+        Tail::try_from(bytes).map_err(|_| D::Error::custom("a tail has another length"))
     }
 }

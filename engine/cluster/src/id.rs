@@ -43,7 +43,9 @@ pub struct SessionId {
 }
 
 /// The sealed part of an id, as text.
-pub type Tail = [u8; 44];
+pub type Tail = [u8; TAIL_BYTES];
+/// Bytes of the sealed part.
+pub const TAIL_BYTES: usize = 34;
 
 /// The facts that `initialize` fixed, out of the sealed part of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,4 +23,6 @@ mod updates;
 pub mod vocabulary;
 mod window;
 
+pub use cluster::MemberView;
+pub use membership::Health;
 pub use updates::partition_of;

@@ -24,11 +24,14 @@ pub(crate) struct Member {
 
 /// How a process stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
+pub enum Health {
+    /// It was heard lately.
     Alive,
+    /// It is silent, and not long enough to be gone.
     Suspect,
     /// Never heard, but this process has not listened long enough to know.
     Unheard,
+    /// It does not live, or cannot be heard.
     Gone,
 }
 
@@ -179,6 +182,10 @@ impl Member {
             unreachable_until_us: 0,
             window: Window::default(),
         }
+    }
+
+    pub(crate) fn silence_us(&self, now_us: u64) -> u64 {
+        now_us - self.heard_us
     }
 
     pub(crate) fn health(&self, now_us: u64, settings: &Settings) -> Health {

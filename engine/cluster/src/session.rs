@@ -1,6 +1,8 @@
 //! A session that this process serves: how sure its ownership is, and which changes the store
 //! lacks.
 
+use std::collections::VecDeque;
+
 use crate::frame::Request;
 use crate::id::{Birth, Process, SessionId};
 use crate::record::{Change, Record, State, push_change};
@@ -88,6 +90,9 @@ pub(crate) struct Session {
     /// Changes since the session came from another owner, or since the first of the former owners
     /// lost it.
     pub(crate) since_arrival: Vec<Change>,
+    /// The last changes that were made or heard of here, oldest first: those of another owner among
+    /// them are older than later ones of this process.
+    pub(crate) seen: VecDeque<Change>,
     pub(crate) waiting: Vec<(Origin, Box<Request>)>,
     /// Calls that are served now.
     pub(crate) open: u32,
@@ -123,6 +128,7 @@ impl Session {
             flying: Vec::new(),
             stale: Vec::new(),
             since_arrival: Vec::new(),
+            seen: VecDeque::new(),
             waiting: Vec::new(),
             open: 0,
             leaving: None,
@@ -165,8 +171,17 @@ impl Session {
             return false;
         }
         let is_kept = push_change(&mut self.pending, change.clone());
+        self.see(&change);
         push_change(&mut self.since_arrival, change);
         is_kept || !self.is_provisional
+    }
+
+    /// Remembers a change as older than all that follow here.
+    fn see(&mut self, change: &Change) {
+        if self.seen.len() >= CHANGES_MAX {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(change.clone());
     }
 
     /// Changes that the store may lack, oldest first; they stay.
@@ -209,10 +224,14 @@ impl Session {
     /// Returns false if changes are dropped for that.
     pub(crate) fn continue_from(&mut self, record: Record) -> bool {
         let is_known = record.recent.len() < CHANGES_MAX;
-        let is_newest =
-            |change: &Change| is_known && !record.recent.iter().any(|it| it.has_subject_of(change));
+        let is_unseen = |it: &Change| !self.seen.contains(it);
+        let is_newest = |change: &Change| {
+            let mut recent = record.recent.iter();
+            is_known && !recent.any(|it| it.has_subject_of(change) && is_unseen(it))
+        };
         let count = self.stale.len();
-        self.stale.retain(is_newest);
+        let stale = std::mem::take(&mut self.stale);
+        self.stale = stale.iter().filter(|it| is_newest(it)).cloned().collect();
         let keeps_all = self.stale.len() == count;
         self.restore_stale();
         self.has_history = true;
@@ -220,6 +239,9 @@ impl Session {
         self.formers = record.formers;
         self.formers.extend(record.owner);
         self.take_overs = self.take_overs.max(record.take_overs.wrapping_add(1));
+        for change in &record.recent {
+            self.see(change);
+        }
         self.since_arrival = record.recent;
         for change in &self.pending {
             self.state.apply(change);
@@ -273,6 +295,7 @@ pub(crate) struct Tombstone {
     pub(crate) op: Option<Op>,
     pub(crate) write: u64,
     pub(crate) ttl_s: u64,
-    /// Another owner that must know as soon as it is written.
-    pub(crate) owner: Option<Process>,
+    /// Other owners, which must know as soon as it is written: those that the session was taken
+    /// from, and one that took it.
+    pub(crate) owners: Vec<Process>,
 }

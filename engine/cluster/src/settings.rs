@@ -24,6 +24,9 @@ settings! {
     /// Microseconds without the own heartbeat, or between two calls of the core, after which others
     /// may own our sessions. Less than `gone_us`, so that we doubt before others take over.
     doubt_us: u64 = 1_000_000;
+    /// Send requests to the owner of their session. Without it the session comes to the node that
+    /// its client has reached, from a live owner too, and nothing is sent on.
+    forwards: bool = true;
     /// Serve sessions of others while isolated. For balancers that know node numbers.
     adopt_when_isolated: bool = true;
     /// Microseconds to wait for a read by the leader of the store before a request goes on without.

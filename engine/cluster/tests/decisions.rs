@@ -16,7 +16,7 @@ const UNIX_S: u64 = 1_900_000_000;
 const ME: Process = process(1, 1);
 const OTHER: Process = process(2, 1);
 const DEAD: Process = process(3, 1);
-const TAIL: Tail = [7; 44];
+const TAIL: Tail = [7; 34];
 
 const fn process(node: u16, incarnation: u16) -> Process {
     Process { node, incarnation }
@@ -360,6 +360,30 @@ fn a_record_without_a_live_owner_is_taken_over_with_its_state() {
             assert_eq!(host.core.standing(42), Some(Standing::Confirmed));
         }
     }
+}
+
+#[test]
+fn without_forwards_a_session_comes_from_a_live_owner_and_an_own_one_needs_no_record() {
+    let settings = || Settings {
+        forwards: false,
+        ..Settings::default()
+    };
+    let mut host = Host::joined(settings());
+    host.store_session(id(DEAD), Some(OTHER), false);
+    assert!(is_served(&host.request(call(id(DEAD)), 30_000)));
+    assert_eq!(host.core.state(42).and_then(|state| state.level), Some(3));
+    assert_eq!(host.core.standing(42), Some(Standing::Confirmed));
+    let took = host.sent.iter();
+    let mut took = took.filter(|(_, frame)| matches!(frame, Frame::Took(..)));
+    assert!(took.any(|(to, _)| *to == OTHER), "{:?}", host.sent);
+    // One that was made here and never changed: it is neither kept here nor written.
+    let mut host = Host::joined(settings());
+    assert!(is_served(&host.request(call(id(ME)), 30_000)));
+    assert_eq!(host.core.standing(42), None);
+    assert!(!host.store.contains_key(&Key::Session(99, 42)));
+    // Its host gives it up when another process has taken it.
+    host.frame(OTHER, Frame::Took(id(ME), 99, 7));
+    assert_eq!(host.results, [Output::Leave(42)]);
 }
 
 #[test]

@@ -66,6 +66,8 @@ impl Disposition {
 pub(crate) struct ForwardedSeal {
     /// The session as its id names it: its home may have been another one.
     pub(crate) named: SessionId,
+    /// The node that made it; 0 without a cluster.
+    pub(crate) node: u16,
     /// Its terms, sealed.
     pub(crate) seal: Box<[u8]>,
     /// The holder of its client.

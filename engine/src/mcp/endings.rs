@@ -44,6 +44,8 @@ pub(super) enum SessionEnd {
     ChannelGone,
     /// Its client deleted it.
     Deleted,
+    /// Another node of the cluster has it.
+    Moved,
     /// The server shut down.
     Drained,
 }
@@ -56,6 +58,7 @@ impl SessionEnd {
             SessionEnd::Evicted => "evicted",
             SessionEnd::ChannelGone => "connection_closed",
             SessionEnd::Deleted => "deleted",
+            SessionEnd::Moved => "moved",
             SessionEnd::Drained => "shutdown",
         }
     }
@@ -176,6 +179,7 @@ impl Endings<'_> {
             SessionEnd::Evicted => meter.count(Counter::SessionsEvicted),
             SessionEnd::Deleted => meter.count(Counter::SessionsDeleted),
             SessionEnd::ChannelGone => meter.count(Counter::SessionsWithConnection),
+            SessionEnd::Moved => meter.count(Counter::SessionsMoved),
             SessionEnd::Drained => meter.count(Counter::SessionsDrained),
         }
         let is_channel = end == SessionEnd::ChannelGone;
@@ -183,6 +187,11 @@ impl Endings<'_> {
             let unix_s = self.updates.context.unix_now_ms() / 1000;
             let restorer = &mut self.updates.notifier.sessions.restorer;
             restorer.note_ended(session.id, unix_s);
+        }
+        let has_expired = end == SessionEnd::Expired;
+        if session.is_in_cluster && (has_expired || end == SessionEnd::Evicted) {
+            let departed = &mut self.updates.notifier.sessions.departed;
+            departed.push_back((session.id.random, has_expired));
         }
         let lived_ms = self.updates.context.now_ms() - session.created_ms;
         meter.end_session(session.revision, lived_ms);

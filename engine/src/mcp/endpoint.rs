@@ -1,6 +1,7 @@
 //! One shard's MCP server: whole messages in, dispositions and deliveries out.
 
 mod changes;
+mod cluster;
 mod departures;
 mod draining;
 mod forwarded;
@@ -19,6 +20,7 @@ use corelane_protocol::jsonrpc::{Decoder, Document, Id, IdScanner, OwnedId};
 
 use super::broadcasting::TurnShare;
 use super::calls::{Calls, HandlerParts};
+use super::clustered::Clustered;
 use super::context::Context;
 use super::decoding::Decoding;
 use super::delivery::{Delivery, Part};
@@ -84,6 +86,12 @@ impl Endpoint {
     ) -> Endpoint {
         let shard = settings.shard;
         let parts = &settings.parts;
+        let keys = Arc::clone(&parts.sealer);
+        let mut sessions = Sessions::new(shard, settings.session_limits(), keys);
+        let clustered = parts.cluster.clone().map(|board| {
+            sessions.restorer.set_node(board.node);
+            Box::new(Clustered::new(board, shard))
+        });
         let handler_parts = HandlerParts {
             event_queue,
             offload,
@@ -107,15 +115,12 @@ impl Endpoint {
                 ),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
                 calls: Calls::new((shard, settings.calls), handler_parts, Rc::clone(&meter)),
-                sessions: Sessions::new(
-                    shard,
-                    settings.session_limits(),
-                    Arc::clone(&parts.sealer),
-                ),
+                sessions,
                 streams: Streams::new(shard, settings.events, Rc::clone(&meter)),
                 subscriptions: Subscriptions::new(settings.connections_max),
                 tasks: Tasks::new(shard, settings.tasks, Rc::clone(&meter)),
                 outbox: Outbox::new(settings.batch_bytes_max),
+                clustered,
                 context: Context::new(settings, meter, unix_ms()),
             },
         }
@@ -203,10 +208,7 @@ impl Endpoint {
             .services
             .route_session(inbound, claim, None, |_| Ok(kind), out)
         {
-            Routed::Here(session) => {
-                let principal = inbound.principal();
-                self.services.delete_session(session, principal, out)
-            }
+            Routed::Here(session) => self.services.delete_session(session, inbound, out),
             Routed::Unknown => self.refuse(None, Reason::SessionUnknown, out),
             Routed::NotHere(forward) => forward,
         }
@@ -285,6 +287,7 @@ impl Endpoint {
     /// Handles passed deadlines of calls, tasks and sessions.
     pub(crate) fn handle_deadlines(&mut self) {
         self.services.endings().expire();
+        self.tend_cluster();
     }
 
     /// Takes the next output, in the order of the events.
@@ -427,7 +430,9 @@ impl Endpoint {
         let services = &self.services;
         let expiry_ms = services.tasks.table.next_expiry_ms();
         let expiry_ms = expiry_ms.map(|unix_ms| services.context.since_start_ms(unix_ms));
-        let deadlines_ms = [services.calls.next_deadline_ms(), expiry_ms];
+        let clustered = services.clustered.as_deref();
+        let cluster_ms = clustered.and_then(Clustered::next_deadline_ms);
+        let deadlines_ms = [services.calls.next_deadline_ms(), expiry_ms, cluster_ms];
         deadlines_ms.into_iter().flatten().min()
     }
 }

@@ -22,6 +22,12 @@ pub(super) fn parse(text: &[u8]) -> Option<(u16, u128)> {
     ))
 }
 
+/// The number of a node in front of an id, and the rest; `None` if it is none.
+pub(super) fn parse_node(text: &[u8]) -> Option<(u16, &[u8])> {
+    let (node, rest) = text.split_first_chunk::<HOME_DIGITS>()?;
+    Some((u16::from_be_bytes(read_hex(node)?), rest))
+}
+
 /// An id as it is on the wire.
 pub(super) fn to_text(home: u16, random: u128) -> [u8; HOME_ID_BYTES] {
     let mut text = [0; HOME_ID_BYTES];

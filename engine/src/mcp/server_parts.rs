@@ -7,6 +7,7 @@ use corelane_protocol::request_state::Sealer;
 
 use crate::audit::AuditLog;
 use crate::catalog::Plan;
+use crate::cluster::ClusterBoard;
 use crate::guard::limit::board::QuotaBoard;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
@@ -29,6 +30,8 @@ pub(crate) struct ServerParts {
     pub(crate) quotas: Option<Arc<QuotaBoard>>,
     /// The upstreams, if there are any.
     pub(crate) upstreams: Option<Arc<UpstreamBoard>>,
+    /// The cluster, if the server is a node of one.
+    pub(crate) cluster: Option<Arc<ClusterBoard>>,
     /// The audit log, if there is one.
     pub(crate) audit: Option<AuditLog>,
 }

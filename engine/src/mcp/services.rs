@@ -7,6 +7,7 @@
 mod admission;
 mod batch;
 mod channel;
+mod clustering;
 mod handshake;
 mod legacy;
 mod lists;
@@ -14,10 +15,12 @@ mod modern;
 mod restoring;
 
 pub(super) use admission::Routed;
+pub(super) use clustering::{SessionLeft, UNSURE};
 
 use super::broadcasting::Broadcasting;
 use super::call_events::CallEvents;
 use super::calls::Calls;
+use super::clustered::Clustered;
 use super::context::Context;
 use super::endings::Endings;
 use super::listening::Listening;
@@ -50,6 +53,8 @@ pub(super) struct Services {
     pub(super) subscriptions: Subscriptions,
     pub(super) tasks: Tasks,
     pub(super) outbox: Outbox,
+    /// The part in a cluster, if the server is in one.
+    pub(super) clustered: Option<Box<Clustered>>,
 }
 
 impl Services {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use corelane_protocol::request_state::SESSION_SEAL_CHARS;
 
-use super::home_id::{self, HOME_ID_BYTES};
+use super::home_id::{self, HOME_DIGITS, HOME_ID_BYTES};
 
 /// Names a session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,11 +40,17 @@ impl SessionId {
     }
 }
 
+/// The length of an id of a cluster, which begins with four digits of the node that made it: a
+/// balancer can send its requests there without a table.
+const CLUSTER_ID_CHARS: usize = HOME_DIGITS + HOME_ID_BYTES + SESSION_SEAL_CHARS;
+
 /// An id as it is on the wire.
 #[derive(Clone, Copy)]
 pub(crate) struct NamedSession<'a> {
     /// The session.
     pub(crate) id: SessionId,
+    /// The node of a cluster that made it; 0 without a cluster.
+    pub(crate) node: u16,
     /// Its terms, sealed; empty if ids carry none.
     pub(crate) seal: &'a [u8],
 }
@@ -52,11 +58,15 @@ pub(crate) struct NamedSession<'a> {
 impl<'a> NamedSession<'a> {
     /// Reads an id; `None` for anything this server never made.
     pub(crate) fn parse(text: &'a [u8]) -> Option<NamedSession<'a>> {
+        let (node, text) = match text.len() == CLUSTER_ID_CHARS {
+            true => home_id::parse_node(text)?,
+            false => (0, text),
+        };
         let (head, seal) = text.split_at_checked(HOME_ID_BYTES)?;
         let (home, random) = home_id::parse(head)?;
         let id = SessionId { home, random };
         let has_seal = seal.is_empty() || seal.len() == SESSION_SEAL_CHARS;
-        has_seal.then_some(NamedSession { id, seal })
+        has_seal.then_some(NamedSession { id, node, seal })
     }
 }
 
@@ -89,10 +99,17 @@ mod tests {
     fn is_read_back_from_its_text_and_shows_no_random_bits() {
         let (home, random) = (0xbeef, 0x0123_4567_89ab_cdef << 50);
         let id = SessionId { home, random };
-        let parse = |text: &[u8]| NamedSession::parse(text).map(|it| (it.id, it.seal.len()));
+        let parse = |text: &[u8]| {
+            let named = NamedSession::parse(text)?;
+            Some((named.id, named.node, named.seal.len()))
+        };
         let head = id.to_text();
-        assert_eq!(parse(&head), Some((id, 0)));
-        assert_eq!(parse(&[&head[..], &[b'A'; 34]].concat()), Some((id, 34)));
+        assert_eq!(parse(&head), Some((id, 0, 0)));
+        let sealed = [&head[..], &[b'A'; 34]].concat();
+        assert_eq!(parse(&sealed), Some((id, 0, 34)));
+        let of_node = |digits: &[u8]| parse(&[digits, &sealed].concat());
+        assert_eq!(of_node(b"0fff"), Some((id, 4_095, 34)));
+        assert_eq!((of_node(b"0fFf"), of_node(b"fff")), (None, None));
         for other in [
             &head[1..],
             &[&head[..], &[b'A'; 33]].concat(),

@@ -17,6 +17,7 @@ mod restorer;
 
 pub(crate) use limits::{NoRoom, SessionLimits};
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use corelane_protocol::mcp::capability::ClientCapabilities;
@@ -65,6 +66,12 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Vec<SubscribedUri>,
     /// The configuration of access control that permitted them.
     pub(crate) configuration: u32,
+    /// It is served without a look at the cluster while this is that of all sessions.
+    pub(crate) epoch: u32,
+    /// The cluster knows it: it has changed.
+    pub(crate) is_in_cluster: bool,
+    /// Its state is to be left for the cluster.
+    pub(crate) is_unsent: bool,
     /// Its principal.
     owned: OwnedKey,
     /// Its holder.
@@ -152,6 +159,11 @@ pub(crate) struct Sessions {
     stream_shares: Shares,
     /// The texts of ids, and sessions that are not here.
     pub(crate) restorer: Restorer,
+    /// Changes when other nodes of the cluster may have taken sessions.
+    pub(crate) epoch: u32,
+    /// Sessions that the cluster knows and that left, each with whether it had expired: no more
+    /// than there were sessions.
+    pub(crate) departed: VecDeque<(u128, bool)>,
 }
 
 impl Sessions {
@@ -183,6 +195,8 @@ impl Sessions {
             by_holder: HolderLists::default(),
             shrink_looks: 0,
             restorer: Restorer::new(sealer, &limits),
+            epoch: 0,
+            departed: VecDeque::new(),
         }
     }
 
@@ -240,6 +254,9 @@ impl Sessions {
             lost_stream: None,
             subscriptions: Vec::new(),
             configuration: 0,
+            epoch: self.epoch,
+            is_in_cluster: false,
+            is_unsent: false,
             owned: self.principals.join(principal, index),
             holder,
             of_holder: Links::LOOSE,
@@ -267,6 +284,12 @@ impl Sessions {
     /// Whether there is a session called `id`.
     pub(crate) fn contains(&self, id: SessionId) -> bool {
         self.index_of(id).is_some()
+    }
+
+    /// Whether there is a session called `id` that no other node may have taken.
+    pub(crate) fn is_current(&self, id: SessionId) -> bool {
+        let index = self.index_of(id);
+        index.is_some_and(|index| self.sessions[index as usize].epoch == self.epoch)
     }
 
     /// The session called `id`, which is in use now.

@@ -5,6 +5,7 @@ mod broadcasts;
 mod call_limits;
 mod caller_info;
 mod calls;
+mod clustered;
 mod elicitation;
 mod events;
 mod features;

@@ -122,6 +122,8 @@ pub enum Counter {
     SessionsWithConnection,
     /// Sessions ended because the server drains.
     SessionsDrained,
+    /// Sessions that another node of the cluster took.
+    SessionsMoved,
     /// Tasks made.
     TasksCreated,
     /// Tasks kept, running or over.
@@ -245,7 +247,7 @@ pub struct Row {
 }
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 107] = [
+pub static ROWS: [Row; 108] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     level(Counter::ConnectionsCapacity, "connections_capacity"),
@@ -336,6 +338,7 @@ pub static ROWS: [Row; 107] = [
         "connection",
     ),
     total(Counter::SessionsDrained, "sessions_ended", "drained"),
+    total(Counter::SessionsMoved, "sessions_ended", "moved"),
     total(Counter::TasksCreated, "tasks_created", ""),
     level(Counter::TasksKept, "tasks_kept"),
     level(Counter::TasksWatched, "tasks_watched"),

@@ -1,5 +1,9 @@
 //! Relations between two knobs.
 
+use super::check;
+use super::error::ProfileError;
+use super::shard::{Budget, Ring};
+
 /// So many times the first knob is at most the second one.
 pub(super) const RELATIONS: &[(u64, &str, &str)] = &[
     // Some output of one connection must fit beside that of another.
@@ -42,3 +46,23 @@ pub(super) const RELATIONS: &[(u64, &str, &str)] = &[
     (1, "streams.keep_alive_ms", "connection.idle_timeout_ms"),
     (1, "streams.keep_alive_ms", "sessions.idle_timeout_ms"),
 ];
+
+/// The sizes of a ring fit each other and the budget of a turn; errors put `core` before the keys.
+pub(super) fn check_turn(core: &str, budget: &Budget, ring: &Ring) -> Result<(), ProfileError> {
+    let completions = u64::from(ring.completion_entries);
+    let completion_entries = ("ring.completion_entries", completions);
+    // io_uring_setup(2) refuses a completion queue smaller than the submission queue.
+    let key = format!("{core}ring.submission_entries");
+    check::at_most(
+        1,
+        (&key, u64::from(ring.submission_entries)),
+        completion_entries,
+    )?;
+    // A turn cannot reap more completions than the ring can hold.
+    let key = format!("{core}budget.completions_per_turn");
+    check::at_most(
+        1,
+        (&key, u64::from(budget.completions_per_turn)),
+        completion_entries,
+    )
+}

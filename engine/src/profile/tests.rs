@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::{Admin, Metrics, Tls, Tools, Trace, Unix};
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride};
+use super::{Metrics, Tls, Tools, Trace, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -54,10 +54,9 @@ fn complete() -> Profile {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             ..Metrics::default()
         },
-        admin: Admin {
-            socket: Some("/run/corelane/control.sock".into()),
-            ..Admin::default()
-        },
+        cluster: complete_server::cluster(),
+        sessions: complete_server::sessions(),
+        admin: complete_server::admin(),
         trace: Trace {
             endpoint: Some("http://127.0.0.1:4318/v1/traces".to_owned()),
             ..Trace::default()

@@ -5,6 +5,7 @@
 //! | GET /api/v1/status | the state, the conditions, and a row for each shard |
 //! | GET /api/v1/connections, streams, sessions | rows of one shard: `shard`, `from`, `limit` |
 //! | GET /api/v1/upstreams | the upstreams, with the links of each shard |
+//! | GET /api/v1/cluster | the cluster as this node sees it |
 //! | GET /api/v1/counters | the counters of each shard; with `ago_s` those of so long ago |
 //! | GET /api/v1/slow | the slow requests that ended last, the newest first |
 //! | POST /api/v1/upstreams/refresh | reads the lists of an upstream again |
@@ -196,6 +197,7 @@ impl Site {
             (false, "streams") => self.list(Listed::Streams, &request.query),
             (false, "sessions") => self.list(Listed::Sessions, &request.query),
             (false, "upstreams") => self.upstreams(),
+            (false, "cluster") => self.cluster(),
             (true, "upstreams/refresh") => self.refresh(&request.body),
             (false, "slow") => self.slow().map(SlowRequests::list),
             (true, "slow/reset") => self.slow().map(|it| json!({ "forgotten": it.reset() })),
@@ -207,7 +209,7 @@ impl Site {
             (
                 true,
                 "status" | "counters" | "connections" | "streams" | "sessions" | "slow"
-                | "upstreams",
+                | "upstreams" | "cluster",
             ) => {
                 return failure(405, "this is read with GET");
             }
@@ -331,6 +333,13 @@ impl Site {
             true => Ok(json!({ "refreshed": name })),
             false => Err(format!("no upstream is named {name:?}")),
         }
+    }
+
+    fn cluster(&self) -> std::result::Result<Value, String> {
+        let cluster = self.server.cluster.as_ref();
+        let cluster = cluster.ok_or("the server is no node of a cluster (cluster.name)")?;
+        let status = cluster.status();
+        status.ok_or_else(|| "the thread of the cluster does not answer: see the log".to_owned())
     }
 
     fn requests(&self) -> std::result::Result<&UpstreamRequests, String> {

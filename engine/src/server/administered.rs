@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use super::SlowRequests;
 use super::event::Event;
 use super::reload::Reloader;
 use super::upgrade::Upgrader;
 use super::upstreams::UpstreamRequests;
+use super::{ClusterRequests, SlowRequests};
 use crate::shard::ShardControl;
 
 /// The parts of a running server that an administrator sees and changes.
@@ -30,6 +30,8 @@ pub(super) struct Administered {
     pub(super) slow: Option<Arc<SlowRequests>>,
     /// Requests about upstreams, if there are any.
     pub(super) upstreams: Option<UpstreamRequests>,
+    /// Requests about the cluster, if the server is in one.
+    pub(super) cluster: Option<ClusterRequests>,
     pub(super) events: Sender<Event>,
     /// Set by the first request to end.
     pub(super) is_ending: Arc<AtomicBool>,

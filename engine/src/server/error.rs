@@ -44,6 +44,10 @@ pub enum Error {
     /// The cores are not there.
     #[error(transparent)]
     Cores(#[from] CoreError),
+    /// The thread of the cluster cannot be made.
+    #[cfg(feature = "cluster")]
+    #[error("the thread of the cluster cannot be made: {0}")]
+    Cluster(#[source] io::Error),
     /// The limit on open files leaves no room.
     #[error(transparent)]
     Descriptors(#[from] DescriptorError),

@@ -43,11 +43,12 @@ impl RunningServer {
         Ok(upgrader)
     }
 
-    /// The part of the server whose files only one process writes.
+    /// The part of the server that only one process may have.
     fn single_writer(&self) -> Option<&'static str> {
         let access = self.access.as_ref();
         match access.and_then(ServerAccess::quotas) {
             _ if self.audit.is_some() => Some("an audit log"),
+            _ if self.cluster.is_some() => Some("a node number of a cluster"),
             Some(_) => Some("a file of quotas"),
             None => None,
         }

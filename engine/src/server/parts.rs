@@ -105,6 +105,7 @@ impl Server {
         let mut parts = ServerParts {
             quotas: None,
             upstreams: None,
+            cluster: None,
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),

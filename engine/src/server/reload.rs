@@ -22,7 +22,7 @@ use super::handle::ServerHandle;
 use super::reload_result::{ReloadError, ReloadReport};
 use super::state_keys::{self, OwnKey};
 use super::upstreams::UpstreamReload;
-use super::{AccessReload, CertificateReload, public};
+use super::{AccessReload, CertificateReload, ClusterRequests, public};
 use crate::live::Live;
 use crate::log;
 use crate::profile::{KnobChange, ListenAddress, OnReload, Profile, ShardProfile};
@@ -107,6 +107,7 @@ pub(super) struct ReloadedFiles {
     pub(super) access: Option<AccessReload>,
     pub(super) certificates: Option<CertificateReload>,
     pub(super) upstreams: Option<UpstreamReload>,
+    pub(super) cluster: Option<ClusterRequests>,
 }
 
 /// Reloads of one server.
@@ -362,6 +363,9 @@ impl Reloader {
         let barrier = updates.publish(&live).ok_or(ReloadError::Draining)?;
         match barrier.wait(within) {
             Ok(adopted_us) => {
+                if let Some(cluster) = &self.files.cluster {
+                    cluster.set_keys(&live.sealer);
+                }
                 log::follow(&next.profile.log);
                 let server = &next.profile.server;
                 for control in &self.controls {

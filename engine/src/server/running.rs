@@ -21,7 +21,8 @@ use super::supervisor::{Ended, Supervisor};
 use super::upgrade::Upgrader;
 use super::upstreams::{FixedAndAll, UpstreamReload, UpstreamThread};
 use super::{
-    AdminListener, AuditThread, Certificates, MetricsListener, RecordThread, ServerAccess, systemd,
+    AdminListener, AuditThread, Certificates, ClusterThread, MetricsListener, RecordThread,
+    ServerAccess, systemd,
 };
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
@@ -72,6 +73,8 @@ pub struct RunningServer {
     pub(super) upstreams: Option<UpstreamThread>,
     /// Their part in reloads, until these are ready.
     upstream_reload: Option<UpstreamReload>,
+    /// The thread of the cluster, if the server is a node of one; ends after the shards.
+    pub(super) cluster: Option<ClusterThread>,
     /// Where the shards run, unless there is one channel.
     pub(super) pinning: Option<Pinning>,
     /// The listener for metrics, if there is one; ends after the shards.
@@ -113,6 +116,7 @@ impl RunningServer {
             gateway: profile.gateway,
             upstreams: None,
             upstream_reload: None,
+            cluster: None,
             pinning: None,
             metrics: None,
             records: None,
@@ -169,6 +173,7 @@ impl RunningServer {
             access: access.as_ref().map(ServerAccess::reload),
             certificates: certificates.as_ref().map(Certificates::reload),
             upstreams: self.upstream_reload.take(),
+            cluster: self.cluster.as_ref().map(ClusterThread::requests),
         };
         let addresses = self.addresses.clone();
         self.reloader = Some(Reloader::new(profile, live, of_server, addresses, files));
@@ -305,6 +310,7 @@ impl RunningServer {
             is_ending,
             slow: self.records.as_ref().and_then(RecordThread::slow),
             upstreams: self.upstreams.as_ref().map(UpstreamThread::requests),
+            cluster: self.cluster.as_ref().map(ClusterThread::requests),
         }
     }
 
@@ -423,6 +429,9 @@ impl RunningServer {
     fn finish(&mut self) -> Result<MeterSnapshot> {
         self.upgrader.iter().for_each(|it| it.close_sockets());
         let processes = self.upstreams.take().and_then(UpstreamThread::end);
+        if let Some(cluster) = &self.cluster {
+            cluster.begin_drain();
+        }
         for control in &self.shards {
             control.begin_drain();
         }
@@ -434,6 +443,8 @@ impl RunningServer {
             }),
             Supervision::Over => Ok(MeterSnapshot::default()),
         };
+        // The last writes of the node.
+        self.cluster = None;
         // The shards have let go of them.
         drop(processes);
         // The shards have left all of their records.

@@ -45,7 +45,7 @@ pub(super) struct Upgrader {
     /// Of metrics and of the control socket, until this process ends.
     sockets: Mutex<Vec<(SocketRow, OwnedFd)>>,
     key: OwnKey,
-    /// The part of the server whose files only one process writes.
+    /// The part of the server that only one process may have.
     single_writer: Option<&'static str>,
     events: Sender<Event>,
     under_way: Mutex<()>,

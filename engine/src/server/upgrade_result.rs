@@ -70,7 +70,7 @@ pub(super) enum UpgradeError {
     #[error("the server is draining")]
     Draining,
     #[error(
-        "the server has {part}, whose files only one process writes: restart it instead \
+        "the server has {part}, which only one process may have: restart it instead \
          (systemctl restart corelane, or corelane stop and another start)"
     )]
     SingleWriter { part: &'static str },

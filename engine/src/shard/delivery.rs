@@ -9,6 +9,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use super::ShardMessage;
 use super::overflow::Overflow;
 use super::work::Shard;
+use crate::cluster::ClusterMessage;
 use crate::connection::http::Connection;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{
@@ -224,7 +225,11 @@ impl Shard {
         for (from, message) in inbox.drain(..) {
             match message {
                 ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
-                ShardMessage::Forward(request) => self.serve_forwarded(*request),
+                ShardMessage::Forward(request) => {
+                    if let Some(request) = self.handling.endpoint.look_up(request) {
+                        self.serve_forwarded(*request);
+                    }
+                }
                 ShardMessage::Post(post) => self.post_here(*post),
                 ShardMessage::Limit(message) => {
                     self.handling.endpoint.handle_limit_message(from, *message);
@@ -233,6 +238,7 @@ impl Shard {
                     self.handling.access.record_failure(attempt);
                 }
                 ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
+                ShardMessage::Cluster(message) => self.handle_cluster(message),
                 ShardMessage::Undelivered(undelivered) => {
                     let (event, message) = *undelivered;
                     self.handling.endpoint.handle_undelivered(event, message);
@@ -241,6 +247,24 @@ impl Shard {
         }
         self.inbox = inbox;
         count > 0
+    }
+
+    /// Takes a decision of the cluster about a session of this shard.
+    fn handle_cluster(&mut self, message: ClusterMessage) {
+        let endpoint = &mut self.handling.endpoint;
+        match message {
+            ClusterMessage::Serve(random, state) => {
+                for request in endpoint.begin_arrival(random, state) {
+                    self.serve_forwarded(request);
+                }
+                self.handling.endpoint.end_arrival();
+            }
+            ClusterMessage::Missing(random) => endpoint.handle_missing(random),
+            ClusterMessage::Busy(random, text) => endpoint.handle_busy(random, text),
+            ClusterMessage::Ended(random) => endpoint.handle_ended(random),
+            ClusterMessage::Leave(random) => endpoint.handle_leave(random),
+            ClusterMessage::Doubt => endpoint.handle_doubt(),
+        }
     }
 
     fn serve_forwarded(&mut self, request: Forwarded) {
@@ -286,6 +310,13 @@ impl Shard {
     /// Sends requests to their home shards; a request that does not fit is refused.
     pub(super) fn send_forwards(&mut self) {
         while let Some((home, request)) = self.handling.effects.forwards.pop() {
+            if home == self.handling.shard {
+                // Of a session that is looked up in the cluster.
+                if let Some(request) = self.handling.endpoint.look_up(request) {
+                    self.serve_forwarded(*request);
+                }
+                continue;
+            }
             let exchange = request.exchange;
             let message = ShardMessage::Forward(request);
             let lane = (usize::from(home), Tier::Request);

@@ -1,5 +1,6 @@
 //! The messages between shards.
 
+use crate::cluster::ClusterMessage;
 use crate::connection::posted::PostedMessage;
 use crate::guard::limit::failures::Attempt;
 use crate::guard::limit::shard::LimitMessage;
@@ -20,6 +21,12 @@ pub(crate) enum ShardMessage {
     Limit(Box<LimitMessage>),
     /// A credential failed that came from this source.
     FailedCredential(Attempt),
+    /// Of the thread of the cluster.
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(dead_code, reason = "there is no such thread")
+    )]
+    Cluster(ClusterMessage),
     /// A message to a session of the receiver whose stream was lost before it arrived.
     Undelivered(Box<(EventId, Vec<u8>)>),
 }

@@ -65,6 +65,7 @@ impl World {
     fn initialize(&mut self, client: usize) {
         let node = self.any_node();
         let now_us = self.now_us;
+        let forwards = self.options.forwards;
         let own = &mut self.nodes[node];
         let now = own.now(now_us);
         let random = (u128::from(self.random.next()) << 64) | u128::from(self.random.next());
@@ -82,8 +83,12 @@ impl World {
                 capabilities: 0,
                 created_unix_s: now.unix_s,
             };
-            core.create(now, id, &principal, birth)
-                .then_some((id, core.process()))
+            let is_made = match forwards {
+                true => core.create(now, id, &principal, birth),
+                // The host keeps it, and the core hears of it with the first change.
+                false => core.stage() == Stage::Alive,
+            };
+            is_made.then_some((id, core.process()))
         });
         self.drain_outputs(node);
         let Some((id, _)) = created else {

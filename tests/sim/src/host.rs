@@ -3,7 +3,7 @@
 use corelane_cluster::cluster::Cluster;
 use corelane_cluster::codec::{Kind, decode};
 use corelane_cluster::frame::{Request, Stage};
-use corelane_cluster::id::Process;
+use corelane_cluster::id::{Birth, Now, Process};
 use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
@@ -39,6 +39,9 @@ impl World {
         let Some(core) = self.nodes[node].core.as_mut() else {
             return;
         };
+        if !self.options.forwards && !matches!(work, Work::Call | Work::Show) {
+            hold(core, now, request);
+        }
         match work {
             Work::Call => {
                 // Some answers are streams, and a few of them flood their reader.
@@ -116,7 +119,8 @@ impl World {
     /// A former owner that has given the session up loses nothing.
     pub(crate) fn check_taken(&mut self, node: usize, key: u128, former: Process) {
         let doubt_us = self.nodes[node].doubt_us;
-        let is_early = doubt_us > 0 && self.now_us < doubt_us + 1_400_000;
+        // Where nothing is forwarded, sessions are taken from owners that live.
+        let is_early = self.options.forwards && doubt_us > 0 && self.now_us < doubt_us + 1_400_000;
         let slot = self
             .nodes
             .iter()
@@ -322,4 +326,14 @@ impl World {
             self.checks.fail("I9", self.now_us, text);
         }
     }
+}
+
+/// The host has a session without changes, which the core does not know: it is about to get one.
+fn hold(core: &mut Cluster, now: Now, request: &Request) {
+    let birth = Birth {
+        revision: 1,
+        capabilities: 0,
+        created_unix_s: now.unix_s,
+    };
+    core.hold(now, request.session, &request.principal, birth);
 }

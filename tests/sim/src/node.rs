@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use corelane_cluster::cluster::Cluster;
-use corelane_cluster::id::{Birth, Now, OpenTail, Process, SessionId, Tail};
+use corelane_cluster::id::{Birth, Now, OpenTail, Process, SessionId, TAIL_BYTES, Tail};
 
 use crate::event::AtNode;
 
@@ -15,7 +15,7 @@ pub(crate) const UNIX_S: u64 = 1_900_000_000;
 /// Seals an id, as far as a model must: key, binding to id and principal, time.
 #[must_use]
 pub(crate) fn seal(key: u64, id: &SessionId, principal: &str, created_s: u64) -> Tail {
-    let mut tail = [0; 44];
+    let mut tail = [0; TAIL_BYTES];
     tail[..8].copy_from_slice(&key.to_le_bytes());
     tail[8..16].copy_from_slice(&binding(id, principal).to_le_bytes());
     tail[16..24].copy_from_slice(&created_s.to_le_bytes());

@@ -9,6 +9,8 @@ pub struct Options {
     pub clients: usize,
     /// Seconds with faults.
     pub faulty_s: u64,
+    /// Requests go to the owner of their session; otherwise the session comes to them.
+    pub forwards: bool,
     /// The mutation of the core, if it is broken on purpose.
     pub mutation: Option<&'static str>,
     /// Indexes of faults that are left out.
@@ -23,6 +25,7 @@ impl Default for Options {
             nodes: 3,
             clients: 100,
             faulty_s: 45,
+            forwards: true,
             mutation: None,
             without: Vec::new(),
             is_traced: false,

@@ -86,6 +86,9 @@ pub fn replay_command(seed: u64, options: &Options) -> String {
     if options.clients != usual.clients {
         command += &format!(" --clients {}", options.clients);
     }
+    if !options.forwards {
+        command += " --moving";
+    }
     if let Some(mutation) = options.mutation {
         command += &format!(" --mutate {mutation}");
     }

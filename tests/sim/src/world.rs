@@ -234,6 +234,7 @@ impl World {
         }
         let mut random = self.random.fork();
         let settings = Settings {
+            forwards: self.options.forwards,
             idle_s: IDLE_S,
             lane_max: 64,
             record_margin_s: RECORD_MARGIN_S,

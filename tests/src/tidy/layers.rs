@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["guard"],
     &["profile", "meter", "breaker"],
     &["transport", "handler", "handover", "live", "log", "audit"],
-    &["access", "files", "upstream"],
+    &["access", "cluster", "files", "upstream"],
     &["catalog"],
     &["mcp"],
     &["connection"],

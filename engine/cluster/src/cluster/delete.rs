@@ -75,7 +75,7 @@ impl Cluster {
                 Base::Unknown
             },
             op: None,
-            owner: None,
+            owners: session.formers,
             write: 0,
             ttl_s: end_s.saturating_sub(now.unix_s).max(1),
         };
@@ -231,7 +231,8 @@ impl Cluster {
                     }
                     if let Some(owner) = record.owner.filter(|owner| *owner != self.me) {
                         sim_point!("deleted_elsewhere");
-                        stone.owner = Some(owner);
+                        stone.owners.retain(|other| *other != owner);
+                        stone.owners.push(owner);
                     }
                 }
             }
@@ -242,10 +243,10 @@ impl Cluster {
     /// The store has the tombstone.
     fn buried(&mut self, now: Now, key: SessionKey) {
         self.end_wait(key);
-        if let Some(stone) = self.tombstones.remove(&key)
-            && let Some(owner) = stone.owner
-        {
-            self.notify_former(now, key, owner, stone.id);
+        if let Some(stone) = self.tombstones.remove(&key) {
+            for owner in stone.owners {
+                self.notify_former(now, key, owner, stone.id);
+            }
         }
     }
 

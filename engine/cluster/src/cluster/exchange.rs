@@ -257,6 +257,9 @@ impl Cluster {
         if self.is_ended(key) {
             return self.reject(origin, Missing::Ended);
         }
+        if !self.settings.forwards {
+            return self.send(from, Frame::NotHere(xid));
+        }
         if self.sessions.contains_key(&key) {
             return self.serve_or_wait(now, key, origin, request);
         }

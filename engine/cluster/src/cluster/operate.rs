@@ -11,6 +11,15 @@ use crate::timers::Timer;
 use crate::vocabulary::{Expect, Key, Output, PutResult, ReadFrom, ReadResult};
 
 impl Cluster {
+    /// The fingerprints of the keys of this process, of which the first seals: for a host whose
+    /// operators change keys by themselves.
+    pub fn set_keys(&mut self, fingerprints: &[u64]) {
+        self.set_heartbeat(|own| {
+            own.keys = fingerprints.to_vec();
+            own.sealing_key = fingerprints.first().copied().unwrap_or_default();
+        });
+    }
+
     /// The first step: this process opens with the key of this fingerprint from now on.
     pub fn add_key(&mut self, now: Now, fingerprint: u64) {
         self.begin(now);

@@ -58,7 +58,8 @@ impl Cluster {
         if home == self.me && !session.is_recorded {
             return self.confirm(now, key);
         }
-        let is_usable = self.members.keeps_sessions(home, now.us, &self.settings);
+        let is_usable =
+            self.settings.forwards && self.members.keeps_sessions(home, now.us, &self.settings);
         if home != self.me && session.is_provisional && is_usable && !is_denied {
             sim_point!("home_lives_after_all");
             return self.depose(now, key, home);
@@ -108,7 +109,12 @@ impl Cluster {
             |owner: &Process| self.members.keeps_sessions(*owner, now.us, &self.settings);
         if let Some(owner) = owner.filter(is_usable) {
             session.restore_stale();
-            return self.depose(now, key, owner);
+            // Changes that are sent to an owner may be lost on the way, or with it. Where nothing
+            // is forwarded, the client was here to make them: the session comes back.
+            if self.settings.forwards || session.unwritten().is_empty() {
+                return self.depose(now, key, owner);
+            }
+            sim_point!("taken_back");
         }
         sim_point!("take_over_record");
         if session.epoch != self.epoch {
@@ -215,6 +221,11 @@ impl Cluster {
             self.check_generation(now);
         }
         let Some(session) = self.sessions.get_mut(&key) else {
+            if !self.settings.forwards {
+                // The host may have it: a session without changes has no place here.
+                sim_point!("took_plain");
+                self.outputs.push_back(Output::Leave(key));
+            }
             return;
         };
         sim_point!("took_heard");

@@ -50,6 +50,9 @@ impl Cluster {
 
     /// The process that has the session, as far as known, if requests may be sent there.
     fn target(&self, now: Now, pending: &Pending) -> Option<Process> {
+        if !self.settings.forwards {
+            return None;
+        }
         let id = pending.request.session;
         let known = self.owners.of(id.random, now.us, self.settings.owner_us);
         let owner = known.unwrap_or(id.home);
@@ -259,9 +262,24 @@ impl Cluster {
                 sim_point!("lookup_expired");
                 self.end_lookup(lookup, Missing::Ended);
             }
+            ReadResult::Absent if is_current && self.serves_plain(&lookup) => {
+                sim_point!("plain");
+                for pending in lookup.waiting {
+                    let origin = Origin::Local(pending.call);
+                    self.serve(now, key, origin, pending.request);
+                }
+            }
             ReadResult::Absent if is_current => self.adopt(now, key, lookup, None, Base::Absent),
             _ => self.adopt(now, key, lookup, None, Base::Unknown),
         }
+    }
+
+    /// Whether the session is of this node and was never changed: then it needs no record and no
+    /// place here. An owner elsewhere would have written one.
+    fn serves_plain(&self, lookup: &Lookup) -> bool {
+        let first = lookup.waiting.first();
+        let is_own = first.is_some_and(|it| it.request.session.home.node == self.me.node);
+        is_own && !self.settings.forwards
     }
 
     fn on_lookup_found(
@@ -283,6 +301,7 @@ impl Cluster {
         let owner = record.owner.filter(|owner| {
             let is_denied = lookup.waiting.iter().any(|pending| has(pending, *owner));
             *owner != self.me
+                && self.settings.forwards
                 && !self.is_isolated
                 && !is_denied
                 && self.members.is_usable(*owner, now.us, &self.settings)

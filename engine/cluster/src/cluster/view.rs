@@ -3,9 +3,29 @@
 use crate::cluster::Cluster;
 use crate::frame::Stage;
 use crate::id::{Now, Process};
+use crate::membership::Health;
 use crate::record::State;
 use crate::session::Standing;
 use crate::vocabulary::SessionKey;
+
+/// A process of the cluster, as this one hears it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// The process.
+    pub process: Process,
+    /// How it describes itself.
+    pub stage: Stage,
+    /// Whether it lives.
+    pub health: Health,
+    /// Microseconds since it was last heard.
+    pub silence_us: u64,
+    /// Its clock in the last heartbeat, in seconds of Unix time.
+    pub unix_s: u64,
+    /// Fingerprints of the state keys that it opens with.
+    pub keys: Vec<u64>,
+    /// The fingerprint of the one that it seals with.
+    pub sealing_key: u64,
+}
 
 impl Cluster {
     /// This process; its incarnation is 0 until it has joined.
@@ -18,6 +38,27 @@ impl Cluster {
     #[must_use]
     pub fn stage(&self) -> Stage {
         self.stage
+    }
+
+    /// Counts the reasons for which other processes may have taken any session.
+    #[must_use]
+    pub fn doubts(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The processes of the cluster, this one included, one for each node number.
+    #[must_use]
+    pub fn members(&self, now: Now) -> Vec<MemberView> {
+        let all = self.members.all().map(|member| MemberView {
+            process: member.process,
+            stage: member.heartbeat.stage,
+            health: member.health(now.us, &self.settings),
+            silence_us: member.silence_us(now.us),
+            unix_s: member.heartbeat.unix_s,
+            keys: member.heartbeat.keys.clone(),
+            sealing_key: member.heartbeat.sealing_key,
+        });
+        all.collect()
     }
 
     /// Whether its own heartbeats do not come back.

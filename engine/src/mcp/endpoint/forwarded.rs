@@ -36,6 +36,7 @@ impl Endpoint {
             let (id, seal) = (id.as_ref().map(OwnedId::as_id), &*sealed.seal);
             let named = NamedSession {
                 id: sealed.named,
+                node: sealed.node,
                 seal,
             };
             let client = (inbound, Some(sealed.holder), id);
@@ -50,7 +51,7 @@ impl Endpoint {
                     .session_streams()
                     .open(inbound, session, opening, out)
             }
-            ForwardedKind::EndSession => services.delete_session(session, inbound.principal(), out),
+            ForwardedKind::EndSession => services.delete_session(session, inbound, out),
             ForwardedKind::StreamGone => {
                 services
                     .session_streams()

@@ -227,13 +227,14 @@ impl Services {
             session = session.among(shards);
         }
         let holder = inbound.requester.holder();
-        if session.home != shard {
+        if session.home != shard || self.must_look_up(session, named) {
             let seal = match (self.sessions.restorer.reads(named), holder) {
                 (false, _) => None,
                 // An anonymous client without its address would share its limits with all others.
                 (true, None) => return Routed::NotHere(Disposition::PeerNeeded),
                 (true, Some(holder)) => Some(Box::new(ForwardedSeal {
                     named: named.id,
+                    node: named.node,
                     seal: named.seal.into(),
                     holder,
                 })),

@@ -15,6 +15,7 @@ use super::Services;
 use crate::guard::holder::HolderKey;
 use crate::handler::call::RequestOptions;
 use crate::handler::call::questions::parse_question_id;
+use crate::mcp::clustered::URIS_MAX;
 use crate::mcp::context::invalid_params;
 use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;
@@ -22,7 +23,6 @@ use crate::mcp::handler_kind::HandlerKind;
 use crate::mcp::inbound::Inbound;
 use crate::mcp::permissions::{Denied, Use};
 use crate::mcp::rate_limits::Counted;
-use crate::mcp::requester::Requester;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::start::HandlerRequest;
 use crate::mcp::subscriptions::subscribed;
@@ -144,13 +144,13 @@ impl Services {
         }
         match method {
             Method::Ping => self.write_empty(id, out),
-            Method::SetLevel => self.set_level(session, id, params, out),
+            Method::SetLevel => self.set_level((session, inbound), id, params, out),
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
             | Method::PromptsList => self.list((revision, inbound), id, (method, params), out),
-            Method::Subscribe => self.subscribe((session, inbound.requester), id, params, out),
-            Method::Unsubscribe => self.unsubscribe(session, id, params, out),
+            Method::Subscribe => self.subscribe((session, inbound), id, params, out),
+            Method::Unsubscribe => self.unsubscribe((session, inbound), id, params, out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 self.session_call(request, HandlerKind::by(method), out)
             }
@@ -216,7 +216,7 @@ impl Services {
 
     fn set_level(
         &mut self,
-        session: SessionId,
+        (session, inbound): (SessionId, Inbound<'_>),
         id: Id<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
@@ -232,13 +232,14 @@ impl Services {
         if let Some(session) = self.sessions.find(session) {
             session.log_level = level;
         }
+        self.note_changed(session, inbound);
         self.write_empty(id, out)
     }
 
     /// `resources/subscribe`.
     fn subscribe(
         &mut self,
-        (session, requester): (SessionId, &Requester<'_>),
+        (id_of, inbound): (SessionId, Inbound<'_>),
         id: Id<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
@@ -248,7 +249,9 @@ impl Services {
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let entry = Use::Resource(uri);
-        let permitted = self.permissions.check(&self.catalog, requester, entry);
+        let permitted = self
+            .permissions
+            .check(&self.catalog, inbound.requester, entry);
         match permitted {
             Ok(()) if self.catalog.has_resource(uri) => {}
             Ok(()) | Err(Denied::Hidden) => {
@@ -261,16 +264,21 @@ impl Services {
             let text = "the upstream of the resource reports no updates, or those of other ones";
             return invalid_params(id, text, out);
         };
-        let Some(session) = self.sessions.find(session) else {
+        let Some(session) = self.sessions.find(id_of) else {
             return self.context.refuse(Some(id), Reason::SessionUnknown, out);
         };
         let max = self.context.settings.subscriptions_per_session_max;
+        let max = match self.clustered {
+            Some(_) => max.min(URIS_MAX),
+            None => max,
+        };
         session.subscriptions.retain(|known| **known != *uri);
         if session.subscriptions.len() >= max {
             let text = format_args!("a session may subscribe to {max} resources");
             return invalid_params(id, self.context.format(text), out);
         }
         session.subscriptions.push(subscribed);
+        self.note_changed(id_of, inbound);
         self.write_empty(id, out)
     }
 
@@ -299,7 +307,7 @@ impl Services {
     /// `resources/unsubscribe`.
     fn unsubscribe(
         &mut self,
-        session: SessionId,
+        (id_of, inbound): (SessionId, Inbound<'_>),
         id: Id<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
@@ -308,10 +316,11 @@ impl Services {
             Ok(uri) => uri,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let Some(session) = self.sessions.find(session) else {
+        let Some(session) = self.sessions.find(id_of) else {
             return self.context.refuse(Some(id), Reason::SessionUnknown, out);
         };
         session.subscriptions.retain(|known| **known != *uri);
+        self.note_changed(id_of, inbound);
         self.write_empty(id, out)
     }
 
@@ -414,12 +423,16 @@ impl Services {
     pub(in crate::mcp) fn delete_session(
         &mut self,
         id: SessionId,
-        principal: Option<&str>,
+        inbound: Inbound<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
         if self.context.is_leaving() {
             return self.context.refuse(None, Reason::Draining, out);
         }
+        if self.clustered.is_some() {
+            return self.delete_in_cluster(id, inbound, out);
+        }
+        let principal = inbound.principal();
         let now_ms = self.context.now_ms();
         let found = self.sessions.touch_as(principal, id, now_ms);
         let found = found.map(|session| session.id);

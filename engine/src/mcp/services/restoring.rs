@@ -49,6 +49,7 @@ impl Services {
             && !sessions.contains(session)
             && !sessions.restorer.is_ended(session);
         let Some(terms) = is_needed.then(|| self.terms_of(named, inbound)).flatten() else {
+            self.settle(session);
             return Ok(());
         };
         let context = &self.context;
@@ -75,6 +76,7 @@ impl Services {
                 context.meter.count(Counter::SessionsRestored);
                 let how = Some("restored");
                 self.opened((session, evicted), (inbound, terms.lists), how);
+                self.settle(session);
                 Ok(())
             }
             Err(no_room) => {

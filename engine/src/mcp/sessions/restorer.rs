@@ -32,6 +32,8 @@ const CLOCK_LEEWAY_S: u64 = 60;
 #[derive(Debug)]
 pub(crate) struct Restorer {
     sealer: Arc<Sealer>,
+    /// The number of this node of a cluster; 0 without one.
+    node: u16,
     id_max_age_s: u64,
     ended_max: usize,
     /// Whether an id with terms was made.
@@ -46,6 +48,7 @@ impl Restorer {
     pub(super) fn new(sealer: Arc<Sealer>, limits: &SessionLimits) -> Restorer {
         Restorer {
             sealer,
+            node: 0,
             id_max_age_s: limits.id_max_age_s,
             ended_max: limits.ended_max,
             has_sealed: limits.id_max_age_s > 0,
@@ -57,6 +60,11 @@ impl Restorer {
     /// Seals and opens with these keys from now on.
     pub(crate) fn set_keys(&mut self, sealer: &Arc<Sealer>) {
         self.sealer = Arc::clone(sealer);
+    }
+
+    /// From now on the server is this node of a cluster, which remembers the ends of sessions.
+    pub(crate) fn set_node(&mut self, node: u16) {
+        self.node = node;
     }
 
     pub(super) fn set_limits(&mut self, limits: &SessionLimits) {
@@ -76,8 +84,13 @@ impl Restorer {
         if self.id_max_age_s == 0 {
             return head.into();
         }
-        let seal = self.sealer.seal_session(&nonce_of(id), principal, terms);
-        [&head, seal.as_bytes()].concat().into()
+        let nonce = nonce_of(id, self.node);
+        let seal = self.sealer.seal_session(&nonce, principal, terms);
+        let node = match self.node {
+            0 => String::new(),
+            node => format!("{node:04x}"),
+        };
+        [node.as_bytes(), &head, seal.as_bytes()].concat().into()
     }
 
     /// Whether an id carries terms that may be read.
@@ -95,7 +108,7 @@ impl Restorer {
         if !self.reads(named) {
             return None;
         }
-        let nonce = nonce_of(named.id);
+        let nonce = nonce_of(named.id, named.node);
         let terms = self.sealer.open_session(&nonce, principal, named.seal)?;
         let created_s = u64::from(terms.created_s);
         let is_young =
@@ -118,7 +131,7 @@ impl Restorer {
     /// have: it is not made again.
     pub(crate) fn note_ended(&mut self, id: SessionId, unix_s: u64) {
         // Ids that were sealed before a reload may be read again after the next one.
-        let is_read = self.has_sealed || self.id_max_age_s > 0;
+        let is_read = self.node == 0 && (self.has_sealed || self.id_max_age_s > 0);
         if is_read && !self.is_ended(id) {
             self.make_room(unix_s);
             self.note_ended_until(id, unix_s + ID_MAX_AGE_S_MAX + CLOCK_LEEWAY_S);
@@ -146,10 +159,11 @@ impl Restorer {
 }
 
 /// Random bits never repeat, so no two ids have one nonce.
-fn nonce_of(id: SessionId) -> [u8; NONCE_BYTES] {
+fn nonce_of(id: SessionId, node: u16) -> [u8; NONCE_BYTES] {
     let mut nonce = [0; NONCE_BYTES];
     nonce[..16].copy_from_slice(&{ id.random }.to_be_bytes());
     nonce[16..18].copy_from_slice(&{ id.home }.to_be_bytes());
+    nonce[18..20].copy_from_slice(&node.to_be_bytes());
     nonce
 }
 
@@ -211,11 +225,30 @@ mod tests {
         }
         assert_eq!((read(Some("bob"), NOW_S), read(None, NOW_S)), (None, None));
         // The seal of one id does not fit another one.
-        let seal = named.seal;
-        let other = NamedSession { id: id(8), seal };
+        let (node, seal) = (0, named.seal);
+        let other = NamedSession {
+            id: id(8),
+            node,
+            seal,
+        };
         assert_eq!(next.terms_of(other, Some("ann"), NOW_S), None);
         assert_eq!(restorer(0, 4).terms_of(named, Some("ann"), NOW_S), None);
         assert_eq!(restorer(0, 4).text_of(id(7), None, terms()).len(), 36);
+    }
+
+    #[test]
+    fn an_id_of_a_cluster_names_its_node_and_is_opened_by_all_nodes() {
+        let mut first = restorer(60, 4);
+        first.set_node(0x12);
+        let text = first.text_of(id(7), None, terms());
+        assert_eq!((&text[..4], text.len()), (&b"0012"[..], 74));
+        let named = NamedSession::parse(&text).expect("an id");
+        assert_eq!((named.id, named.node), (id(7), 0x12));
+        let mut second = restorer(60, 4);
+        second.set_node(2);
+        assert_eq!(second.terms_of(named, None, NOW_S), Some(terms()));
+        let moved = NamedSession { node: 3, ..named };
+        assert_eq!(second.terms_of(moved, None, NOW_S), None);
     }
 
     #[test]

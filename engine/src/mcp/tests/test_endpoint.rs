@@ -64,6 +64,7 @@ pub(crate) struct TestEndpoint {
 /// The parts that the shards of a server with the catalog of the tests share.
 pub(crate) fn parts(gate: &Gate) -> ServerParts {
     ServerParts {
+        cluster: None,
         description: Arc::new(ServerDescription {
             name: "harness".to_owned(),
             version: "1".to_owned(),

@@ -292,6 +292,7 @@ pub(super) static FAMILIES: &[Family] = &[
             (C::SessionsDeleted, "deleted"),
             (C::SessionsWithConnection, "connection"),
             (C::SessionsDrained, "drain"),
+            (C::SessionsMoved, "moved"),
         ],
     ),
     level(

@@ -1,6 +1,6 @@
 //! A first section in which every optional knob has a value.
 
-use crate::profile::Server;
+use crate::profile::{Admin, Cluster, Server, Sessions};
 
 /// The defaults `server` with them. No `..`, as in the other sections.
 pub(super) fn server(server: Server) -> Server {
@@ -28,5 +28,33 @@ pub(super) fn server(server: Server) -> Server {
         drain_notice_ms: server.drain_notice_ms,
         drain_timeout_ms: server.drain_timeout_ms,
         backlog: server.backlog,
+    }
+}
+
+/// The section of a node, in which every optional knob has a value.
+pub(super) fn cluster() -> Cluster {
+    Cluster {
+        name: Some("test".to_owned()),
+        node: 7,
+        servers: vec!["nats://127.0.0.1:4222".to_owned()],
+        nkey_file: Some("node.nk".into()),
+        ca_file: Some("ca.pem".into()),
+        join_timeout_ms: 1,
+    }
+}
+
+/// The section of sessions, as a node needs it.
+pub(super) fn sessions() -> Sessions {
+    Sessions {
+        id_max_age_s: 60,
+        ..Sessions::default()
+    }
+}
+
+/// The section of the control socket.
+pub(super) fn admin() -> Admin {
+    Admin {
+        socket: Some("/run/corelane/control.sock".into()),
+        ..Admin::default()
     }
 }

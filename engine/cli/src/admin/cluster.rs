@@ -1,0 +1,171 @@
+//! `corelane cluster`: the cluster of a running node, and the buckets of a new one.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use corelane::Profile;
+use corelane_nats::Settings;
+use serde_json::{Value, json};
+
+use super::lists::table;
+use super::socket::{Failure, SocketArguments};
+use crate::client::output::escaped;
+
+/// The columns of the nodes.
+const COLUMNS: [&str; 7] = [
+    "NODE",
+    "START",
+    "STAGE",
+    "HEALTH",
+    "SILENT",
+    "CLOCK",
+    "LACKS KEY",
+];
+
+/// The commands.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Show the cluster as a running node sees it. Exits with 0 if the node is part of it and all
+    /// other nodes live and have the keys of each other, 1 otherwise.
+    Status {
+        #[command(flatten)]
+        at: SocketArguments,
+    },
+    /// Make the buckets of a cluster in JetStream, once, with the rights of an administrator of
+    /// NATS. Those that are there stay. It needs no running server.
+    Init(InitArguments),
+}
+
+/// The arguments of `corelane cluster init`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InitArguments {
+    /// A tuning profile with the section [cluster].
+    #[arg(long, value_name = "FILE")]
+    profile: PathBuf,
+    /// Servers that keep each record: 3 where there are three, so that one of them may fail.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+    /// A file with the seed of an administrator's NKey, in the place of that of the nodes.
+    #[arg(long, value_name = "FILE")]
+    nkey_file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ClusterCommand {
+    /// Whether errors go to standard output as JSON.
+    pub(super) fn is_json(&self) -> bool {
+        match self {
+            ClusterCommand::Status { at } => at.json,
+            ClusterCommand::Init(arguments) => arguments.json,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No server listens there, it is no node, or the servers of NATS refuse.
+pub(super) fn run(command: &ClusterCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ClusterCommand::Status { at } => status(at),
+        ClusterCommand::Init(arguments) => init(arguments),
+    }
+}
+
+fn status(at: &SocketArguments) -> Result<ExitCode, Failure> {
+    let answer = at.open().get("cluster")?;
+    match at.json {
+        true => println!("{answer}"),
+        false => print!("{}", escaped(&described(&answer))),
+    }
+    Ok(ExitCode::from(u8::from(!is_well(&answer))))
+}
+
+/// Whether the node is part of its cluster, and the other nodes are well.
+fn is_well(answer: &Value) -> bool {
+    let rows = answer["members"].as_array();
+    let is_well = |row: &Value| {
+        let lacking = row["nodes_without_its_key"].as_array();
+        row["health"] == "alive" && lacking.is_none_or(Vec::is_empty)
+    };
+    answer["stage"] == "alive"
+        && answer["is_connected"] == true
+        && answer["is_isolated"] == false
+        && rows.is_some_and(|rows| rows.iter().all(is_well))
+}
+
+fn described(answer: &Value) -> String {
+    let mut text = String::new();
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let bus = match (&answer["is_connected"], &answer["is_isolated"]) {
+        (Value::Bool(true), Value::Bool(false)) => format!(
+            "connected to {} ({})",
+            word(&answer["server"]["name"]),
+            word(&answer["server"]["version"])
+        ),
+        (Value::Bool(true), _) => "connected, and isolated: own messages do not come back".into(),
+        _ => "not connected: the node serves alone".into(),
+    };
+    let _ = writeln!(text, "node {}, {}", answer["node"], word(&answer["stage"]));
+    let _ = writeln!(text, "NATS: {bus}");
+    if let Some(reason) = answer["unusable"].as_str() {
+        let _ = writeln!(text, "it cannot join: {reason}");
+    }
+    let _ = writeln!(
+        text,
+        "sessions with changes: {}, written behind by {} ms",
+        answer["sessions"], answer["replication_lag_ms"]
+    );
+    let mut lines = vec![COLUMNS.map(str::to_owned).to_vec()];
+    for row in answer["members"].as_array().into_iter().flatten() {
+        let lacking = row["nodes_without_its_key"].as_array();
+        let lacking = lacking.into_iter().flatten().map(Value::to_string);
+        let lacking: Vec<String> = lacking.collect();
+        lines.push(vec![
+            row["node"].to_string(),
+            row["start"].to_string(),
+            word(&row["stage"]),
+            word(&row["health"]),
+            format!("{}ms", row["silence_ms"]),
+            format!("{}s", row["clock_differs_s"]),
+            match lacking.is_empty() {
+                true => "-".to_owned(),
+                false => lacking.join(","),
+            },
+        ]);
+    }
+    text + &table(&lines)
+}
+
+fn init(arguments: &InitArguments) -> Result<ExitCode, Failure> {
+    let refused = |error: &dyn std::fmt::Display| Failure::Refused(error.to_string());
+    let profile = Profile::from_file(&arguments.profile).map_err(|error| refused(&error))?;
+    let cluster = profile.cluster;
+    let Some(name) = cluster.name else {
+        let path = arguments.profile.display();
+        let text = format!("{path} has no cluster.name: add the section [cluster]");
+        return Err(Failure::Refused(text));
+    };
+    let settings = Settings {
+        cluster: name,
+        servers: cluster.servers,
+        nkey_file: arguments.nkey_file.clone().or(cluster.nkey_file),
+        ca_file: cluster.ca_file,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| refused(&error))?;
+    let made = corelane_nats::create(&settings, usize::from(arguments.replicas));
+    let made = runtime.block_on(made).map_err(|error| refused(&error))?;
+    match arguments.json {
+        true => println!("{}", json!({ "streams": made })),
+        false => println!("the streams {} are there", made.join(" and ")),
+    }
+    Ok(ExitCode::SUCCESS)
+}

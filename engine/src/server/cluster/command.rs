@@ -1,0 +1,31 @@
+//! Commands for the thread of a cluster, and its first report.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use corelane_cluster::id::Process;
+use corelane_protocol::request_state::Sealer;
+use serde_json::Value;
+
+/// A command for the thread.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Describe the cluster.
+    Status(SyncSender<Value>),
+    /// Seal and open with these keys from now on.
+    SetKeys(Arc<Sealer>),
+    /// Give the sessions of this node away.
+    Drain,
+    /// End, after that was done.
+    Stop,
+}
+
+/// How the start of the thread went.
+pub(super) enum Started {
+    /// The node has joined.
+    Joined,
+    /// Another process has its number.
+    Taken(Process),
+    /// It cannot begin at all.
+    Failed(String),
+}
