@@ -244,12 +244,13 @@ impl Cluster {
         let Some(session) = self.sessions.get_mut(&key) else {
             return false;
         };
+        session.note_change(now);
         if !session.change(change) {
             self.note(Note::ChangesDropped(key));
             return false;
         }
         session.is_recorded = true;
-        self.mark(now, key);
+        self.mark(key);
         true
     }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::frame::Request;
-use crate::id::{Birth, Process, SessionId};
+use crate::id::{Birth, Now, Process, SessionId};
 use crate::record::{Change, Record, State, push_change};
 use crate::settings::{CHANGES_MAX, FORMERS_MAX};
 use crate::vocabulary::{Op, Origin};
@@ -162,6 +162,19 @@ impl Session {
             has_ended: false,
             take_overs: self.take_overs,
             state: self.state.clone(),
+        }
+    }
+
+    /// Whether the store lacks changes.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        let changes = [&self.flying, &self.pending, &self.stale];
+        changes.iter().any(|it| !it.is_empty())
+    }
+
+    /// A change is about to be made. Of several that the store lacks, the first one counts.
+    pub(crate) fn note_change(&mut self, now: Now) {
+        if !self.has_unwritten() {
+            self.dirty_since_us = now.us;
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use corelane_tests::{NatsServer, Server, Setup, binary, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A cluster without nodes, whose buckets are there.
@@ -87,7 +87,7 @@ impl TestCluster {
         self.wait_for(node, "the changes in the store", |status| {
             let entries = |table: &str| status["tables"][table]["entries"].as_u64();
             let is_idle = |table: &&str| entries(table) == Some(0);
-            status["sessions"] == sessions
+            (&status["sessions"], &status["sessions_unwritten"]) == (&json!(sessions), &json!(0))
                 && ["dirty", "lane", "writes", "unread"].iter().all(is_idle)
         });
     }

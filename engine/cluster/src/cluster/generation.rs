@@ -118,14 +118,14 @@ impl Cluster {
     }
 
     /// Marks some of the sessions that a wiped store lacks.
-    pub(super) fn reseed(&mut self, now: Now, tick_us: u64) {
+    pub(super) fn reseed(&mut self, tick_us: u64) {
         let share = self.settings.reseed_per_s * tick_us / 1_000_000;
         for _ in 0..share.max(1) {
             let Some(key) = self.reseeding.pop_front() else {
                 break;
             };
             sim_point!("reseed");
-            self.mark(now, key);
+            self.mark(key);
         }
     }
 }

@@ -50,7 +50,7 @@ impl Cluster {
             Frame::Credit(xid, until) => self.on_credit((from, xid), until),
             Frame::Release(id) => self.on_release(now, from, id),
             Frame::Released(generation, revision, record) => {
-                self.on_released(now, from, (generation, revision), *record);
+                self.on_released(from, (generation, revision), *record);
             }
             Frame::Took(id, generation, revision) => {
                 self.on_took(now, from, id, (generation, revision));

@@ -74,7 +74,6 @@ impl Cluster {
     /// A session that this process requested is free.
     pub(super) fn on_released(
         &mut self,
-        now: Now,
         from: Process,
         (generation, revision): (Generation, u64),
         record: Record,
@@ -94,7 +93,7 @@ impl Cluster {
             self.epoch,
         );
         session.not_here.push(from);
-        self.arrive(now, session, Some(record), Base::At(revision));
+        self.arrive(session, Some(record), Base::At(revision));
     }
 
     /// Gives all sessions away, then reports [`Output::Drained`].

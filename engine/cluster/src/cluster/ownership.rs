@@ -135,7 +135,7 @@ impl Cluster {
             session.is_provisional = true;
             session.is_recorded = true;
             session.epoch = self.epoch;
-            self.mark(now, key);
+            self.mark(key);
             self.serve_waiting(now, key);
         }
     }
@@ -282,11 +282,12 @@ impl Cluster {
         let Some(session) = self.sessions.get_mut(&id.random) else {
             return;
         };
+        session.note_change(now);
         if session.standing(self.epoch) == Standing::Doubted || !session.merge(changes) {
             return self.note(Note::ChangesDropped(id.random));
         }
         sim_point!("merged");
-        self.mark(now, id.random);
+        self.mark(id.random);
     }
 
     /// The session has ended elsewhere.

@@ -349,7 +349,7 @@ impl Cluster {
         if record.is_none() {
             self.note(Note::WithoutHistory(key));
         }
-        self.arrive(now, session, record, base);
+        self.arrive(session, record, base);
         for pending in lookup.waiting {
             let origin = Origin::Local(pending.call);
             self.serve_or_wait(now, key, origin, pending.request);
@@ -357,13 +357,7 @@ impl Cluster {
     }
 
     /// Adds a session that another process made. It is provisional until the store confirms it.
-    pub(super) fn arrive(
-        &mut self,
-        now: Now,
-        mut session: Session,
-        record: Option<Record>,
-        base: Base,
-    ) {
+    pub(super) fn arrive(&mut self, mut session: Session, record: Option<Record>, base: Base) {
         sim_point!("adopt");
         let key = session.id.random;
         session.take_overs = 1;
@@ -380,6 +374,6 @@ impl Cluster {
         self.owners.remove(key);
         self.sessions.insert(key, session);
         self.outputs.push_back(Output::Arrive(key));
-        self.mark(now, key);
+        self.mark(key);
     }
 }

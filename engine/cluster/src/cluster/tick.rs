@@ -34,7 +34,7 @@ impl Cluster {
             self.check_generation(now);
         }
         self.flush_updates(now);
-        self.reseed(now, tick_us);
+        self.reseed(tick_us);
         self.write_behind(now);
         self.drain(now);
     }
@@ -51,8 +51,8 @@ impl Cluster {
             Timer::Remote(from, xid) => self.end_remote(from, xid),
             Timer::Again(call) => self.on_again(now, call),
             Timer::Waiting(key) => self.on_waiting(now, key),
-            Timer::Retry(key) => self.on_retry(now, key),
-            Timer::Refresh(key) => self.on_refresh(now, key),
+            Timer::Retry(key) => self.on_retry(key),
+            Timer::Refresh(key) => self.on_refresh(key),
             Timer::Notice(key, to) => self.on_notice(now, key, to),
             Timer::Tombstone(key) => self.end_wait(key),
             Timer::TombstoneRetry(key) => self.bury(now, key),

@@ -5,7 +5,7 @@ use crate::frame::Stage;
 use crate::id::{Now, Process};
 use crate::membership::Health;
 use crate::record::State;
-use crate::session::Standing;
+use crate::session::{Session, Standing};
 use crate::vocabulary::SessionKey;
 
 /// A process of the cluster, as this one hears it.
@@ -87,18 +87,17 @@ impl Cluster {
     /// Whether the store lacks changes of a session.
     #[must_use]
     pub fn is_dirty(&self, key: SessionKey) -> bool {
-        let session = self.sessions.get(&key);
-        session.is_some_and(|it| !it.unwritten().is_empty() || !it.stale.is_empty())
+        self.sessions.get(&key).is_some_and(Session::has_unwritten)
     }
 
-    /// Microseconds for which the oldest unwritten change of the queue has waited.
+    /// The sessions with changes that the store lacks, and microseconds since the first of these
+    /// changes. It looks at each session.
     #[must_use]
-    pub fn replication_lag_us(&self, now: Now) -> u64 {
-        let since = self.dirty.iter().chain(&self.lane).filter_map(|key| {
-            let session = self.sessions.get(key)?;
-            Some(session.dirty_since_us)
-        });
-        since.min().map_or(0, |since| now.us - since)
+    pub fn replication_lag(&self, now: Now) -> (usize, u64) {
+        let dirty = self.sessions.values().filter(|it| it.has_unwritten());
+        dirty.fold((0, 0), |(count, lag_us), session| {
+            (count + 1, lag_us.max(now.us - session.dirty_since_us))
+        })
     }
 
     /// Each table with a bound: its name, entries and limit.

@@ -14,7 +14,7 @@ use crate::vocabulary::{Expect, Key, Note, Output, PutResult, ReadFrom, SessionK
 
 impl Cluster {
     /// A session has to be written, or its record has to be read.
-    pub(super) fn mark(&mut self, now: Now, key: SessionKey) {
+    pub(super) fn mark(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
@@ -23,7 +23,6 @@ impl Cluster {
             return;
         }
         session.work = Work::Dirty;
-        session.dirty_since_us = now.us;
         if !session.is_queued {
             session.is_queued = true;
             self.dirty.push_back(key);
@@ -174,7 +173,7 @@ impl Cluster {
                 session.leaving = None;
                 if mutated!("write_after_conflict") {
                     session.epoch = self.epoch;
-                    return self.mark(now, key);
+                    return self.mark(key);
                 }
                 self.check_generation(now);
                 self.read_session(now, key);
@@ -238,16 +237,16 @@ impl Cluster {
             self.arm(now.us + ttl_s * 500_000, Timer::Refresh(key));
         }
         if must_write {
-            self.mark(now, key);
+            self.mark(key);
         }
     }
 
     /// The record gets old: it is written again if the session is used.
-    pub(super) fn on_refresh(&mut self, now: Now, key: SessionKey) {
+    pub(super) fn on_refresh(&mut self, key: SessionKey) {
         if let Some(session) = self.sessions.get_mut(&key) {
             sim_point!("refresh");
             session.is_refresh_armed = false;
-            self.mark(now, key);
+            self.mark(key);
         }
     }
 
@@ -259,12 +258,12 @@ impl Cluster {
         }
     }
 
-    pub(super) fn on_retry(&mut self, now: Now, key: SessionKey) {
+    pub(super) fn on_retry(&mut self, key: SessionKey) {
         if let Some(session) = self.sessions.get_mut(&key)
             && session.work == Work::Pausing
         {
             session.work = Work::Idle;
-            self.mark(now, key);
+            self.mark(key);
         }
     }
 }

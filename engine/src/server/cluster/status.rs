@@ -13,6 +13,7 @@ impl Host {
     pub(super) fn status(&self, bus: &Bus) -> Value {
         let now = self.now();
         let core = &self.core;
+        let (unwritten, lag_us) = core.replication_lag(now);
         let me = core.process();
         let own_keys = self.keys.0.fingerprints();
         let members = core.members(now);
@@ -38,7 +39,8 @@ impl Host {
             "sealing_key": own_keys.first().map(|key| format!("{key:016x}")),
             "members": rows.collect::<Vec<Value>>(),
             "sessions": core.sessions().count(),
-            "replication_lag_ms": core.replication_lag_us(now) / 1_000,
+            "sessions_unwritten": unwritten,
+            "replication_lag_ms": lag_us / 1_000,
             "messages_dropped": bus.dropped(),
             "unheard": self.unheard.len(),
             "counts": self.counts,
