@@ -64,6 +64,8 @@ mod recorded;
 mod records;
 mod reload;
 mod reload_result;
+#[cfg(feature = "metrics")]
+mod reload_rows;
 mod reloading;
 mod run;
 mod running;

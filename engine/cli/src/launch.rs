@@ -59,7 +59,13 @@ fn start(arguments: &LaunchArguments) -> io::Result<()> {
         return Err(io::Error::other("its server has ended"));
     }
     if let Some(group) = &arguments.control_group {
-        fs::write(group.join("cgroup.procs"), "0")?;
+        // It is a help, no condition: its process group is killed in any case.
+        if let Err(error) = fs::write(group.join("cgroup.procs"), "0") {
+            eprintln!(
+                "its control group {} cannot be used: {error}",
+                group.display()
+            );
+        }
     }
     set_no_new_privs(true)?;
     let mut command = Command::new(&arguments.command[0]);

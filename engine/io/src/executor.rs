@@ -55,7 +55,8 @@ pub enum ExecutorError {
     Unavailable(i32),
     /// The file that names the cores cannot be read, so no thread can be pinned.
     #[error(
-        "cannot pin a thread to its core: {ONLINE_CORES}: {0}; mount sysfs at /sys, or set pin = \"no\" in [server]"
+        "cannot pin a thread to its core: {ONLINE_CORES}: {0}; mount sysfs at /sys, or set \
+         pin = \"no\" in [server]"
     )]
     Cores(String),
     /// Any other refusal of the kernel.

@@ -257,8 +257,10 @@ impl CallEvents<'_> {
 
     /// The time for the next request about a task has come.
     pub(super) fn poll_task(&mut self, key: CallKey) {
-        if let Some(target) = self.target(key) {
-            target.poll_due_ms = None;
+        // Another request may have begun since: it says when the next one is due.
+        if let Some(target) = self.target(key)
+            && target.poll_due_ms.take().is_some()
+        {
             let action = target.exchange.handle_due();
             self.act(key, action);
         }

@@ -36,14 +36,15 @@ use super::history::History;
 use super::metrics::{read_shard, server_state};
 use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
-use super::reload_result::{ReloadError, UpstreamChange};
+use super::reload_result::ReloadError;
+use super::reload_rows::{refused_row, rows_of, upstream_rows};
 use super::upgrade_request::upgrade;
 use super::upstreams::UpstreamRequests;
 use crate::log;
 use crate::meter::Counter;
 use crate::meter::conditions::conditions;
 use crate::meter::shard_reading::ShardReading;
-use crate::profile::{Admin, KnobChange, Unix, UnixName};
+use crate::profile::{Admin, Unix, UnixName};
 use crate::shard::ShardControl;
 use crate::shard::inspection::{InspectionAnswer, InspectionRequest, Listed};
 use crate::transport::unix::{self, SocketFile};
@@ -414,29 +415,6 @@ fn inspect(
     });
     control.wake();
     answered.recv_timeout(ANSWER_TIME_MAX).ok()
-}
-
-/// The knobs that a reload changed.
-fn rows_of(changes: &[KnobChange]) -> Vec<Value> {
-    let row = |it: &KnobChange| json!({ "key": it.key, "old": it.old, "new": it.new });
-    changes.iter().map(row).collect()
-}
-
-/// The upstreams that a reload changes.
-fn upstream_rows(changes: &[UpstreamChange]) -> Vec<Value> {
-    let row = |it: &UpstreamChange| json!({ "name": it.name, "change": it.kind.as_str() });
-    changes.iter().map(row).collect()
-}
-
-/// A knob that refuses a reload.
-fn refused_row(change: &KnobChange) -> Value {
-    json!({
-        "key": change.key,
-        "old": change.old,
-        "new": change.new,
-        "reason": "needs a restart: only a start applies it",
-        "command": "systemctl restart corelane, or corelane stop and another start",
-    })
 }
 
 /// The figures of a shard.

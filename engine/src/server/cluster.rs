@@ -1,7 +1,7 @@
 //! A node of a cluster: the thread that has its core, its bus and its store.
 //!
 //! The thread drives [`corelane_cluster`] with events of the shards, messages of other nodes, and
-//! time. Shards never wait for it. It decides nothing by itself: which node has a session, and what
+//! time. Shards never wait for it. It decides nothing by itself: which node has a session, and the
 //! a client is answered, is decided by the core, which a simulator tests.
 
 mod command;

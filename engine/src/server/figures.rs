@@ -7,7 +7,7 @@ use crate::meter::catalogue::ProcessFact;
 use crate::meter::shard_reading::ShardReading;
 use crate::meter::{COUNTERS, ROWS};
 
-/// What the stalls, the restarts and the time of a shard are called.
+/// The names of the stalls, the restarts and the time of a shard.
 const FACTS: [&str; 6] = [
     "stalls",
     "restarts",

@@ -1,4 +1,4 @@
-//! The counters of a server in the last hour, a look a minute, for those who come after a fault.
+//! The counters of a server in the last hour, a look a minute, to examine a fault afterwards.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};

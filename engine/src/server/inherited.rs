@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crate::handover::rows::SocketRow;
 
-/// What the old process has left to this one.
+/// The sockets and settings that the old process has left to this one.
 #[derive(Default)]
 pub(super) struct Inherited {
     /// The sockets of each address, by its text.

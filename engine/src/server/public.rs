@@ -32,7 +32,7 @@ pub(super) fn is_public(address: &ListenAddress) -> bool {
     socket.is_some_and(|socket| !socket.ip().to_canonical().is_loopback())
 }
 
-/// What an address lacks, each with its remedy.
+/// The faults of an address, each with its remedy.
 fn missing(profile: &Profile, address: &ListenAddress) -> Vec<&'static str> {
     let (server, tls) = (&profile.server, &profile.tls);
     let has_certificates = tls.client_certificates == ClientCertificates::Required;

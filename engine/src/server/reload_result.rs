@@ -84,7 +84,7 @@ pub enum ReloadError {
     /// The profile, a file that it names or the file of access control cannot be used.
     #[error(transparent)]
     Invalid(#[from] Error),
-    /// Only a start applies what changed.
+    /// Only a start applies these changes.
     #[error(
         "{}: only a start applies this, so it needs a restart; nothing changed",
         keys(refused)

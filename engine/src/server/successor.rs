@@ -43,7 +43,7 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    /// The conversation, and what comes before this process starts; none if no server has started
+    /// The conversation, and the state that comes before this process starts; none if no server has started
     /// this process to take over from it.
     ///
     /// # Errors

@@ -102,13 +102,13 @@ impl Talk {
         }
     }
 
-    /// Ends the new process, which has served nobody.
+    /// Ends the new process, which has served no client.
     pub(super) fn abort(mut self) {
         let _ = self.send(Frame::Abort, &[]);
         self.end();
     }
 
-    /// Kills the new process, which has served nobody.
+    /// Kills the new process, which has served no client.
     pub(super) fn end(mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();

@@ -50,7 +50,7 @@ pub struct TestClient {
     _server: RunningServer,
 }
 
-/// What requests and the reading thread share.
+/// The state that requests and the reading thread share.
 struct Channel {
     socket: UnixStream,
     state: Mutex<ChannelState>,

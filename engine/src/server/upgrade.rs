@@ -2,7 +2,7 @@
 //!
 //! The new process is started, and gets the listening sockets. When it is ready, the shards stop
 //! accepting and let go of connections, and their sessions are copied. The new process serves as
-//! soon as it has confirmed that; this one drains with what it has left. Up to then every failure
+//! soon as it has confirmed that; this one drains with the rest. Up to then every failure
 //! leads back: the new process is ended, and the shards go on with everything.
 
 use std::fmt;
@@ -78,7 +78,7 @@ impl Upgrader {
         self.lock_sockets().push((row, socket));
     }
 
-    /// This process ends: nobody waits in these sockets in vain.
+    /// This process ends: no client waits in these sockets in vain.
     pub(super) fn close_sockets(&self) {
         self.lock_sockets().clear();
     }

@@ -31,7 +31,7 @@ impl Default for UpgradeBody {
     }
 }
 
-/// Upgrades as the body has it. What was rolled back is a result, too.
+/// Upgrades as the body has it. A roll-back is a result, too.
 ///
 /// # Errors
 /// Why nothing changed.

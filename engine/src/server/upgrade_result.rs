@@ -10,7 +10,7 @@ const START_TIME: Duration = Duration::from_secs(30);
 /// The most that can be given for that: the control socket waits for its answer no longer.
 #[cfg(feature = "metrics")]
 pub(super) const START_TIME_MAX: Duration = Duration::from_secs(45);
-/// The time for what this process has left, without another one in the request.
+/// The time for the rest of the work of this process, without another one in the request.
 const LINGER_TIME: Duration = Duration::from_secs(600);
 /// The most that can be given for that.
 #[cfg(feature = "metrics")]
@@ -23,7 +23,7 @@ pub(super) struct UpgradeRequest {
     pub(super) binary: Option<PathBuf>,
     /// How long the new process gets to be ready.
     pub(super) timeout: Duration,
-    /// How long this process serves what it has left.
+    /// The time that this process gives the rest of its work.
     pub(super) linger: Duration,
     /// The new process ends when it is ready, and nothing changes.
     pub(super) is_dry_run: bool,

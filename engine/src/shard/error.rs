@@ -80,9 +80,9 @@ pub enum ShardError {
 
 #[cfg(feature = "cli")]
 impl ShardError {
-    /// Whether the host never lets the process have its rings or pin its threads: seccomp, a setting
-    /// of the kernel, its version, the limit on locked memory, or no sysfs. Memory that is used up
-    /// may be free later.
+    /// Whether the host never lets the process have its rings or pin its threads: seccomp, a
+    /// setting of the kernel, its version, the limit on locked memory, or no sysfs. Memory that is
+    /// used up may be free later.
     pub(crate) fn is_of_host(&self) -> bool {
         use RingError::{KernelTooOld, Unavailable};
         let error = match self {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
+use corelane_gateway::relay::RelayedPart;
 use corelane_gateway::uris;
 use corelane_protocol::mcp::era::Era;
 use socket2::SockAddr;
@@ -132,6 +133,14 @@ impl Endpoint {
     pub(crate) fn exposed_uri<'u>(&self, uri: &'u str) -> Cow<'u, str> {
         let named = uris::namespaced(uri, &self.name).filter(|_| self.has_namespaced_uris);
         named.map_or(Cow::Borrowed(uri), Cow::Owned)
+    }
+
+    /// An answer of it with the URIs that clients have.
+    pub(crate) fn exposed(&self, mut part: RelayedPart) -> RelayedPart {
+        if self.has_namespaced_uris {
+            part.namespace(&self.name);
+        }
+        part
     }
 
     /// The head of messages of this server itself.

@@ -17,8 +17,7 @@ use std::sync::mpsc::Sender;
 
 use corelane_gateway::link::{AnswerEnd, AnswerReader, AnswerStep, LinkFault};
 use corelane_gateway::relay::{
-    Downward, Executed, Failure, Incoming, Reason, RelayedPart, is_session_lost, read_message,
-    write_notification,
+    Downward, Failure, Incoming, RelayedPart, is_session_lost, read_message, write_notification,
 };
 use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
@@ -371,7 +370,8 @@ impl Reception {
             Incoming::Result { .. } | Incoming::InputRequired { .. } | Incoming::Task { .. }
                 if !is_success => {}
             Incoming::Result { range, .. } | Incoming::Task { range } if self.about.is_some() => {
-                self.answer(RelayedPart::as_is(text, range), to.queue);
+                let part = RelayedPart::as_is(text, range);
+                self.answer(to.endpoint.exposed(part), to.queue);
             }
             Incoming::Task { range } => self.take_task(text, (range.clone(), None), to),
             Incoming::Result { range, .. } if self.takes_legacy_task(text, range, to) => {}
@@ -383,10 +383,12 @@ impl Reception {
             }
             Incoming::Error { range, code } if self.takes_pages(text, (range, *code), to) => {}
             Incoming::Result { .. } | Incoming::Error { .. } => {
-                if let Some(mut part) = RelayedPart::of(text, &incoming, way.as_ref()) {
-                    if way.is_some() && to.endpoint.has_namespaced_uris {
-                        part.namespace(&to.endpoint.name);
-                    }
+                let part = RelayedPart::of(text, &incoming, way.as_ref());
+                let part = part.map(|part| match way {
+                    Some(_) => to.endpoint.exposed(part),
+                    None => part,
+                });
+                if let Some(part) = part {
                     self.answer(part, to.queue);
                 }
             }
@@ -479,33 +481,5 @@ impl Reception {
 
     fn is_full(&self) -> bool {
         matches!(&self.recipient, Recipient::Call(call, ..) if !call.has_room())
-    }
-
-    fn failure(&self) -> Failure {
-        let status = self.status;
-        let of_status = |reason, executed| {
-            Failure::new(reason, executed).with_detail(format!("status {status}"))
-        };
-        match self.outcome {
-            HeadOutcome::Challenged => of_status(Reason::Credential, Executed::No),
-            HeadOutcome::Unavailable => {
-                let executed = match status {
-                    429 | 503 => Executed::No,
-                    _ => Executed::Unknown,
-                };
-                of_status(Reason::Unavailable, executed)
-            }
-            HeadOutcome::Refused { .. } | HeadOutcome::Redirected => {
-                of_status(Reason::Protocol, Executed::No)
-            }
-            HeadOutcome::SessionLost | HeadOutcome::Accepted | HeadOutcome::Unreadable => {
-                of_status(Reason::Protocol, Executed::Unknown)
-            }
-            HeadOutcome::Message | HeadOutcome::Events => {
-                let fault = self.fault.as_deref();
-                Failure::new(Reason::Protocol, Executed::Unknown)
-                    .with_detail(fault.unwrap_or("no message answers the request"))
-            }
-        }
     }
 }

@@ -229,7 +229,7 @@ fn shards_are_merged_if_the_profile_says_so() {
     });
     let names: Vec<&str> = scrape.samples().map(|(name, _)| name).collect();
     assert!(names.contains(&"corelane_connections"), "{names:?}");
-    // What finds one shard in trouble keeps its label.
+    // The series that find one shard in trouble keep its label.
     let of_shards = names.iter().filter(|name| name.contains("shard=\""));
     for name in of_shards {
         assert!(name.starts_with("corelane_shard_"), "{name}");

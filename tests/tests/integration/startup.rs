@@ -242,7 +242,7 @@ fn too_few_files_to_start_with_are_named() {
 #[test]
 fn too_little_locked_memory_is_named_with_what_a_shard_needs_and_the_knobs() {
     let knobs = ["--shards", "server.shards", "ring.completion_entries"];
-    // What one shard needs, and what three need.
+    // The needs of one shard, and of three.
     let numbers = ["712 KiB", "100 KiB", "ulimit -l 2136", "LimitMEMLOCK="];
     let setup = Setup::bare(&["--shards", "3", "--listen", "127.0.0.1:0"]).locked_kib_max(100);
     let words = [&knobs[..], &numbers].concat();

@@ -60,7 +60,7 @@ fn a_process_that_fails_at_any_step_changes_nothing() {
         wait_until("as many open files as before", || {
             (upgraded.server.open_files() <= before).then_some(())
         });
-        // The real program still takes over. It has what a false one was offered.
+        // The real program still takes over. It has all that a false one was offered.
         if round % 6 == 5 {
             upgraded.upgrade_well();
             client.check();

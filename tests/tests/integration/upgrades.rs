@@ -1,4 +1,4 @@
-//! Upgrades of a running server to another process of it, and what its clients notice.
+//! Upgrades of a running server to another process of it, and the effect on clients.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -128,7 +128,7 @@ fn no_call_fails_while_the_server_is_upgraded_again_and_again() {
     for caller in callers {
         caller.join().expect("no call fails");
     }
-    // What an upgrade leaves behind would grow with their number.
+    // Leftovers of an upgrade would grow with their number.
     let pid = upgraded.pid();
     let files = || fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     let before = files();

@@ -1,5 +1,5 @@
 //! The drill of `deploy/backup.sh`: a server is saved while it runs, killed and wiped, and clients
-//! go on with what was restored.
+//! go on with the restored state.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -226,7 +226,7 @@ fn an_archive_has_no_key_and_other_keys_are_refused() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(error(&refused).contains("keys/state"), "{refused:?}");
     assert!(!host.path("etc").exists() && !host.path("lib").exists());
-    // Without keys the configuration comes back, and the server says what is missing.
+    // Without keys the configuration comes back, and the server names the missing files.
     let restored = run(&mut host.backup(&["restore", &archive]));
     assert!(restored.status.success(), "{restored:?}");
     assert!(error(&restored).contains("keys/state"), "{restored:?}");

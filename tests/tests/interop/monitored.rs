@@ -274,7 +274,7 @@ fn make_requests(server: &Server) {
 }
 
 /// However often it fails, the tool that panics is called: its refusals would be other series. Each
-/// call has a span, which nobody takes.
+/// call has a span, which no collector takes.
 const SETTINGS: &str = "[tools]\nfailures_max = 0\n[trace]\none_in = 1\n\
                         endpoint = \"http://127.0.0.1:1/v1/traces\"";
 

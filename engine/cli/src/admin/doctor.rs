@@ -130,9 +130,10 @@ pub(super) fn findings(looks: &[Value], after: &Value) -> Vec<Finding> {
     for before in looks {
         // Two looks of one moment have no time between them.
         let window_s = before["age_s"].as_f64().unwrap_or_default().max(0.001);
+        let known = all.len();
         for found in findings_since(before, after, window_s) {
             let is_known = |it: &Finding| (it.shard, it.remedy) == (found.shard, found.remedy);
-            if !all.iter().any(is_known) {
+            if !all[..known].iter().any(is_known) {
                 all.push(found);
             }
         }

@@ -38,6 +38,8 @@ pub(super) fn namespaced_result(json: &[u8], upstream: &str) -> Option<Vec<u8>> 
                 write_list(out, value, upstream, write_message)
             }),
             ("_meta", write_meta),
+            // That of a task, in its state.
+            ("result", write_result),
         ],
     )
 }
@@ -105,6 +107,16 @@ fn write_list(out: &mut Vec<u8>, value: &[u8], upstream: &str, write: WriteValue
     }
     out.push(b']');
     true
+}
+
+fn write_result(out: &mut Vec<u8>, value: &[u8], upstream: &str) -> bool {
+    let written = value
+        .starts_with(b"{")
+        .then(|| namespaced_result(value, upstream));
+    written.flatten().is_some_and(|written| {
+        out.extend_from_slice(&written);
+        true
+    })
 }
 
 fn write_message(out: &mut Vec<u8>, value: &[u8], upstream: &str) -> bool {

@@ -311,7 +311,9 @@ fn write_result(out: &mut Vec<u8>, result: &[u8], but: &[&str], task: Option<&st
             if !std::mem::replace(&mut has_meta, true) {
                 write_related(object.name("_meta"), value, task);
             }
-        } else if !but.iter().any(|it| is_name(name, it)) {
+        } else if !but.iter().any(|it| is_name(name, it))
+            && (task.is_none() || is_legacy(name, value))
+        {
             object.copy(name, value);
         }
     });
@@ -319,6 +321,11 @@ fn write_result(out: &mut Vec<u8>, result: &[u8], but: &[&str], task: Option<&st
         write_related(object.name("_meta"), b"{}", task);
     }
     object.end();
+}
+
+/// Whether a result of the legacy era may have a member: its structured content is an object.
+fn is_legacy(name: &[u8], value: &[u8]) -> bool {
+    !is_name(name, "structuredContent") || value.starts_with(b"{")
 }
 
 #[cfg(test)]

@@ -397,7 +397,7 @@ impl Host {
         self.overflow.push_back((shard, message));
     }
 
-    /// Sends what waits for the shards, in order, and wakes those that sleep.
+    /// Sends the messages that wait for the shards, in order, and wakes those that sleep.
     fn flush(&mut self) {
         while let Some((shard, message)) = self.overflow.pop_front() {
             let message = ShardMessage::Cluster(message);

@@ -192,7 +192,7 @@ fn changes(before: &State, after: &ClusterState) -> Vec<Change> {
     let ended = before.uris.iter().filter(|uri| !now.contains(uri));
     let begun = after.uris.iter().filter(|uri| !before.uris.contains(uri));
     let level = level.map(Change::Level).into_iter();
-    // What ends makes room for what begins.
+    // Sessions that end make room for new ones.
     level
         .chain(ended.cloned().map(Change::Unsubscribe))
         .chain(begun.cloned().map(Change::Subscribe))

@@ -13,7 +13,7 @@ use serde_json::Value;
 #[must_use = "a reply is awaited or waited for"]
 pub struct Reply(pub(super) Arc<Slot>);
 
-/// What a server has answered.
+/// The answer of a server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestResult(pub Value);
 
@@ -52,7 +52,7 @@ struct SlotState {
     waker: Option<Waker>,
 }
 
-/// What a request comes to.
+/// The outcome of a request.
 pub(super) type Outcome = std::result::Result<TestResult, TestClientError>;
 
 impl Reply {

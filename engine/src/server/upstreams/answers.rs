@@ -34,22 +34,22 @@ pub(super) struct Capabilities {
     /// Whether it suggests values for arguments.
     pub(super) completions: Option<Capability>,
     /// Of the legacy era.
-    tasks: TaskRequests,
+    tasks: Option<TaskRequests>,
     /// Of the modern era.
-    extensions: Extensions,
+    extensions: Option<Extensions>,
 }
 
 /// The requests that can become tasks (MCP 2025-11-25 basic/utilities/tasks, "Capabilities").
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 struct TaskRequests {
-    requests: TaskKinds,
+    requests: Option<TaskKinds>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 struct TaskKinds {
-    tools: TaskTools,
+    tools: Option<TaskTools>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -97,8 +97,14 @@ impl Capabilities {
     /// Whether calls of its tools can become tasks, as it says in this era.
     pub(super) fn has_tasks(self, era: Era) -> bool {
         match era {
-            Era::Legacy => self.tasks.requests.tools.call.is_some(),
-            Era::Modern => self.extensions.tasks.is_some(),
+            Era::Legacy => {
+                let requests = self.tasks.and_then(|it| it.requests);
+                requests
+                    .and_then(|it| it.tools)
+                    .and_then(|it| it.call)
+                    .is_some()
+            }
+            Era::Modern => self.extensions.and_then(|it| it.tasks).is_some(),
         }
     }
 

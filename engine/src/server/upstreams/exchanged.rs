@@ -57,7 +57,7 @@ struct Entry {
     last_use: u64,
 }
 
-/// What follows from a request of a shard.
+/// The effect of a request of a shard.
 #[derive(Debug)]
 pub(super) enum ExchangeStep {
     /// The shard gets this at once.
@@ -91,7 +91,8 @@ impl Exchanges {
         }
         let entry = self.entries.entry(key).or_default();
         entry.last_use = last_use;
-        entry.subject_ends = life.map(|life| now + life);
+        // A token may claim to last for ever.
+        entry.subject_ends = life.and_then(|life| now.checked_add(life));
         let token = entry.token.as_ref().filter(|token| token.ends > now);
         let is_recent = entry.ended.is_some_and(|ended| ended + INTERVAL > now);
         match (token, entry.fault) {
@@ -110,7 +111,7 @@ impl Exchanges {
         ExchangeStep::Begin
     }
 
-    /// An exchange has ended. Gives the shards that wait, and what they get.
+    /// An exchange has ended. Gives the shards that wait, and the line for them.
     pub(super) fn handle_exchanged(
         &mut self,
         key: ExchangeKey,
@@ -119,7 +120,7 @@ impl Exchanges {
     ) -> (BTreeSet<u16>, Outcome) {
         self.last_number += 1;
         let number = self.last_number;
-        // It was forgotten for others: nobody waits.
+        // It was forgotten for others: no shard waits.
         let Some(entry) = self.entries.get_mut(&key) else {
             return (BTreeSet::new(), Err(UNAVAILABLE));
         };

@@ -3,7 +3,7 @@
 //! Standard input and output of a process are one socket, whose other end a shard has. A thread
 //! stays with each process: it writes standard error to the log, stops the process when the shard
 //! lets go of it, and waits for its end, so that no zombie is left. The process has a group of its
-//! own, and a control group where that is possible; what is left of them is killed with it. No
+//! own, and a control group where that is possible; the rest of them is killed with it. No
 //! shell is used.
 
 mod control_group;

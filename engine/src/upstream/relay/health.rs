@@ -1,8 +1,9 @@
 //! What the answer of a call shows about its upstream.
 
+use corelane_gateway::relay::{Executed, Failure, Reason};
 use corelane_protocol::binding::http_client::Outcome as HeadOutcome;
 
-use super::{Recipient, Relay};
+use super::{Reception, Recipient, Relay};
 use crate::upstream::owner::SessionOwner;
 
 impl Relay {
@@ -67,5 +68,36 @@ impl Relay {
     pub(crate) fn retry_after_s(&self) -> Option<u16> {
         let is_refused = matches!(self.reception.status, 429 | 503) && !self.is_answered();
         self.reception.retry_after_s.filter(|_| is_refused)
+    }
+}
+
+impl Reception {
+    /// The failure of an answer that is over and had no usable message.
+    pub(super) fn failure(&self) -> Failure {
+        let status = self.status;
+        let of_status = |reason, executed| {
+            Failure::new(reason, executed).with_detail(format!("status {status}"))
+        };
+        match self.outcome {
+            HeadOutcome::Challenged => of_status(Reason::Credential, Executed::No),
+            HeadOutcome::Unavailable => {
+                let executed = match status {
+                    429 | 503 => Executed::No,
+                    _ => Executed::Unknown,
+                };
+                of_status(Reason::Unavailable, executed)
+            }
+            HeadOutcome::Refused { .. } | HeadOutcome::Redirected => {
+                of_status(Reason::Protocol, Executed::No)
+            }
+            HeadOutcome::SessionLost | HeadOutcome::Accepted | HeadOutcome::Unreadable => {
+                of_status(Reason::Protocol, Executed::Unknown)
+            }
+            HeadOutcome::Message | HeadOutcome::Events => {
+                let fault = self.fault.as_deref();
+                Failure::new(Reason::Protocol, Executed::Unknown)
+                    .with_detail(fault.unwrap_or("no message answers the request"))
+            }
+        }
     }
 }

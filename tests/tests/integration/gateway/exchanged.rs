@@ -235,7 +235,7 @@ impl Guarded {
     }
 }
 
-/// A server of the modern era, which says who calls it.
+/// A server of the modern era, which names its caller.
 fn modern_answer(received: &Received, bearer: &str) -> Act {
     let message = received.message();
     let result = match message["method"].as_str() {
@@ -250,7 +250,7 @@ fn modern_answer(received: &Received, bearer: &str) -> Act {
     Act::Send(result_of(received, &result.to_string()))
 }
 
-/// A server of the legacy era, whose sessions are named after those who opened them.
+/// A server of the legacy era, whose sessions are named after the clients that opened them.
 fn legacy_answer(received: &Received, bearer: &str) -> Act {
     if received.body.is_empty() {
         let status = match received.head.starts_with("DELETE") {
@@ -306,7 +306,7 @@ fn call_of(token: &str) -> Request {
     signed(Request::modern_call("up_call", json!({})), token)
 }
 
-/// Who the upstream says has called it.
+/// The caller that the upstream names.
 fn caller(answer: &Value) -> &str {
     let text = answer["result"]["content"][0]["text"].as_str();
     text.unwrap_or_else(|| panic!("{answer}"))

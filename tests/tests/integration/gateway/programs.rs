@@ -49,7 +49,7 @@ pub(super) fn process(connection: &mut Connection, session: Option<&Session>) ->
     text(&call(connection, session, "name"))
 }
 
-/// Waits until a process has ended. What waits for one whose parent is gone may be slow.
+/// Waits until a process has ended. One without a parent may be reaped late.
 pub(super) fn wait_until_dead(process: &str) {
     let path = Path::new("/proc").join(process).join("stat");
     wait_until("the process is dead", || {

@@ -15,7 +15,7 @@ use super::task_upstream::{COURSES, Course, Era, Upstream};
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
-/// Lets a course happen; gives what the client gets.
+/// Lets a course happen; gives the answers to the client.
 fn run(gateway: &Gateway, era: Era, course: Course) -> String {
     let mut client = Client::new(gateway, era, course != Course::ClientLacks);
     let task = match client.call(course) {

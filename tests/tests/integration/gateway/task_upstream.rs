@@ -31,7 +31,7 @@ pub(super) enum Era {
     Modern,
 }
 
-/// What happens to a task.
+/// The course of a task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Course {
     Completes,

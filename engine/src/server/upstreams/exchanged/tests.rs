@@ -18,7 +18,7 @@ fn failed(is_refused: bool) -> Result<Granted, GrantFault> {
     Err(GrantFault { is_refused, text })
 }
 
-/// What a shard gets at once: the line, or why there is none.
+/// The answer to a shard: the line, or why there is none.
 fn answer(step: ExchangeStep) -> Result<String, &'static str> {
     match step {
         ExchangeStep::Answer(outcome) => {

@@ -4,12 +4,15 @@
 //! It deliberately lacks limits: those of the group of this server hold in it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+/// The start of the names of all groups.
+const NAME_START: &str = "corelane-";
 /// Looks at a group whose processes were killed, until it is empty.
 const REMOVALS_MAX: usize = 100;
 /// Between two of them.
@@ -36,17 +39,35 @@ impl ControlGroups {
             last: Arc::default(),
         };
         // The kernel has it from 5.14 on.
+        groups.remove_empty();
         let trial = groups.create()?;
         trial.0.join("cgroup.kill").exists().then_some(groups)
     }
 
+    /// Removes the groups that servers which were killed have left. The kernel keeps one with
+    /// processes.
+    fn remove_empty(&self) {
+        for entry in fs::read_dir(&self.base).into_iter().flatten().flatten() {
+            let is_ours = entry.file_name().to_string_lossy().starts_with(NAME_START);
+            if is_ours {
+                remove(&entry.path());
+            }
+        }
+    }
+
     /// A group without processes.
     pub(super) fn create(&self) -> Option<ControlGroup> {
-        let number = self.last.fetch_add(1, Ordering::Relaxed);
-        let name = format!("corelane-{}-{number}", std::process::id());
-        let path = self.base.join(name);
-        fs::create_dir(&path).ok()?;
-        Some(ControlGroup(path))
+        loop {
+            let number = self.last.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{NAME_START}{}-{number}", std::process::id());
+            let path = self.base.join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Some(ControlGroup(path)),
+                // A process with this number was killed, and left it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(_) => return None,
+            }
+        }
     }
 }
 
@@ -61,13 +82,25 @@ impl Drop for ControlGroup {
     fn drop(&mut self) {
         let _ = fs::write(self.0.join("cgroup.kill"), "1");
         for _ in 0..REMOVALS_MAX {
-            if fs::remove_dir(&self.0).is_ok() || !self.0.exists() {
+            if remove(&self.0) {
                 return;
             }
             thread::sleep(REMOVAL_INTERVAL);
         }
         tracing::warn!(group = %self.0.display(), "a control group is not removed");
     }
+}
+
+/// Removes a group without processes, and those directly below it, which a server in it may have
+/// left; whether it is gone.
+fn remove(group: &Path) -> bool {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        let is_group = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_group {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+    fs::remove_dir(group).is_ok() || !group.exists()
 }
 
 /// The folder of the group of a process with these files of proc(5).

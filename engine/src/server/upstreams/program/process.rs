@@ -33,7 +33,7 @@ pub(super) struct Process {
     log: ErrorLog,
     stage: Stage,
     stop: Duration,
-    /// What is in it is killed with the process.
+    /// All processes in it are killed with the process.
     group: Option<ControlGroup>,
 }
 
@@ -48,7 +48,7 @@ enum Stage {
     Killed,
 }
 
-/// What has happened to a process.
+/// The end of a process.
 #[derive(Clone, Copy, Debug)]
 struct Events {
     has_ended: bool,
