@@ -102,7 +102,7 @@ mod without_tls;
 #[cfg(feature = "auth")]
 use access::{AccessReload, ServerAccess};
 #[cfg(feature = "metrics")]
-use admin::AdminListener;
+use admin::{AdminListener, BoundAdmin};
 use affinity::{Confined, start_pool};
 #[cfg(feature = "auth")]
 use audited::{AuditThread, Audited, log_of};
@@ -136,7 +136,9 @@ use without_auth::{AccessReload, ServerAccess};
 #[cfg(not(feature = "cluster"))]
 use without_cluster::{ClusterRequests, ClusterStart, ClusterThread};
 #[cfg(not(feature = "metrics"))]
-use without_metrics::{AdminListener, MetricsListener, RecordThread, SlowRequests, page_settings};
+use without_metrics::{
+    AdminListener, BoundAdmin, MetricsListener, RecordThread, SlowRequests, page_settings,
+};
 #[cfg(not(feature = "tls"))]
 use without_tls::{CertificateReload, Certificates};
 

@@ -18,8 +18,10 @@
 //! A shard that is stuck delays no answer: its counters are read from its page, and a list says
 //! that it did not answer.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -125,23 +127,24 @@ struct StopRequest {
     now: bool,
 }
 
-impl AdminListener {
+/// The control socket of a server that does not serve yet.
+#[derive(Debug)]
+pub(super) struct BoundAdmin {
+    path: PathBuf,
+    socket: Socket,
+    shared: OwnedFd,
+    file: Option<SocketFile>,
+}
+
+impl BoundAdmin {
     /// Listens where the profile sets it, if it does: with the socket of an earlier process if that
     /// is the same.
     ///
     /// # Errors
     /// The path cannot be listened on.
-    pub(super) fn start(
-        admin: &Admin,
-        server: Administered,
-        inherited: Option<OwnedFd>,
-    ) -> Result<Option<AdminListener>> {
+    pub(super) fn new(admin: &Admin, inherited: Option<OwnedFd>) -> Result<Option<BoundAdmin>> {
         let Some(path) = &admin.socket else {
             return Ok(None);
-        };
-        let failed = |error: String| {
-            let path = path.display();
-            Error::Public(format!("admin.socket = \"{path}\" of the profile: {error}"))
         };
         let name = UnixName::Path(path.clone());
         // Readable and writable for the user of the server alone.
@@ -153,11 +156,24 @@ impl AdminListener {
             Some(socket) => unix::go_on_listening(&name, socket, BACKLOG),
             None => unix::listen(&name, &Unix::default(), BACKLOG),
         };
-        let (socket, mut file) = listening.map_err(|error| failed(error.to_string()))?;
-        file.iter_mut().for_each(|file| file.set_of_other(false));
-        let shared = socket
-            .try_clone()
-            .map_err(|error| failed(error.to_string()))?;
+        let (socket, file) = listening.map_err(|error| failed(path, &error))?;
+        let shared = socket.try_clone().map_err(|error| failed(path, &error))?;
+        Ok(Some(BoundAdmin {
+            path: path.clone(),
+            socket,
+            shared: shared.into(),
+            file,
+        }))
+    }
+
+    /// Answers commands.
+    ///
+    /// # Errors
+    /// There are no threads for that.
+    pub(super) fn serve(mut self, server: Administered) -> Result<AdminListener> {
+        self.file
+            .iter_mut()
+            .for_each(|file| file.set_of_other(false));
         let site = Site {
             last: Mutex::new(vec![ShardReading::default(); server.shards.len()]),
             history: History::start(&server.shards)?,
@@ -165,15 +181,22 @@ impl AdminListener {
             lists: Mutex::new(()),
         };
         let owner = rustix::process::geteuid().as_raw();
-        let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
+        let listener = UnixListener::from(OwnedFd::from(self.socket));
         let started = AdminSocket::start(listener, owner, move |request| site.answer(&request));
-        Ok(Some(AdminListener {
-            socket: started.map_err(|error| failed(error.to_string()))?,
-            shared: Some(shared.into()),
-            file,
-        }))
+        Ok(AdminListener {
+            socket: started.map_err(|error| failed(&self.path, &error))?,
+            shared: Some(self.shared),
+            file: self.file,
+        })
     }
+}
 
+fn failed(path: &Path, error: &dyn fmt::Display) -> Error {
+    let path = path.display();
+    Error::Public(format!("admin.socket = \"{path}\" of the profile: {error}"))
+}
+
+impl AdminListener {
     /// A further descriptor of the listening socket, once.
     pub(super) fn share(&mut self) -> Option<OwnedFd> {
         self.shared.take()

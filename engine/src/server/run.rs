@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::{Error, Result};
 use super::running::RunningServer;
 use super::successor::Successor;
-use super::{AdminListener, Server, systemd, texts_of};
+use super::{AdminListener, BoundAdmin, Server, systemd, texts_of};
 use crate::handover::rows::SocketRow;
 use crate::log;
 use crate::profile::Profile;
@@ -47,16 +47,26 @@ impl Server {
                 successor.fail(error);
             }
         })?;
+        let is_ending = Arc::default();
+        // All that can fail comes before it takes over.
+        let prepare = || {
+            let upgrader = server.upgrader(addresses.clone(), (handle.clone(), key))?;
+            let upgrades = Some(Arc::clone(&upgrader));
+            server.forward_signals(signals, Arc::clone(&is_ending), upgrades)?;
+            Ok((upgrader, BoundAdmin::new(&admin, control)?))
+        };
+        let (upgrader, bound) = prepare().inspect_err(|error| {
+            if let Some(successor) = &successor {
+                successor.fail(error);
+            }
+        })?;
         let is_first = successor.is_none();
         if let Some(successor) = successor {
             successor.take_over(&server, &handle, &addresses);
             server.own_socket_files(true);
         }
-        let is_ending = Arc::default();
-        let upgrader = server.upgrader(addresses, (handle, key))?;
-        server.forward_signals(signals, Arc::clone(&is_ending), Some(Arc::clone(&upgrader)))?;
         let administered = server.administered(Arc::clone(&is_ending), Arc::clone(&upgrader));
-        server.admin = AdminListener::start(&admin, administered, control)?;
+        server.admin = bound.map(|it| it.serve(administered)).transpose()?;
         if let Some(socket) = server.admin.as_mut().and_then(AdminListener::share) {
             upgrader.add_socket(SocketRow::Control, socket);
         }

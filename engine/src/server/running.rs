@@ -427,7 +427,7 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
-        self.upgrader.iter().for_each(|it| it.close_sockets());
+        self.upgrader.iter().for_each(|it| it.end());
         let processes = self.upstreams.take().and_then(UpstreamThread::end);
         if let Some(cluster) = &self.cluster {
             cluster.begin_drain();

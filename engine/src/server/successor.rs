@@ -43,8 +43,8 @@ pub(super) struct Successor {
 }
 
 impl Successor {
-    /// The conversation, and the state that comes before this process starts; none if no server has started
-    /// this process to take over from it.
+    /// The conversation, and the state that comes before this process starts; none if no server has
+    /// started this process to take over from it.
     ///
     /// # Errors
     /// The old process is gone, or goes on.
@@ -140,7 +140,8 @@ impl Successor {
         let numbers = self.addresses.iter().map(number);
         self.numbers = numbers.map(|it| it.map(|number| number as u8)).collect();
         let takes = self.numbers.iter().map(Option::is_some).collect();
-        self.send(Frame::Ready { takes })?;
+        // If the old process is gone, the next frame says so.
+        let _ = self.send(Frame::Ready { takes });
         let shards = server.shard_controls();
         let lists = loop {
             let (order, descriptors) = self.next()?;
@@ -154,7 +155,7 @@ impl Successor {
                 Order::End(reason) => return Err(Error::HandOver(reason)),
                 Order::Use(_) => continue,
             };
-            self.send(Frame::Taken { refused })?;
+            let _ = self.send(Frame::Taken { refused });
         };
         // Before anything is read. An old process that is gone needs no answer.
         let _ = self.send(Frame::Committed);

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::event::Event;
 use super::handle::ServerHandle;
 use super::reload::Reloader;
@@ -49,6 +51,15 @@ pub(super) struct Upgrader {
     single_writer: Option<&'static str>,
     events: Sender<Event>,
     under_way: Mutex<()>,
+    child: Mutex<ChildState>,
+}
+
+/// The new process of the upgrade that is under way, which has not taken over.
+#[derive(Default)]
+struct ChildState {
+    pid: Option<Pid>,
+    /// This process ends: no other one starts.
+    is_over: bool,
 }
 
 impl Upgrader {
@@ -70,6 +81,7 @@ impl Upgrader {
             single_writer,
             events,
             under_way: Mutex::new(()),
+            child: Mutex::default(),
         })
     }
 
@@ -78,9 +90,39 @@ impl Upgrader {
         self.lock_sockets().push((row, socket));
     }
 
-    /// This process ends: no client waits in these sockets in vain.
-    pub(super) fn close_sockets(&self) {
+    /// This process ends, and with it a process that has not taken over: who stops the server does
+    /// not expect another one. No client waits in the sockets in vain.
+    pub(super) fn end(&self) {
+        let pid = {
+            let mut child = self.lock_child();
+            child.is_over = true;
+            child.pid.take()
+        };
+        if let Some(pid) = pid {
+            // It may have ended by itself.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        // The upgrade that is under way ends soon without it.
+        drop(self.under_way.lock());
         self.lock_sockets().clear();
+    }
+
+    /// The new process has started. Returns false if this one ends.
+    fn has_child(&self, pid: u32) -> bool {
+        let mut child = self.lock_child();
+        child.pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        !child.is_over
+    }
+
+    /// The new process has taken over, or ends. Returns false if this one ends it.
+    fn forget_child(&self) -> bool {
+        let mut child = self.lock_child();
+        child.pid = None;
+        !child.is_over
+    }
+
+    fn lock_child(&self) -> MutexGuard<'_, ChildState> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_sockets(&self) -> MutexGuard<'_, Vec<(SocketRow, OwnedFd)>> {
@@ -134,27 +176,38 @@ impl Upgrader {
         let path = path.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
         let talk = Talk::start(&path, self.addresses.len());
         let mut talk = talk.map_err(|error| UpgradeError::Program { path, error })?;
+        if !self.has_child(talk.pid()) {
+            talk.end();
+            return Err(UpgradeError::Draining);
+        }
         let ready = self.until_ready(&mut talk, began + request.timeout, &mut report);
         let takes = match ready {
             Ok(takes) => takes,
             Err(fault) => {
+                self.forget_child();
                 talk.end();
                 return Err(UpgradeError::Refused(fault));
             }
         };
         report.start_ms = began.elapsed().as_millis() as u64;
         if request.is_dry_run {
+            self.forget_child();
             talk.abort();
             return Ok(report);
         }
         let calmed = Instant::now();
-        if let Err(fault) = self.hand_over(&mut talk, &takes, &mut report) {
+        let handed_over = self.hand_over(&mut talk, &takes, &mut report);
+        let goes_on = self.forget_child();
+        if let Err(fault) = handed_over {
             talk.abort();
-            self.on_shards(|shard, answer: Answer<()>| {
-                shard.go_on();
-                let _ = answer.try_send(());
-            });
+            self.go_on();
             return Err(UpgradeError::RolledBack(fault));
+        }
+        if !goes_on {
+            // It was killed just as it had begun to serve: both end.
+            talk.end();
+            self.go_on();
+            return Err(UpgradeError::Draining);
         }
         report.stall_us = calmed.elapsed().as_micros() as u64;
         let left = self.on_shards(|shard, answer| {
@@ -169,6 +222,13 @@ impl Upgrader {
         // The receiver is gone if a shard has failed meanwhile: the server ends then.
         let _ = self.events.send(Event::HandedOver);
         Ok(report)
+    }
+
+    fn go_on(&self) {
+        self.on_shards(|shard, answer: Answer<()>| {
+            shard.go_on();
+            let _ = answer.try_send(());
+        });
     }
 
     /// Gives the new process its sockets, and returns which addresses it takes when it is ready.

@@ -77,12 +77,12 @@ impl RecordThread {
 #[derive(Debug)]
 pub(super) enum AdminListener {}
 
-impl AdminListener {
-    pub(super) fn start(
-        admin: &Admin,
-        _: Administered,
-        _: Option<OwnedFd>,
-    ) -> Result<Option<AdminListener>> {
+/// There is none.
+#[derive(Debug)]
+pub(super) enum BoundAdmin {}
+
+impl BoundAdmin {
+    pub(super) fn new(admin: &Admin, _: Option<OwnedFd>) -> Result<Option<BoundAdmin>> {
         match &admin.socket {
             None => Ok(None),
             Some(path) => Err(Error::Public(format!(
@@ -93,6 +93,12 @@ impl AdminListener {
         }
     }
 
+    pub(super) fn serve(self, _: Administered) -> Result<AdminListener> {
+        match self {}
+    }
+}
+
+impl AdminListener {
     pub(super) fn share(&mut self) -> Option<OwnedFd> {
         match *self {}
     }

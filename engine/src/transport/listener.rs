@@ -197,6 +197,12 @@ fn listen_tcp(
     if address.port() != 0 && sockets.is_empty() {
         probe(address).map_err(|error| listen_error(address, error))?;
     }
+    // A further socket of the address would get connections before this process may accept any.
+    let inherited = sockets.len();
+    while sockets.len() < count && inherited > 0 {
+        let further = sockets[sockets.len() % inherited].try_clone();
+        sockets.push(further.map_err(|error| listen_error(address, error))?);
+    }
     while sockets.len() < count {
         let opened = open(address, options);
         let (socket, bound) = opened.map_err(|error| listen_error(address, error))?;

@@ -353,12 +353,9 @@ impl Reception {
         if self.outcome == HeadOutcome::SessionLost {
             return;
         }
-        let incoming = match read_message(text, self.id) {
-            Ok(incoming) => incoming,
-            Err(fault) => {
-                self.fault = Some(fault.to_string());
-                return;
-            }
+        let read = read_message(text, self.id);
+        let Ok(incoming) = read.inspect_err(|fault| self.fault = Some(fault.to_string())) else {
+            return;
         };
         if self.names_session && is_session_lost(text, &incoming) {
             self.outcome = HeadOutcome::SessionLost;
@@ -370,8 +367,10 @@ impl Reception {
             Incoming::Result { .. } | Incoming::InputRequired { .. } | Incoming::Task { .. }
                 if !is_success => {}
             Incoming::Result { range, .. } | Incoming::Task { range } if self.about.is_some() => {
-                let part = RelayedPart::as_is(text, range);
-                self.answer(to.endpoint.exposed(part), to.queue);
+                self.answer(
+                    to.endpoint.exposed(RelayedPart::as_is(text, range)),
+                    to.queue,
+                );
             }
             Incoming::Task { range } => self.take_task(text, (range.clone(), None), to),
             Incoming::Result { range, .. } if self.takes_legacy_task(text, range, to) => {}
@@ -383,13 +382,10 @@ impl Reception {
             }
             Incoming::Error { range, code } if self.takes_pages(text, (range, *code), to) => {}
             Incoming::Result { .. } | Incoming::Error { .. } => {
-                let part = RelayedPart::of(text, &incoming, way.as_ref());
-                let part = part.map(|part| match way {
-                    Some(_) => to.endpoint.exposed(part),
-                    None => part,
-                });
-                if let Some(part) = part {
-                    self.answer(part, to.queue);
+                match (RelayedPart::of(text, &incoming, way.as_ref()), way) {
+                    (Some(part), Some(_)) => self.answer(to.endpoint.exposed(part), to.queue),
+                    (Some(part), None) => self.answer(part, to.queue),
+                    (None, _) => {}
                 }
             }
             Incoming::Progress { .. } | Incoming::Log { .. } => self.notify(text, &incoming),

@@ -111,6 +111,24 @@ fn a_program_that_does_not_start_and_a_wrong_configuration_are_refused_with_the_
 }
 
 #[test]
+fn a_control_socket_that_is_gone_changes_nothing() {
+    let upgraded = Upgraded::start(Setup::shards(1));
+    let mut connection = upgraded.server.connect();
+    let request = Request::modern_call("test_simple_text", json!({}));
+    assert_eq!(connection.exchange(&request).status(), 200);
+    fs::remove_file(&upgraded.socket).expect("it is there");
+    upgraded.server.signal("USR2");
+    wait_until("the end of the upgrade", || {
+        let log = upgraded.server.log();
+        log.contains("no upgrade").then_some(())
+    });
+    assert_eq!(connection.exchange(&request).status(), 200);
+    assert_eq!(upgraded.server.connect().exchange(&request).status(), 200);
+    upgraded.server.signal("TERM");
+    assert!(upgraded.server.wait_for_exit().success());
+}
+
+#[test]
 fn the_new_process_serves_when_the_old_one_dies_before_it_lets_go() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

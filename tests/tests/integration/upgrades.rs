@@ -118,7 +118,9 @@ fn call_steadily(server: &Server, is_over: &Arc<AtomicBool>) -> Vec<thread::Join
 
 #[test]
 fn no_call_fails_while_the_server_is_upgraded_again_and_again() {
-    let upgraded = Upgraded::start(Setup::shards(2));
+    // A pinned process has a socket for each of its cores.
+    let setup = Setup::shards(2).profile("[server]\npin = \"no\"");
+    let upgraded = Upgraded::start(setup);
     let is_over = Arc::new(AtomicBool::new(false));
     let callers = call_steadily(&upgraded.server, &is_over);
     for _ in 0..5 {
