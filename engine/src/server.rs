@@ -71,6 +71,8 @@ mod run;
 mod running;
 #[cfg(feature = "auth")]
 mod sections;
+#[cfg(feature = "metrics")]
+mod shard_row;
 mod signals;
 #[cfg(feature = "metrics")]
 mod spans;

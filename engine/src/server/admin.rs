@@ -40,10 +40,10 @@ use super::records::SlowRequests;
 use super::reload::{ADOPTION_TIME, ReloadRequest, What};
 use super::reload_result::ReloadError;
 use super::reload_rows::{refused_row, rows_of, upstream_rows};
+use super::shard_row::shard_row;
 use super::upgrade_request::upgrade;
 use super::upstreams::UpstreamRequests;
 use crate::log;
-use crate::meter::Counter;
 use crate::meter::conditions::conditions;
 use crate::meter::shard_reading::ShardReading;
 use crate::profile::{Admin, Unix, UnixName};
@@ -275,7 +275,9 @@ impl Site {
             (false, true) => "ready",
             (false, false) => "degraded",
         };
-        let rows = (0..).zip(&*shards).map(|(number, it)| row(number, it));
+        let rows = (0..)
+            .zip(&*shards)
+            .map(|(number, it)| shard_row(number, it));
         json!({
             "state": state,
             "conditions": set,
@@ -438,44 +440,6 @@ fn inspect(
     });
     control.wake();
     answered.recv_timeout(ANSWER_TIME_MAX).ok()
-}
-
-/// The figures of a shard.
-fn row(number: usize, shard: &ShardReading) -> Value {
-    let count = |counter| shard.counter(counter);
-    let refused = [
-        Counter::RefusedOverload,
-        Counter::RefusedRate,
-        Counter::RefusedCredential,
-        Counter::RefusedAccess,
-    ];
-    let calls = [
-        Counter::CallsOk,
-        Counter::CallsFailed,
-        Counter::CallsCancelled,
-        Counter::CallsPanicked,
-    ];
-    json!({
-        "shard": number,
-        "up": shard.is_up,
-        "stalled": shard.is_stalled,
-        "stalls": shard.stalls,
-        "restarts": shard.restarts,
-        "counters_age_ms": shard.page_age_us().unwrap_or_default() / 1000,
-        "cpu_ms": shard.cpu_ns.map(|cpu_ns| cpu_ns / 1_000_000),
-        "connections": count(Counter::ConnectionsOpen),
-        "connections_max": count(Counter::ConnectionsCapacity),
-        "requests": count(Counter::RequestsLegacy) + count(Counter::RequestsModern),
-        "refused": refused.map(count).iter().sum::<u64>(),
-        "calls": calls.map(count).iter().sum::<u64>(),
-        "calls_failed": count(Counter::CallsFailed) + count(Counter::CallsPanicked),
-        "calls_in_flight": count(Counter::CallsInFlight),
-        "sessions": count(Counter::SessionsOpen),
-        "streams": count(Counter::StreamsOpen),
-        "tasks": count(Counter::TasksKept),
-        "memory_bytes": count(Counter::MemoryBytes),
-        "delay_us": shard.delay_us(),
-    })
 }
 
 fn set_level(body: &[u8]) -> std::result::Result<Value, String> {
