@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::command::{Command, Started};
 use super::frames::{BadMessage, Keys, OpenedTails, unix_ms};
+use super::taken_text;
 use super::unheard::Unheard;
 use crate::cluster::{ClusterEvent, ClusterMessage};
 use crate::meter::throttle::Throttle;
@@ -318,12 +319,12 @@ impl Host {
     fn on_note(&mut self, note: Note) {
         match note {
             Note::NodeTaken(by) => {
-                let _ = self.started.send(Started::Taken(by));
-                let has_lost_it = self.has_started && !self.is_superseded;
-                if has_lost_it {
+                // No one waits for the start any more when the time to join is over.
+                let is_start_over = self.started.send(Started::Taken(by)).is_err();
+                let must_end = (self.has_started || is_start_over) && !self.is_superseded;
+                if must_end {
                     self.is_superseded = true;
-                    let (node, start) = (by.node, by.incarnation);
-                    tracing::error!(node, start, "another process has the number of this node");
+                    tracing::error!("{}", taken_text(by));
                     // It must not serve beside the other one.
                     let _ = self.server.send(Event::Signal);
                 }
