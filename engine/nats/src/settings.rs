@@ -18,8 +18,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const RECONNECT_MAX_MS: u64 = 2_000;
 /// The least of that time.
 const RECONNECT_MIN_MS: u64 = 50;
-/// Messages of a subscription that wait for the caller: it takes all of them within a second.
-const SUBSCRIPTION_MESSAGES_MAX: usize = 65_536;
+/// Messages of a subscription that wait for the caller: more than a second of those of a cluster.
+/// What is older is of no use, and keeps what is new waiting: losses are reported and made good.
+const SUBSCRIPTION_MESSAGES_MAX: usize = 4_096;
 
 /// Where the servers are, and how they know this node.
 #[derive(Clone, Debug)]

@@ -170,15 +170,14 @@ impl Host {
                     self.try_again();
                     self.look_at_isolation(&bus).await;
                 }
-                event = bus.next() => self.on_bus(event),
+                event = bus.next() => {
+                    self.on_bus(event);
+                    // However many messages wait, the shards have their turn.
+                    self.take_events(&mut events);
+                }
                 Some(event) = events.recv() => {
                     self.on_event(event);
-                    for _ in 0..EVENTS_PER_TURN {
-                        let Ok(event) = events.try_recv() else {
-                            break;
-                        };
-                        self.on_event(event);
-                    }
+                    self.take_events(&mut events);
                 }
             }
             self.do_outputs(&mut bus).await;
@@ -188,6 +187,15 @@ impl Host {
                 bus.flush().await;
                 return;
             }
+        }
+    }
+
+    fn take_events(&mut self, events: &mut mpsc::Receiver<ClusterEvent>) {
+        for _ in 0..EVENTS_PER_TURN {
+            let Ok(event) = events.try_recv() else {
+                return;
+            };
+            self.on_event(event);
         }
     }
 
