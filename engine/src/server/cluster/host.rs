@@ -55,9 +55,9 @@ pub(super) struct Host {
     pub(super) keys: Keys,
     sender: LaneSender<ShardMessage>,
     controls: Vec<Arc<ShardControl>>,
-    /// Messages to shards whose lane is full: each ends something that waits there, or is one of a
-    /// few for a session.
-    overflow: VecDeque<(usize, ClusterMessage)>,
+    /// For each shard, messages that wait for its lane, in order: each ends something that waits
+    /// there, or is one of a few for a session.
+    overflow: Vec<VecDeque<ClusterMessage>>,
     started: Sender<Started>,
     server: Sender<Event>,
     has_started: bool,
@@ -109,8 +109,8 @@ impl Host {
             core,
             keys: Keys(Arc::clone(keys)),
             sender,
+            overflow: controls.iter().map(|_| VecDeque::new()).collect(),
             controls,
-            overflow: VecDeque::new(),
             started,
             server,
             has_started: false,
@@ -403,19 +403,22 @@ impl Host {
     }
 
     pub(super) fn send(&mut self, shard: usize, message: ClusterMessage) {
-        self.overflow.push_back((shard, message));
+        self.overflow[shard].push_back(message);
     }
 
-    /// Sends the messages that wait for the shards, in order, and wakes those that sleep.
+    /// Sends the messages that wait for the shards, those of each in order, and wakes the shards
+    /// that sleep. A full lane keeps the messages of its shard waiting, and no others.
     fn flush(&mut self) {
-        while let Some((shard, message)) = self.overflow.pop_front() {
-            let message = ShardMessage::Cluster(message);
-            let sent = self.sender.send(shard, Tier::Reply, message);
-            if let Err(full) = sent {
-                if let ShardMessage::Cluster(message) = full.message {
-                    self.overflow.push_front((shard, message));
+        for (shard, waiting) in self.overflow.iter_mut().enumerate() {
+            while let Some(message) = waiting.pop_front() {
+                let message = ShardMessage::Cluster(message);
+                let sent = self.sender.send(shard, Tier::Reply, message);
+                if let Err(full) = sent {
+                    if let ShardMessage::Cluster(message) = full.message {
+                        waiting.push_front(message);
+                    }
+                    break;
                 }
-                break;
             }
         }
         let controls = &self.controls;
