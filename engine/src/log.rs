@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use crate::profile::{Log, LogFormat};
+use crate::profile::{Log, LogFormat, LogLevel};
 use level::{Level, SetFilter};
 use queue::LogQueue;
 
@@ -33,7 +33,7 @@ const PANIC_TEXT_BYTES_MAX: usize = 4096;
 /// # Errors
 /// When the thread that writes cannot be started.
 pub fn start(profile: &Log) -> std::io::Result<()> {
-    let of_profile = || EnvFilter::new(profile.level.as_str());
+    let of_profile = || EnvFilter::new(filter_of(profile.level));
     let filter = match env::var(EnvFilter::DEFAULT_ENV) {
         Err(VarError::NotPresent) => Ok(of_profile()),
         Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
@@ -126,8 +126,19 @@ pub(crate) fn follow(profile: &Log) {
     let Some((level, true)) = LEVEL.get() else {
         return;
     };
-    if let Err(error) = level.set_start(profile.level.as_str()) {
+    if let Err(error) = level.set_start(filter_of(profile.level)) {
         tracing::error!(error, "the level of the log stays as it is");
+    }
+}
+
+/// The filter of a level of the profile. The client of NATS logs a line for each message that it
+/// loses, at the level of information: a flood on the bus would be one in the log.
+const fn filter_of(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Off | LogLevel::Error | LogLevel::Warn => level.as_str(),
+        LogLevel::Info => "info,async_nats=warn",
+        LogLevel::Debug => "debug,async_nats=warn",
+        LogLevel::Trace => "trace,async_nats=warn",
     }
 }
 
@@ -145,4 +156,26 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = panic.payload_as_str().unwrap_or("no text");
     let text = &text[..text.floor_char_boundary(PANIC_TEXT_BYTES_MAX)];
     tracing::error!(place, text, "panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::EnvFilter;
+
+    use super::filter_of;
+    use crate::profile::LogLevel;
+
+    #[test]
+    fn the_client_of_nats_never_logs_more_than_warnings() {
+        for (level, expected) in [
+            (LogLevel::Off, "off"),
+            (LogLevel::Error, "error"),
+            (LogLevel::Warn, "warn"),
+            (LogLevel::Info, "async_nats=warn,info"),
+            (LogLevel::Debug, "async_nats=warn,debug"),
+            (LogLevel::Trace, "async_nats=warn,trace"),
+        ] {
+            assert_eq!(EnvFilter::new(filter_of(level)).to_string(), expected);
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! Where the NATS servers are, and how they know this node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
+use async_nats::rustls::RootCertStore;
+use async_nats::rustls::pki_types::CertificateDer;
+use async_nats::rustls::pki_types::pem::PemObject as _;
 
 /// Bytes of the name of a cluster.
 pub const NAME_BYTES_MAX: usize = 32;
@@ -15,8 +18,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 const RECONNECT_MAX_MS: u64 = 2_000;
 /// The least of that time.
 const RECONNECT_MIN_MS: u64 = 50;
-/// Messages of a subscription that wait for the caller: it takes all of them within a second.
-const SUBSCRIPTION_MESSAGES_MAX: usize = 65_536;
+/// Messages of a subscription that wait for the caller: more than a second of those of a cluster.
+/// What is older is of no use, and keeps what is new waiting: losses are reported and made good.
+const SUBSCRIPTION_MESSAGES_MAX: usize = 4_096;
 
 /// Where the servers are, and how they know this node.
 #[derive(Clone, Debug)]
@@ -34,13 +38,15 @@ pub struct Settings {
 /// Why no connection can be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The file cannot be read.
-    #[error("NKey file {}: {error}", path.display())]
-    NkeyFile {
+    /// A file that a knob names cannot be used.
+    #[error("{knob} = {}: {reason}", path.display())]
+    File {
+        /// The knob of the profile.
+        knob: &'static str,
         /// The file.
         path: PathBuf,
-        /// The system's error.
-        error: std::io::Error,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The client refuses the options.
     #[error("NATS: {0}")]
@@ -81,19 +87,50 @@ impl Settings {
                 false => reconnect_delay(),
             });
         if let Some(path) = &self.nkey_file {
-            let read = std::fs::read_to_string(path);
-            let seed = read.map_err(|error| ConnectError::NkeyFile {
+            let seed = seed_of(path).map_err(|reason| ConnectError::File {
+                knob: "cluster.nkey_file",
                 path: path.clone(),
-                error,
+                reason,
             })?;
-            options = options.nkey(seed.trim_ascii().to_owned());
+            options = options.nkey(seed);
         }
         if let Some(path) = &self.ca_file {
+            // The client reads it at each connection, and its errors do not name it.
+            check_authorities(path).map_err(|reason| ConnectError::File {
+                knob: "cluster.ca_file",
+                path: path.clone(),
+                reason,
+            })?;
             options = options
                 .add_root_certificates(path.clone())
                 .require_tls(true);
         }
         Ok(options)
+    }
+}
+
+/// The seed of an NKey in a file. What is wrong with it never quotes it: it is a secret.
+fn seed_of(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let seed = text.trim_ascii();
+    match nkeys::KeyPair::from_seed(seed) {
+        Ok(_) => Ok(seed.to_owned()),
+        Err(_) => Err("it is not the seed of an NKey alone, such as `nk -gen user` makes".into()),
+    }
+}
+
+/// A file has certificates of authorities in PEM, and nothing in their place.
+fn check_authorities(path: &Path) -> Result<(), String> {
+    let text = std::fs::read(path).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        let added = roots.add(certificate);
+        added.map_err(|error| error.to_string())?;
+    }
+    match roots.is_empty() {
+        true => Err("it has no certificate in PEM".to_owned()),
+        false => Ok(()),
     }
 }
 
@@ -106,7 +143,7 @@ fn reconnect_delay() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{RECONNECT_MAX_MS, RECONNECT_MIN_MS, reconnect_delay};
+    use super::{RECONNECT_MAX_MS, RECONNECT_MIN_MS, Settings, reconnect_delay};
 
     #[test]
     fn reconnects_are_spread() {
@@ -116,5 +153,31 @@ mod tests {
         let (least, most) = (delays.iter().min(), delays.iter().max());
         let spread = most.and_then(|most| Some(most - least?));
         assert!(spread.is_some_and(|spread| spread > 500), "{delays:?}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named_with_its_knob() {
+        let path = std::env::temp_dir().join(format!("corelane-nats-{}", std::process::id()));
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for content in [None, Some(""), Some("junk"), Some(broken)] {
+            if let Some(content) = content {
+                std::fs::write(&path, content).expect("a file");
+            }
+            for knob in ["cluster.nkey_file", "cluster.ca_file"] {
+                let file = |of: &str| (of == knob).then(|| path.clone());
+                let settings = Settings {
+                    cluster: "test".to_owned(),
+                    servers: Vec::new(),
+                    nkey_file: file("cluster.nkey_file"),
+                    ca_file: file("cluster.ca_file"),
+                };
+                let error = settings.options(String::new()).err().expect("an error");
+                let text = error.to_string();
+                let name = path.display().to_string();
+                assert!(text.contains(knob) && text.contains(&name), "{text}");
+                assert!(!text.contains("junk"), "{text}");
+            }
+        }
+        std::fs::remove_file(&path).expect("a file");
     }
 }

@@ -47,6 +47,12 @@ impl Cluster {
     ) -> Result<(), ProfileError> {
         let servers = &self.servers;
         check::count("cluster.servers entries", servers.len(), SERVERS_MAX)?;
+        // A secret in the profile would be shown with it, and here as well.
+        let secret = servers.iter().find_map(|it| Some(it.rsplit_once('@')?.1));
+        if let Some(rest) = secret {
+            let expected = "a URL without user information: use cluster.nkey_file";
+            check::text("cluster.servers", &format!("***@{rest}"), false, expected)?;
+        }
         let Some(name) = &self.name else {
             return Ok(());
         };

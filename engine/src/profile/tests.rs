@@ -248,6 +248,17 @@ fn check_start(text: &str, start: &str) {
 }
 
 #[test]
+fn a_secret_in_a_url_of_nats_is_refused_and_not_shown() {
+    for url in ["nats://user:pa@ss@host:4222", "token@host:4222"] {
+        check(
+            &format!("[cluster]\nservers = [\"nats://other:4222\", \"{url}\"]"),
+            "cluster.servers = \"***@host:4222\" is not a URL without user information: use \
+             cluster.nkey_file",
+        );
+    }
+}
+
+#[test]
 fn paths_that_lead_to_two_things_are_refused() {
     let sse = "a path that, like \"messages\" beside it, is no other of these two, no path of \
                server.endpoint and none of a probe";

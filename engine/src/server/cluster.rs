@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use corelane_cluster::id::Process;
 use corelane_nats::Settings;
 use corelane_protocol::request_state::Sealer;
 use serde_json::Value;
@@ -129,11 +130,7 @@ fn wait_to_join(begins: &Receiver<Started>, time: Duration) -> Result<()> {
         }
     }
     match taken {
-        Some(process) => Err(Error::Public(format!(
-            "cluster.node = {} of the profile: a live process of the cluster has this number \
-             (its start number {}): stop it, or give this one another number",
-            process.node, process.incarnation
-        ))),
+        Some(process) => Err(Error::Public(taken_text(process))),
         None => {
             tracing::warn!(
                 "the node has not joined its cluster in {} ms (cluster.join_timeout_ms): it serves \
@@ -143,6 +140,15 @@ fn wait_to_join(begins: &Receiver<Started>, time: Duration) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// What an operator reads when another process has the number of this node.
+fn taken_text(by: Process) -> String {
+    format!(
+        "cluster.node = {} of the profile: a live process of the cluster has this number (its \
+         start number {}): stop it, or give this one another number",
+        by.node, by.incarnation
+    )
 }
 
 impl ClusterRequests {

@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::command::{Command, Started};
 use super::frames::{BadMessage, Keys, OpenedTails, unix_ms};
+use super::taken_text;
 use super::unheard::Unheard;
 use crate::cluster::{ClusterEvent, ClusterMessage};
 use crate::meter::throttle::Throttle;
@@ -54,9 +55,9 @@ pub(super) struct Host {
     pub(super) keys: Keys,
     sender: LaneSender<ShardMessage>,
     controls: Vec<Arc<ShardControl>>,
-    /// Messages to shards whose lane is full: each ends something that waits there, or is one of a
-    /// few for a session.
-    overflow: VecDeque<(usize, ClusterMessage)>,
+    /// For each shard, messages that wait for its lane, in order: each ends something that waits
+    /// there, or is one of a few for a session.
+    overflow: Vec<VecDeque<ClusterMessage>>,
     started: Sender<Started>,
     server: Sender<Event>,
     has_started: bool,
@@ -108,8 +109,8 @@ impl Host {
             core,
             keys: Keys(Arc::clone(keys)),
             sender,
+            overflow: controls.iter().map(|_| VecDeque::new()).collect(),
             controls,
-            overflow: VecDeque::new(),
             started,
             server,
             has_started: false,
@@ -169,15 +170,14 @@ impl Host {
                     self.try_again();
                     self.look_at_isolation(&bus).await;
                 }
-                event = bus.next() => self.on_bus(event),
+                event = bus.next() => {
+                    self.on_bus(event);
+                    // However many messages wait, the shards have their turn.
+                    self.take_events(&mut events);
+                }
                 Some(event) = events.recv() => {
                     self.on_event(event);
-                    for _ in 0..EVENTS_PER_TURN {
-                        let Ok(event) = events.try_recv() else {
-                            break;
-                        };
-                        self.on_event(event);
-                    }
+                    self.take_events(&mut events);
                 }
             }
             self.do_outputs(&mut bus).await;
@@ -187,6 +187,15 @@ impl Host {
                 bus.flush().await;
                 return;
             }
+        }
+    }
+
+    fn take_events(&mut self, events: &mut mpsc::Receiver<ClusterEvent>) {
+        for _ in 0..EVENTS_PER_TURN {
+            let Ok(event) = events.try_recv() else {
+                return;
+            };
+            self.on_event(event);
         }
     }
 
@@ -318,12 +327,12 @@ impl Host {
     fn on_note(&mut self, note: Note) {
         match note {
             Note::NodeTaken(by) => {
-                let _ = self.started.send(Started::Taken(by));
-                let has_lost_it = self.has_started && !self.is_superseded;
-                if has_lost_it {
+                // No one waits for the start any more when the time to join is over.
+                let is_start_over = self.started.send(Started::Taken(by)).is_err();
+                let must_end = (self.has_started || is_start_over) && !self.is_superseded;
+                if must_end {
                     self.is_superseded = true;
-                    let (node, start) = (by.node, by.incarnation);
-                    tracing::error!(node, start, "another process has the number of this node");
+                    tracing::error!("{}", taken_text(by));
                     // It must not serve beside the other one.
                     let _ = self.server.send(Event::Signal);
                 }
@@ -394,19 +403,22 @@ impl Host {
     }
 
     pub(super) fn send(&mut self, shard: usize, message: ClusterMessage) {
-        self.overflow.push_back((shard, message));
+        self.overflow[shard].push_back(message);
     }
 
-    /// Sends the messages that wait for the shards, in order, and wakes those that sleep.
+    /// Sends the messages that wait for the shards, those of each in order, and wakes the shards
+    /// that sleep. A full lane keeps the messages of its shard waiting, and no others.
     fn flush(&mut self) {
-        while let Some((shard, message)) = self.overflow.pop_front() {
-            let message = ShardMessage::Cluster(message);
-            let sent = self.sender.send(shard, Tier::Reply, message);
-            if let Err(full) = sent {
-                if let ShardMessage::Cluster(message) = full.message {
-                    self.overflow.push_front((shard, message));
+        for (shard, waiting) in self.overflow.iter_mut().enumerate() {
+            while let Some(message) = waiting.pop_front() {
+                let message = ShardMessage::Cluster(message);
+                let sent = self.sender.send(shard, Tier::Reply, message);
+                if let Err(full) = sent {
+                    if let ShardMessage::Cluster(message) = full.message {
+                        waiting.push_front(message);
+                    }
+                    break;
                 }
-                break;
             }
         }
         let controls = &self.controls;
