@@ -1,5 +1,7 @@
 //! Sessions of nodes that are killed, stopped and drained, and of a cluster without NATS.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
+
 use corelane_tests::{EventStream, Request, Response, Server, Session, wait_until};
 use serde_json::{Value, json};
 
@@ -286,4 +288,33 @@ fn a_node_that_starts_without_nats_serves_alone_and_joins_later() {
     one.signal("KILL");
     let _ = one.wait_for_exit();
     check_changed(&other, &session);
+}
+
+#[test]
+fn a_node_that_started_alone_ends_when_its_number_is_taken() {
+    let cluster = TestCluster::start();
+    let first = node(&cluster, 1);
+    // The first node keeps NATS: the second one reaches it through here, and not at its start.
+    let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("nats://{}", door.local_addr().expect("an address"));
+    let setup = cluster.setup_beside(1, &url);
+    let second = setup.profile("join_timeout_ms = 100").start();
+    assert!(second.log().contains("it serves alone"), "{}", second.log());
+    let address = cluster.nats.url().replace("nats://", "");
+    std::thread::spawn(move || {
+        for inward in door.incoming().flatten() {
+            let outward = TcpStream::connect(&address).expect("NATS");
+            for (from, to) in [(&inward, &outward), (&outward, &inward)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    let _ = second.wait_for_exit();
+    let text = "a live process of the cluster has this number";
+    assert_eq!(second.log().matches(text).count(), 1, "{}", second.log());
+    assert_eq!(ping(&first, &Session::open(&mut first.connect())), 200);
 }

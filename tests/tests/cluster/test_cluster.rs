@@ -60,6 +60,12 @@ impl TestCluster {
         Setup::shards(1 + usize::from(node % 2)).profile(&self.profile(node))
     }
 
+    /// Another process with the number of a node, which reaches NATS at this URL.
+    pub(crate) fn setup_beside(&self, node: u16, url: &str) -> Setup {
+        let profile = self.profile(node).replace(self.nats.url().as_str(), url);
+        Setup::shards(1).profile(&profile.replace(&format!("{node}.sock"), "beside.sock"))
+    }
+
     /// A node that has joined.
     pub(crate) fn join(&self, node: u16, setup: Setup) -> Server {
         let server = setup.start();
