@@ -16,7 +16,9 @@ export LC_ALL=C
 
 readonly format=1
 readonly name=${0##*/}
-config=/etc/corelane state=/var/lib/corelane keys='' keep_days=''
+config=$(realpath --canonicalize-missing /etc/corelane)
+state=$(realpath --canonicalize-missing /var/lib/corelane)
+keys='' keep_days=''
 # Folders that are removed at the end.
 work=() made=
 trap 'rm -rf -- "${work[@]}"' EXIT
@@ -37,7 +39,10 @@ options() {
         case $1 in
         --config) config=$(realpath --canonicalize-missing -- "$2") ;;
         --state) state=$(realpath --canonicalize-missing -- "$2") ;;
-        --keep) keep_days=$2 ;;
+        --keep)
+            [[ $2 =~ ^[0-9]{1,5}$ ]] || usage
+            keep_days=$2
+            ;;
         --keys) keys=$(realpath -- "$2") ;;
         *) usage ;;
         esac
@@ -51,7 +56,12 @@ make_beside() {
     local parent
     parent=$(dirname "$1")
     (umask 022 && mkdir -p "$parent")
-    made=$(mktemp -d "$parent/.corelane.XXXXXX")
+    make_in "$parent"
+}
+
+# make_in FOLDER: an empty folder in FOLDER.
+make_in() {
+    made=$(mktemp -d "$1/.corelane.XXXXXX")
     work+=("$made")
 }
 
@@ -85,6 +95,9 @@ save() {
     [[ ! -e $archive ]] || fail "$archive is there already: wait a second"
     make_beside "$archive"
     (secrets) >"$made/secrets"
+    # sha256sum would escape them.
+    [[ $(tr -cd '\\\n\r' <"$made/secrets" | wc -c) == 0 ]] ||
+        fail "a secret in $config has a backslash or the end of a line in its name: rename it"
     (cd "$config" && xargs -0r sha256sum -- <"$made/secrets") >"$made/keys.sha256"
     printf 'format %s\nhost %s\ntime %s\n' "$format" "$(uname -n)" "$(date --utc +%FT%TZ)" \
         >"$made/about"
@@ -110,7 +123,7 @@ save() {
 
 keys_of() {
     echo "$name: $2" >&2
-    sed 's,^\\\?[0-9a-f]\{64\}  \./,  ,' "$1" >&2
+    sed 's,^[0-9a-f]\{64\}  \./,  ,' "$1" >&2
 }
 
 verify() {
@@ -122,20 +135,49 @@ verify() {
     [[ $found == "$format" ]] || fail "$archive has format $found, and this script reads $format"
 }
 
-# is_free FOLDER: it is not there, or empty.
+# is_free FOLDER: it is not there, or has nothing but what a file system or a killed restore puts
+# into an empty one.
 is_free() {
-    [[ ! -e $1 ]] || [[ -d $1 && -z $(ls -A "$1") ]]
+    [[ ! -e $1 ]] ||
+        [[ -d $1 && -z $(ls -A --ignore=lost+found --ignore='.corelane.??????' "$1") ]]
+}
+
+# make_for TARGET: an empty folder for what place puts at TARGET. A folder that is there may be a
+# mount point, which no rename replaces.
+make_for() {
+    if [[ -d $1 ]]; then
+        rm -rf -- "$1"/.corelane.??????
+        make_in "$1"
+    else
+        make_beside "$1"
+    fi
+}
+
+# place FOLDER TARGET: as a whole if TARGET is not there, else entry by entry. The access file,
+# without which the server of the package does not start, is the last.
+place() {
+    local entry
+    if [[ ! -d $2 ]]; then
+        mv --no-target-directory "$1" "$2"
+        return
+    fi
+    chown --reference="$1" "$2"
+    chmod --reference="$1" "$2"
+    while IFS= read -rd '' entry; do
+        mv --no-target-directory "$1/$entry" "$2/$entry"
+    done < <(find "$1" -mindepth 1 -maxdepth 1 ! -name corelane.toml -printf '%f\0')
+    [[ ! -e $1/corelane.toml ]] || mv "$1/corelane.toml" "$2/corelane.toml"
 }
 
 restore() {
     local archive=$1 target restored line
     verify "$archive"
     for target in "$config" "$state"; do
-        is_free "$target" || fail "$target is not empty: stop the server, and move it away"
+        is_free "$target" || fail "$target is not empty: stop the server, and move what is in it away"
     done
-    make_beside "$config"
+    make_for "$config"
     restored=$made
-    extract "$archive" "$restored" --exclude='state/*'
+    extract "$archive" "$restored" about keys.sha256 config
     if [[ -n $keys && -s $restored/keys.sha256 ]]; then
         (cd "$keys" && sha256sum --quiet --check "$restored/keys.sha256" >&2) ||
             fail "$keys lacks keys of the server, or has other ones: nothing was restored"
@@ -143,16 +185,21 @@ restore() {
             cp --preserve "$keys/${line#*  }" "$restored/config/${line#*  }"
         done <"$restored/keys.sha256"
     fi
-    if [[ -d $restored/state ]]; then
-        make_beside "$state"
+    if has_state "$archive"; then
+        make_for "$state"
         extract "$archive" "$made" state
-        mv --no-target-directory "$made/state" "$state"
+        place "$made/state" "$state"
     fi
     # The server starts with a configuration only: this is last.
-    mv --no-target-directory "$restored/config" "$config"
+    place "$restored/config" "$config"
     if [[ -z $keys && -s $restored/keys.sha256 ]]; then
         keys_of "$restored/keys.sha256" "put these files into $config before you start the server:"
     fi
+}
+
+# has_state ARCHIVE: a server that never ran has none.
+has_state() {
+    [[ -n $(tar --list --gzip --file "$1" | sed -n '\,^state/,p') ]]
 }
 
 # extract ARCHIVE FOLDER WHAT...

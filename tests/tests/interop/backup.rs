@@ -2,7 +2,7 @@
 //! go on with the restored state.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -237,6 +237,80 @@ fn an_archive_has_no_key_and_other_keys_are_refused() {
     let again = run(&mut host.backup(&["restore", &archive]));
     assert_eq!(again.status.code(), Some(1));
     assert!(error(&again).contains("not empty"), "{again:?}");
+}
+
+#[test]
+fn a_folder_named_state_in_the_configuration_comes_back() {
+    let host = Host::new();
+    fs::create_dir_all(host.path("etc/policies/state")).expect("a directory");
+    host.write("etc/policies/state/rules", "rules", 0o644);
+    let archive = host.save();
+    host.wipe();
+    let restored = run(&mut host.backup(&["restore", &archive]));
+    assert!(restored.status.success(), "{restored:?}");
+    let rules = fs::read_to_string(host.path("etc/policies/state/rules")).expect("the file");
+    assert_eq!(rules, "rules");
+}
+
+#[test]
+fn days_that_are_no_number_are_refused_before_anything_is_saved_or_deleted() {
+    let host = Host::new();
+    for days in ["-1", "abc", "1.5", ""] {
+        let refused = run(&mut host.backup(&["save", &host.text("backups"), "--keep", days]));
+        assert_eq!(refused.status.code(), Some(2), "{days}: {refused:?}");
+    }
+    let mut names = fs::read_dir(host.path("backups")).expect("a folder");
+    assert!(names.next().is_none());
+    let saved = run(&mut host.backup(&["save", &host.text("backups"), "--keep", "0"]));
+    assert!(saved.status.success(), "{saved:?}");
+    let archive = String::from_utf8_lossy(&saved.stdout).trim().to_owned();
+    let verified = run(&mut host.backup(&["verify", &archive]));
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+#[test]
+fn empty_folders_stay_and_are_filled() {
+    let host = Host::new();
+    host.write("lib/quotas", "sums", 0o644);
+    host.write("etc/keys/other", "other", 0o600);
+    let archive = host.save();
+    host.wipe();
+    let folders = ["etc", "lib"].map(|it| host.path(it));
+    for folder in &folders {
+        fs::create_dir(folder).expect("a directory");
+        // What a killed restore leaves, and what a new file system has.
+        fs::create_dir(folder.join(".corelane.abcdef")).expect("a directory");
+        fs::create_dir(folder.join("lost+found")).expect("a directory");
+    }
+    let inode = |folder: &PathBuf| fs::metadata(folder).expect("a folder").ino();
+    let before = folders.each_ref().map(inode);
+    let restored = run(&mut host.backup(&["restore", &archive]));
+    assert!(restored.status.success(), "{restored:?}");
+    // A mount point cannot be replaced.
+    assert_eq!(folders.each_ref().map(inode), before);
+    assert!(host.path("etc/corelane.toml").exists() && host.path("etc/profile.toml").exists());
+    assert!(host.path("lib/quotas").exists());
+    for folder in &folders {
+        let mut names = fs::read_dir(folder).expect("a folder");
+        let is_left = names.any(|it| {
+            let name = it.expect("an entry").file_name();
+            name.to_string_lossy().starts_with(".corelane.")
+        });
+        assert!(!is_left, "{}", folder.display());
+    }
+}
+
+#[test]
+fn secrets_whose_names_have_escapes_are_refused() {
+    let host = Host::new();
+    for name in ["etc/keys/a\\b", "etc/keys/a\nb"] {
+        host.write(name, "a secret", 0o600);
+        let refused = run(&mut host.backup(&["save", &host.text("backups")]));
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(error(&refused).contains("rename it"), "{refused:?}");
+        fs::remove_file(host.path(name)).expect("it was there");
+    }
+    host.save();
 }
 
 #[test]
