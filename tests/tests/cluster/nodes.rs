@@ -2,7 +2,7 @@
 
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-use corelane_tests::{EventStream, Request, Response, Server, Session, wait_until};
+use corelane_tests::{EventStream, Request, Response, Server, Session, Setup, wait_until};
 use serde_json::{Value, json};
 
 use crate::test_cluster::TestCluster;
@@ -297,7 +297,11 @@ fn a_node_that_started_alone_ends_when_its_number_is_taken() {
     // The first node keeps NATS: the second one reaches it through here, and not at its start.
     let door = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("nats://{}", door.local_addr().expect("an address"));
-    let setup = cluster.setup_beside(1, &url);
+    // Another process with its number reaches NATS by the proxy.
+    let profile = cluster
+        .profile(1)
+        .replace(cluster.nats.url().as_str(), &url);
+    let setup = Setup::shards(1).profile(&profile.replace("1.sock", "beside.sock"));
     let second = setup.profile("join_timeout_ms = 100").start();
     assert!(second.log().contains("it serves alone"), "{}", second.log());
     let address = cluster.nats.url().replace("nats://", "");

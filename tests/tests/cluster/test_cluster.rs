@@ -44,7 +44,7 @@ impl TestCluster {
     }
 
     /// The profile of a node.
-    fn profile(&self, node: u16) -> String {
+    pub(crate) fn profile(&self, node: u16) -> String {
         let (key, socket) = (self.path("key"), self.path(&format!("{node}.sock")));
         let url = self.nats.url();
         format!(
@@ -58,12 +58,6 @@ impl TestCluster {
     pub(crate) fn setup(&self, node: u16) -> Setup {
         // Another number of shards on each node: homes differ.
         Setup::shards(1 + usize::from(node % 2)).profile(&self.profile(node))
-    }
-
-    /// Another process with the number of a node, which reaches NATS at this URL.
-    pub(crate) fn setup_beside(&self, node: u16, url: &str) -> Setup {
-        let profile = self.profile(node).replace(self.nats.url().as_str(), url);
-        Setup::shards(1).profile(&profile.replace(&format!("{node}.sock"), "beside.sock"))
     }
 
     /// A node that has joined.
