@@ -171,7 +171,7 @@ mod tests {
                     nkey_file: file("cluster.nkey_file"),
                     ca_file: file("cluster.ca_file"),
                 };
-                let error = settings.options(String::new()).err().expect("an error");
+                let error = settings.options(String::new()).expect_err("an error");
                 let text = error.to_string();
                 let name = path.display().to_string();
                 assert!(text.contains(knob) && text.contains(&name), "{text}");
