@@ -173,7 +173,7 @@ restore() {
     local archive=$1 target restored line
     verify "$archive"
     for target in "$config" "$state"; do
-        is_free "$target" || fail "$target is not empty: stop the server, and move what is in it away"
+        is_free "$target" || fail "$target is not empty: stop the server, and move its files away"
     done
     make_for "$config"
     restored=$made

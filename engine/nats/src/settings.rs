@@ -19,7 +19,7 @@ const RECONNECT_MAX_MS: u64 = 2_000;
 /// The least of that time.
 const RECONNECT_MIN_MS: u64 = 50;
 /// Messages of a subscription that wait for the caller: more than a second of those of a cluster.
-/// What is older is of no use, and keeps what is new waiting: losses are reported and made good.
+/// Older ones are of no use, and keep new ones waiting: losses are reported and made good.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 4_096;
 
 /// Where the servers are, and how they know this node.
@@ -45,7 +45,7 @@ pub enum ConnectError {
         knob: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The client refuses the options.
@@ -109,7 +109,7 @@ impl Settings {
     }
 }
 
-/// The seed of an NKey in a file. What is wrong with it never quotes it: it is a secret.
+/// The seed of an NKey in a file. A message about a fault never quotes it: it is a secret.
 fn seed_of(path: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
     let seed = text.trim_ascii();

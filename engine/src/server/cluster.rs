@@ -17,7 +17,6 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use corelane_cluster::id::Process;
 use corelane_nats::Settings;
 use corelane_protocol::request_state::Sealer;
 use serde_json::Value;
@@ -28,7 +27,7 @@ use super::event::Event;
 use crate::cluster::{ClusterBoard, ClusterEvent, EVENTS_MAX};
 use crate::profile::Profile;
 use crate::shard::{ShardControl, ShardMessage};
-use command::{Command, Started};
+use command::{Command, Started, taken_text};
 use corelane_io::lanes::LaneSender;
 use host::Host;
 
@@ -140,15 +139,6 @@ fn wait_to_join(begins: &Receiver<Started>, time: Duration) -> Result<()> {
             Ok(())
         }
     }
-}
-
-/// What an operator reads when another process has the number of this node.
-fn taken_text(by: Process) -> String {
-    format!(
-        "cluster.node = {} of the profile: a live process of the cluster has this number (its \
-         start number {}): stop it, or give this one another number",
-        by.node, by.incarnation
-    )
 }
 
 impl ClusterRequests {

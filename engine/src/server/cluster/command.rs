@@ -29,3 +29,12 @@ pub(super) enum Started {
     /// It cannot begin at all.
     Failed(String),
 }
+
+/// The message to the operator if another process has the number of this node.
+pub(super) fn taken_text(by: Process) -> String {
+    format!(
+        "cluster.node = {} of the profile: a live process of the cluster has this number (its \
+         start number {}): stop it, or give this one another number",
+        by.node, by.incarnation
+    )
+}

@@ -16,9 +16,8 @@ use corelane_protocol::request_state::Sealer;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::command::{Command, Started};
+use super::command::{Command, Started, taken_text};
 use super::frames::{BadMessage, Keys, OpenedTails, unix_ms};
-use super::taken_text;
 use super::unheard::Unheard;
 use crate::cluster::{ClusterEvent, ClusterMessage};
 use crate::meter::throttle::Throttle;
