@@ -272,7 +272,9 @@ impl Ring {
         let mut events = self.kernel.events();
         while into.len() - before < max {
             let Some(event) = events.next() else { break };
-            into.extend(self.flight.settle(event, &mut self.buffers));
+            if let Some(completion) = self.flight.settle(event, &mut self.buffers) {
+                into.push(completion);
+            }
         }
         drop(events);
         self.go_on_closing();
