@@ -9,9 +9,7 @@ use corelane_tests::{PATIENCE, Server as Gateway, Setup};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-mod binding;
-
-use binding::{ANSWERS, AnswerVector, Meaning, REQUESTS, TOOL, TOOL_SCHEMA};
+use crate::binding::{ANSWERS, AnswerVector, Meaning, REQUESTS, TOOL, TOOL_SCHEMA};
 
 /// The lists of a server with the tool and the resource of the vectors.
 fn lists() -> [(&'static str, &'static str, Value); 3] {
