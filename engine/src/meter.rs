@@ -3,9 +3,8 @@
 //! Invariant: a [`ShardMeter`] never leaves its shard, so that counting is one load and one store
 //! without a lock or an atomic. A [`MeterSnapshot`] leaves it, by message.
 //!
-//! To add a counter, add its variant to [`Counter`] and its row to [`ROWS`], at the same place: a
-//! row at another place does not compile, a missing one fails a test. It deliberately lacks export,
-//! histories, and labels that a peer could choose.
+//! To add a counter, add one entry to `meter/counters.rs`: [`Counter`] and [`ROWS`] are both made
+//! of it. It deliberately lacks export, histories, and labels that a peer could choose.
 
 pub mod catalogue;
 #[cfg(any(test, feature = "metrics"))]

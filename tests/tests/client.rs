@@ -1,5 +1,7 @@
 //! The client library against the server, in both eras and over every transport that both have.
 
+#[path = "client/binding.rs"]
+mod binding;
 #[path = "client/catalog.rs"]
 mod catalog;
 #[path = "client/conformance.rs"]

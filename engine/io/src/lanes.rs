@@ -237,11 +237,6 @@ pub struct SentCounts {
 }
 
 impl<M: Send> LaneSender<M> {
-    /// The number receivers know this sender by.
-    pub fn id(&self) -> usize {
-        self.from
-    }
-
     /// Queues a message for receiver `to`, which sees it after the next [`LaneSender::flush`].
     ///
     /// # Errors
@@ -326,11 +321,6 @@ pub struct LaneReceiver<M> {
 }
 
 impl<M: Send> LaneReceiver<M> {
-    /// The number senders know this receiver by.
-    pub fn id(&self) -> usize {
-        self.to
-    }
-
     /// Hands up to `batch_max` messages to `handle`, tier by tier with ageing (see [`Tier`]), and
     /// returns their number. Fewer than `batch_max` means that no flushed message is left.
     ///

@@ -4,8 +4,6 @@
 //! Invariant: the fields follow from the message alone, so no caller can make them contradict it.
 //! It lacks credentials, and reads no body: the caller decodes the message of an [`Outcome`].
 
-pub mod vectors;
-
 use std::borrow::Cow;
 
 use crate::framing::http1::MediaType;

@@ -94,11 +94,6 @@ impl Decoder {
             self.input = Vec::with_capacity(INPUT_BYTES_EXPECTED);
         }
     }
-
-    /// The limits given to [`Decoder::new`].
-    pub fn limits(&self) -> &JsonLimits {
-        &self.limits
-    }
 }
 
 /// Checks the limits that need no copy.

@@ -4,13 +4,12 @@
 use std::fs;
 
 use corelane_client::{CachePolicy, Client, Error};
-use corelane_protocol::binding::http_client::vectors::{
-    ANSWERS, AnswerVector, Meaning, REQUESTS, TOOL, TOOL_SCHEMA,
-};
 use corelane_tests::mock_upstream::{Act, MockUpstream, Received, result_of};
 use corelane_tests::{PATIENCE, Server as Gateway, Setup};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::binding::{ANSWERS, AnswerVector, Meaning, REQUESTS, TOOL, TOOL_SCHEMA};
 
 /// The lists of a server with the tool and the resource of the vectors.
 fn lists() -> [(&'static str, &'static str, Value); 3] {

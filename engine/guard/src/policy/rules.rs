@@ -207,11 +207,6 @@ impl Policy {
         let roles = self.roles.iter().filter(is_bare);
         roles.map(|role| (role.line, role.name.as_str()))
     }
-
-    /// Whether lists have the entries that an identity could use with more scopes.
-    pub fn lists_acquirable(&self) -> bool {
-        self.lists_acquirable
-    }
 }
 
 impl Scopes {

@@ -142,16 +142,6 @@ impl TokenCache {
         self.verified.retain(keep);
         self.refused.retain(|_| false);
     }
-
-    /// How many tokens are there, verified and refused.
-    pub fn len(&self) -> (usize, usize) {
-        (self.verified.slots.len(), self.refused.slots.len())
-    }
-
-    /// Whether no token is there.
-    pub fn is_empty(&self) -> bool {
-        self.len() == (0, 0)
-    }
 }
 
 /// A bounded map. The index leads to a slot; the hand goes round the slots.

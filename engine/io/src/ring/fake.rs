@@ -115,11 +115,6 @@ impl FakeNetwork {
         self.0.borrow().descriptors()
     }
 
-    /// Descriptors of rings that were woken, in order, until they are looked at here.
-    pub fn take_woken(&self) -> Vec<RawFd> {
-        std::mem::take(&mut self.0.borrow_mut().woken)
-    }
-
     /// Whether something has happened that the next entry of the ring brings.
     pub fn has_news(&self) -> bool {
         self.0.borrow().has_news()

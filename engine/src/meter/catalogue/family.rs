@@ -123,102 +123,31 @@ pub(crate) enum ProcessFact {
     SpansDropped,
 }
 
-pub(super) const fn counters(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-    counters: &'static [(Counter, &'static str)],
-) -> Family {
-    Family {
-        name,
-        kind: FamilyType::Counter,
-        unit: "",
-        help,
-        labels,
-        source: Source::Counters(counters),
-    }
+/// Declares the families of a module as `FAMILIES`: type, name, `in` a unit, `by` labels. Their
+/// values follow: counters, with that of the only label if there is one, or another source.
+macro_rules! families {
+    (@labels) => { &[] };
+    (@labels $labels:tt) => { &$labels };
+    (@source [$($counter:ident $($value:literal)?),+ $(,)?]) => {
+        Source::Counters(&[$((
+            $crate::meter::counters::Counter::$counter,
+            concat!($($value)?),
+        )),+])
+    };
+    (@source ($source:expr)) => { $source };
+    ($($kind:ident $name:literal $(in $unit:literal)? $(by $labels:tt)? = $source:tt,
+       $help:literal;)*) => {
+        pub(super) static FAMILIES: &[$crate::meter::catalogue::Family] = &[$(
+            $crate::meter::catalogue::Family {
+                name: $name,
+                kind: $crate::meter::catalogue::FamilyType::$kind,
+                unit: concat!($($unit)?),
+                help: $help,
+                labels: families!(@labels $($labels)?),
+                source: families!(@source $source),
+            }
+        ),*];
+    };
 }
 
-pub(super) const fn counter(
-    name: &'static str,
-    help: &'static str,
-    counter: &'static [(Counter, &'static str)],
-) -> Family {
-    counters(name, help, &[], counter)
-}
-
-pub(super) const fn level(
-    name: &'static str,
-    help: &'static str,
-    counter: &'static [(Counter, &'static str)],
-) -> Family {
-    Family {
-        kind: FamilyType::Gauge,
-        ..counters(name, help, &[], counter)
-    }
-}
-
-pub(super) const fn levels(
-    name: &'static str,
-    help: &'static str,
-    labels: &'static [&'static str],
-    of: &'static [(Counter, &'static str)],
-) -> Family {
-    Family {
-        kind: FamilyType::Gauge,
-        ..counters(name, help, labels, of)
-    }
-}
-
-pub(super) const fn seconds(name: &'static str, help: &'static str, source: Source) -> Family {
-    Family {
-        name,
-        kind: FamilyType::Histogram,
-        unit: "seconds",
-        help,
-        labels: &[],
-        source,
-    }
-}
-
-pub(super) const fn shard(
-    name: &'static str,
-    kind: FamilyType,
-    help: &'static str,
-    fact: ShardFact,
-) -> Family {
-    Family {
-        name,
-        kind,
-        unit: "",
-        help,
-        labels: &[],
-        source: Source::Shard(fact),
-    }
-}
-
-pub(super) const fn process(
-    name: &'static str,
-    kind: FamilyType,
-    help: &'static str,
-    fact: ProcessFact,
-) -> Family {
-    Family {
-        name,
-        kind,
-        unit: "",
-        help,
-        labels: &[],
-        source: Source::Process(fact),
-    }
-}
-
-impl Family {
-    pub(super) const fn of(self, unit: &'static str) -> Family {
-        Family { unit, ..self }
-    }
-
-    pub(super) const fn by(self, labels: &'static [&'static str]) -> Family {
-        Family { labels, ..self }
-    }
-}
+pub(super) use families;

@@ -4,8 +4,6 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub enum CloseCode {
-    /// 1000: the purpose of the connection is fulfilled.
-    Normal = 1000,
     /// 1001: the server shuts down.
     GoingAway = 1001,
     /// 1002: the peer broke a rule of the protocol.
@@ -18,8 +16,6 @@ pub enum CloseCode {
     PolicyViolation = 1008,
     /// 1009: the message is too long.
     TooBig = 1009,
-    /// 1011: the server cannot go on.
-    InternalError = 1011,
     /// 1013: the server has too much to do, and the client may try again later.
     TryAgainLater = 1013,
 }

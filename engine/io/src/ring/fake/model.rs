@@ -54,7 +54,6 @@ pub(super) struct Model {
     /// Standing operations whose next completion is their last.
     pub(super) ends: Vec<Operation>,
     pub(super) held: Vec<Operation>,
-    pub(super) woken: Vec<RawFd>,
     rng: Option<Rng>,
 }
 
@@ -75,7 +74,6 @@ impl Model {
             overflows_next: false,
             ends: Vec::new(),
             held: Vec::new(),
-            woken: Vec::new(),
             rng: None,
         }
     }
@@ -173,8 +171,7 @@ impl Model {
                 self.accept_waiting(ring);
             }
             // Nothing that a test does wakes a ring or ends its wait.
-            Op::WatchWake | Op::Tick => {}
-            Op::WakeShard => self.woken.push(submission.fd),
+            Op::WatchWake | Op::Tick | Op::WakeShard => {}
             Op::Cancel => self.cancel(submission),
             Op::LookUpPeer => self.end(submission, -libc::EOPNOTSUPP),
             // As kernels before 6.8 do.

@@ -4,26 +4,26 @@
 
 /// A request, and the fields that its head has in the modern era.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestVector {
+pub(super) struct RequestVector {
     /// The method.
-    pub method: &'static str,
+    pub(super) method: &'static str,
     /// The `params`, as JSON.
-    pub params: &'static str,
+    pub(super) params: &'static str,
     /// The fields, besides those of every request: `Mcp-Name` and `Mcp-Param-*`.
-    pub fields: &'static [(&'static str, &'static str)],
+    pub(super) fields: &'static [(&'static str, &'static str)],
 }
 
 /// The schema of the tool that is called [`TOOL`].
-pub const TOOL_SCHEMA: &str = r#"{"type":"object","properties":{
+pub(super) const TOOL_SCHEMA: &str = r#"{"type":"object","properties":{
     "region":{"type":"string","x-mcp-header":"Region"},
     "shard":{"type":"integer","x-mcp-header":"Shard"},
     "text":{"type":"string"}}}"#;
 
 /// The name of the tool.
-pub const TOOL: &str = "test";
+pub(super) const TOOL: &str = "test";
 
 /// Requests of clients.
-pub const REQUESTS: &[RequestVector] = &[
+pub(super) const REQUESTS: &[RequestVector] = &[
     RequestVector {
         method: "tools/call",
         params: r#"{"name":"test","arguments":{"text":"a"}}"#,
@@ -55,7 +55,7 @@ pub const REQUESTS: &[RequestVector] = &[
 
 /// The meaning of an answer for the caller of a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub(super) enum Meaning {
     /// The call has a result.
     Result,
     /// The server refuses the call with this code.
@@ -70,15 +70,15 @@ pub enum Meaning {
 
 /// An answer to a call, and its meaning.
 #[derive(Clone, Copy, Debug)]
-pub struct AnswerVector {
+pub(super) struct AnswerVector {
     /// The status; 0 ends the connection instead.
-    pub status: u16,
+    pub(super) status: u16,
     /// The media type; none without `Content-Type`.
-    pub media_type: Option<&'static str>,
+    pub(super) media_type: Option<&'static str>,
     /// The body, in which `ID` stands for the id of the request.
-    pub body: &'static str,
+    pub(super) body: &'static str,
     /// Its meaning.
-    pub meaning: Meaning,
+    pub(super) meaning: Meaning,
 }
 
 const JSON: Option<&str> = Some("application/json");
@@ -102,7 +102,7 @@ const fn answer(
 }
 
 /// Answers of servers to `tools/call` in the modern era.
-pub const ANSWERS: &[AnswerVector] = &[
+pub(super) const ANSWERS: &[AnswerVector] = &[
     answer(200, JSON, RESULT, Meaning::Result),
     answer(201, JSON, RESULT, Meaning::Result),
     answer(
@@ -160,12 +160,11 @@ pub const ANSWERS: &[AnswerVector] = &[
     answer(0, None, "", Meaning::Unknown),
 ];
 
-#[cfg(test)]
 mod tests {
     use super::{REQUESTS, TOOL, TOOL_SCHEMA};
-    use crate::binding::header_param::{collect, mirror};
-    use crate::binding::http_client::{OutgoingMessage, name_member};
-    use crate::mcp::revision::Revision;
+    use corelane_protocol::binding::header_param::{collect, mirror};
+    use corelane_protocol::binding::http_client::{OutgoingMessage, name_member};
+    use corelane_protocol::mcp::revision::Revision;
     use serde_json::Value;
 
     #[test]
