@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
-    sendmsg, socketpair,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType,
+    recvmsg, sendmsg, shutdown, socketpair,
 };
 
 use super::frame::{DESCRIPTORS_MAX, FRAME_BYTES_MAX, Frame, FrameFault};
@@ -87,6 +87,15 @@ impl Channel {
         Ok(())
     }
 
+    /// Lets the other process send nothing more: its next frame fails there. Those that it has
+    /// sent can still be received, and after them it is gone.
+    ///
+    /// # Errors
+    /// The error of shutdown(2).
+    pub(crate) fn refuse_more(&self) -> io::Result<()> {
+        Ok(shutdown(&self.socket, Shutdown::Read)?)
+    }
+
     /// Waits for the next frame, at most so long if there is a time.
     ///
     /// # Errors
@@ -160,6 +169,23 @@ mod tests {
         drop((channel, descriptors));
         assert!(matches!(other.receive(None), Ok(Received::Gone)));
         assert_eq!(reader.read(&mut [0]).expect("it is closed"), 0);
+    }
+
+    #[test]
+    fn a_frame_is_sent_before_more_are_refused_or_its_sender_knows() {
+        let (channel, other) = Channel::pair().expect("a pair");
+        let other = Channel::over(other).expect("a socket");
+        other.send(&Frame::Committed, &[]).expect("it fits");
+        channel.refuse_more().expect("a socket");
+        assert!(other.send(&Frame::Committed, &[]).is_err());
+        let sent = channel.receive(Some(Duration::ZERO)).expect("a frame");
+        assert!(matches!(sent, Received::Frame(Frame::Committed, _)));
+        let none = channel.receive(None).expect("a socket");
+        assert!(matches!(none, Received::Gone));
+        // The other direction stays.
+        channel.send(&Frame::Abort, &[]).expect("it is read");
+        let abort = other.receive(None).expect("a frame");
+        assert!(matches!(abort, Received::Frame(Frame::Abort, _)));
     }
 
     #[test]

@@ -157,8 +157,13 @@ impl Successor {
             };
             let _ = self.send(Frame::Taken { refused });
         };
-        // Before anything is read. An old process that is gone needs no answer.
-        let _ = self.send(Frame::Committed);
+        // Before anything is read. An old process that is gone needs no answer, and one that has
+        // waited for too long goes on: its next frame is then the end of this process.
+        if self.send(Frame::Committed).is_err()
+            && let Order::End(reason) = self.next()?.0
+        {
+            return Err(Error::HandOver(reason));
+        }
         for shard in shards {
             // A shard that is stuck opens later.
             shard.request(|shard, _: Answer<()>| shard.open());

@@ -102,6 +102,25 @@ impl Talk {
         }
     }
 
+    /// Waits until the new process serves. After an error it does not, and cannot begin to.
+    ///
+    /// # Errors
+    /// Why the hand-over is over.
+    pub(super) fn commit(&mut self, lists: Vec<u64>, time: Duration) -> Result<(), Fault> {
+        self.send(Frame::Commit { lists }, &[])?;
+        match self.receive(time) {
+            Err(Fault::Silent(step)) => {
+                // It serves once its answer is sent, so that one just now counts, and none later.
+                self.channel.refuse_more()?;
+                match self.receive(Duration::ZERO) {
+                    Err(Fault::Gone(_)) => Err(Fault::Silent(step)),
+                    answered => answered.map(drop),
+                }
+            }
+            answered => answered.map(drop),
+        }
+    }
+
     /// Ends the new process, which has served no client.
     pub(super) fn abort(mut self) {
         let _ = self.send(Frame::Abort, &[]);

@@ -299,9 +299,7 @@ impl Upgrader {
         }
         let lists = self.handle.updates().latest();
         let lists = lists.map(|plan| plan.fingerprints()).unwrap_or_default();
-        talk.send(Frame::Commit { lists }, &[])?;
-        talk.receive(STEP_TIME)?;
-        Ok(())
+        talk.commit(lists, STEP_TIME)
     }
 
     /// Takes the connections out of the shards' tables.
