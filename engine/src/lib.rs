@@ -145,7 +145,9 @@ pub use handler::{
 };
 pub use profile::{ListenAddress, ListenAddressError, Profile};
 pub use server::UpstreamError;
-pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
+pub use server::{
+    Error, Result, RunningServer, Server, ServerHandle, StateKeyError, check_state_keys,
+};
 pub use server::{ReloadError, ReloadReport, UpstreamChange, UpstreamChangeKind};
 pub use server::{Reply, TestClient, TestClientError, TestResult};
 

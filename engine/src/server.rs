@@ -126,7 +126,7 @@ use records::{RecordThread, SlowRequests};
 use reload::{ReloadHooks, live_of};
 pub use reload_result::{ReloadError, ReloadReport, UpstreamChange, UpstreamChangeKind};
 pub use running::RunningServer;
-pub use state_keys::StateKeyError;
+pub use state_keys::{StateKeyError, check_state_keys};
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 pub use upstream_error::UpstreamError;

@@ -48,8 +48,8 @@ pub(crate) enum AdminCommand {
     Cluster(cluster::ClusterCommand),
     /// Show the slow requests of a running server, the newest first, with their parts.
     Slow(SlowArguments),
-    /// Say what went wrong on a running server in the last minute and in the last hour, from its
-    /// counters. Exits with 0 if nothing did, 1 otherwise.
+    /// Say which conditions hold on a running server, and what went wrong in the last minute and in
+    /// the last hour, from its counters. Exits with 0 if nothing did, 1 otherwise.
     Doctor(DoctorArguments),
     /// Show the shards of a running server, again each second.
     Top(TopArguments),
@@ -279,7 +279,8 @@ fn examine(arguments: &DoctorArguments) -> Result<ExitCode, Failure> {
         let text = "the server was started again meanwhile: try again";
         return Err(Failure::Refused(text.to_owned()));
     }
-    let findings = doctor::findings(&looks, &after);
+    let mut findings = doctor::conditions(&socket.get("status")?);
+    findings.extend(doctor::findings(&looks, &after));
     match arguments.at.json {
         true => println!("{}", doctor::json(&findings)),
         false => print!("{}", doctor::text(&findings)),

@@ -12,6 +12,7 @@ mod kernel;
 mod limits;
 mod network;
 pub(crate) mod plan;
+mod state_keys;
 mod upstreams;
 
 use std::fmt::Write;
@@ -103,6 +104,7 @@ fn check(arguments: &CheckArguments) -> Result<usize, CheckError> {
     host.status().ok_or(CheckError::NoProc)?;
     let plan = Plan::new(profile, arguments.connections, &host).try_start();
     let mut outcomes = examine(&host, &plan);
+    outcomes.push(state_keys::examine(&plan.profile));
     let config = arguments.config.as_ref();
     if let Some(path) = config.or(plan.profile.server.access_file.as_ref()) {
         outcomes.extend(access::examine(path, &plan.profile));

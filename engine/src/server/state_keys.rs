@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -10,6 +11,8 @@ use corelane_protocol::request_state::Sealer;
 
 /// The longest file that is read, in bytes: a key takes 44 characters.
 const FILE_BYTES_MAX: u64 = 256;
+/// The bits of a file's mode that let its group write it, or others use it.
+const MODE_OF_OTHERS: u32 = 0o027;
 
 /// Why a key is not usable. The key itself is never shown.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,18 @@ pub enum StateKeyError {
         /// The system's error.
         error: io::Error,
     },
+    /// Others can use it: they could make states and ids of sessions.
+    #[error(
+        "state key file {} has mode {mode:04o}, so that others can use it: chmod 0400; in \
+         Kubernetes, set defaultMode: 0440",
+        path.display()
+    )]
+    LooseMode {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// The file holds no key.
     #[error(
         "state key file {} does not hold 32 bytes in base64: \
@@ -32,6 +47,14 @@ pub enum StateKeyError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// Checks that a server can use the keys in `files`, those of `server.state_key_files`.
+///
+/// # Errors
+/// One cannot be read, has no key, or others can use it.
+pub fn check_state_keys(files: &[PathBuf]) -> Result<(), StateKeyError> {
+    files.iter().try_for_each(|path| read_key(path).map(drop))
 }
 
 /// The key of a process for states, if no file has one. It goes to the process that takes over from
@@ -79,6 +102,12 @@ fn read_key(path: &Path) -> Result<[u8; 32], StateKeyError> {
     };
     let mut text = String::new();
     let file = File::open(path).map_err(unreadable)?;
+    // Of the file that is read, and not of another one that has its name later.
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & MODE_OF_OTHERS != 0 {
+        let path = path.to_owned();
+        return Err(StateKeyError::LooseMode { path, mode });
+    }
     file.take(FILE_BYTES_MAX)
         .read_to_string(&mut text)
         .map_err(unreadable)?;
@@ -93,12 +122,18 @@ fn read_key(path: &Path) -> Result<[u8; 32], StateKeyError> {
 mod tests {
     use super::*;
 
+    fn write(path: &Path, text: &str, mode: u32) {
+        std::fs::write(path, text).expect("a file can be written");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("it is ours");
+    }
+
     /// Checks the error for a file with `text` in it.
     #[track_caller]
     fn check(text: &str, is_key: bool) {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let path = directory.path().join("key");
-        std::fs::write(&path, text).expect("a file can be written");
+        write(&path, text, 0o600);
         match sealer(&[path], &OwnKey::random()) {
             Ok(_) => assert!(is_key, "{text:?} is taken"),
             Err(error) => {
@@ -121,6 +156,29 @@ mod tests {
         check(&STANDARD.encode([7; 33]), false);
         check(&key[1..], false);
         check(&key.repeat(10), false);
+    }
+
+    #[test]
+    fn a_file_that_others_can_use_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let path = directory.path().join("key");
+        for (mode, is_right) in [
+            (0o400, true),
+            (0o600, true),
+            (0o440, true),
+            (0o460, false),
+            (0o644, false),
+            (0o602, false),
+        ] {
+            write(&path, &STANDARD.encode([7; 32]), mode);
+            match check_state_keys(std::slice::from_ref(&path)) {
+                Ok(()) => assert!(is_right, "{mode:o}"),
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(!is_right && error.contains("chmod 0400"), "{error}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
-use corelane_tests::{NatsServer, Server, Setup, binary, wait_until};
+use corelane_tests::{NatsServer, Server, Setup, binary, wait_until, write_secret};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ impl TestCluster {
         };
         // 32 bytes of 1, as `openssl rand -base64 32` writes them.
         let key = "AQEB".repeat(10) + "AQE=\n";
-        std::fs::write(cluster.path("key"), key).expect("a file");
+        write_secret(&cluster.path("key"), &key);
         let profile = cluster.path("init.toml");
         std::fs::write(&profile, cluster.profile(1)).expect("a file");
         let (status, text) = run(&[

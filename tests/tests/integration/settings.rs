@@ -10,6 +10,7 @@ use std::thread;
 
 use corelane_tests::{
     Connection, EventStream, LivenessProbe, Request, Server, Session, Setup, binary, wait_until,
+    write_secret,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -275,8 +276,8 @@ fn keys_of_states_are_changed_while_a_question_is_open_and_are_never_shown() {
     let folder = tempfile::tempdir().expect("a directory");
     let [old, fresh] = ["old", "fresh"].map(|name| folder.path().join(name));
     // 32 bytes of 1 and of 2, as `openssl rand -base64 32` writes them.
-    fs::write(&old, "AQEB".repeat(10) + "AQE=\n").expect("there is space");
-    fs::write(&fresh, FRESH.repeat(10) + "AgI=\n").expect("there is space");
+    write_secret(&old, &("AQEB".repeat(10) + "AQE=\n"));
+    write_secret(&fresh, &(FRESH.repeat(10) + "AgI=\n"));
     let keys = |keys: &[&PathBuf]| format!("[server]\nstate_key_files = {keys:?}\n");
     let reloaded = Reloaded::start(Setup::shards(2), &keys(&[&old]));
     let call = |more: Value| {

@@ -1,8 +1,11 @@
 //! Servers that share a key: an elicitation of one is answered at another.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
-use corelane_tests::{Request, Response, Server, Setup};
+use corelane_tests::{Request, Response, Server, Setup, binary, write_secret};
 use serde_json::{Value, json};
 
 const TOOL: &str = "test_input_required_result_elicitation";
@@ -46,8 +49,8 @@ fn a_question_is_answered_wherever_its_key_is() {
     let directory = tempfile::tempdir().unwrap();
     let [old, fresh] = ["old", "fresh"].map(|name| directory.path().join(name));
     // 32 bytes of 1 and of 2, as `openssl rand -base64 32` writes them.
-    std::fs::write(&old, "AQEB".repeat(10) + "AQE=\n").unwrap();
-    std::fs::write(&fresh, "AgIC".repeat(10) + "AgI=\n").unwrap();
+    write_secret(&old, &("AQEB".repeat(10) + "AQE=\n"));
+    write_secret(&fresh, &("AgIC".repeat(10) + "AgI=\n"));
 
     let (first, second) = (server(&[&old]), server(&[&old]));
     let rotated = server(&[&fresh, &old]);
@@ -70,7 +73,7 @@ fn a_question_is_answered_wherever_its_key_is() {
 fn a_key_that_is_none_keeps_the_server_from_starting() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
-    std::fs::write(&path, "secret").unwrap();
+    write_secret(&path, "secret");
     let ended = Setup::shards(1)
         .profile(&format!("[server]\nstate_key_files = [{path:?}]"))
         .arguments(&["--listen", "127.0.0.1:0"])
@@ -82,4 +85,35 @@ fn a_key_that_is_none_keeps_the_server_from_starting() {
         "{}",
         ended.error
     );
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused_at_start_and_by_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    write_secret(&path, &("AQEB".repeat(10) + "AQE=\n"));
+    let profile = directory.path().join("profile.toml");
+    let knob = format!("[server]\nstate_key_files = [{path:?}]\n");
+    std::fs::write(&profile, &knob).unwrap();
+    let check = || {
+        let mut command = Command::new(binary());
+        let output = command.args(["check", "--profile"]).arg(&profile).output();
+        let output = output.expect("the program");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = check();
+    assert!(!said.contains("state_keys: "), "{said}");
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let said = check();
+    let fault = "has mode 0644, so that others can use it";
+    assert!(
+        said.contains("state_keys: ") && said.contains(fault),
+        "{said}"
+    );
+    let ended = Setup::shards(1)
+        .profile(&knob)
+        .arguments(&["--listen", "127.0.0.1:0"])
+        .run_to_end();
+    assert_eq!(ended.code, Some(1), "{}", ended.error);
+    assert!(ended.error.contains(fault), "{}", ended.error);
 }

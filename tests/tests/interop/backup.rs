@@ -206,7 +206,7 @@ fn clients_go_on_after_a_server_was_destroyed_and_restored_elsewhere() {
 #[test]
 fn an_archive_has_no_key_and_other_keys_are_refused() {
     let host = Host::new();
-    // The server takes a key of states that others may read.
+    // A backup has no key, whatever its mode is.
     let readable = Permissions::from_mode(0o644);
     fs::set_permissions(host.path("etc/keys/state"), readable).expect("it is ours");
     let archive = host.save();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use corelane_tests::conformance::{home, node, python, python_2};
 use corelane_tests::request::LEGACY;
-use corelane_tests::{PATIENCE, Request, Scrape, Server, Setup};
+use corelane_tests::{PATIENCE, Request, Scrape, Server, Setup, write_secret};
 use rmcp::model::{CallToolRequestParams, ClientConfig, Implementation, ProtocolVersion};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientLifecycleMode, ClientServiceExt};
@@ -30,7 +30,7 @@ struct Restarted {
 fn profile_in(folder: &Path) -> String {
     let key = folder.join("key");
     // 32 bytes of 1, as `openssl rand -base64 32` writes them.
-    std::fs::write(&key, "AQEB".repeat(10) + "AQE=\n").expect("a file");
+    write_secret(&key, &("AQEB".repeat(10) + "AQE=\n"));
     format!("[server]\nstate_key_files = [{key:?}]\n[sessions]\nid_max_age_s = 3600")
 }
 

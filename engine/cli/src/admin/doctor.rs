@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::lists::table;
+use super::status::remedy;
 
 /// Counters that do not rise on a server that is well.
 struct Rule {
@@ -115,12 +116,25 @@ const THROTTLED_PERCENT: f64 = 1.0;
 /// Something that goes wrong.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Finding {
-    /// In the last so many seconds.
+    /// In the last so many seconds; 0 for what holds now.
     window_s: f64,
     /// The shard, if it is of one.
     shard: Option<usize>,
     finding: String,
     remedy: &'static str,
+}
+
+/// The conditions that hold, from the state of a server.
+pub(super) fn conditions(status: &Value) -> Vec<Finding> {
+    let names = status["conditions"].as_array().into_iter().flatten();
+    let names = names.filter_map(Value::as_str);
+    let found = names.map(|name| Finding {
+        window_s: 0.0,
+        shard: None,
+        finding: format!("the condition {name} holds"),
+        remedy: remedy(name),
+    });
+    found.collect()
 }
 
 /// The findings since each of some earlier looks at the counters, the newest look first. One that
@@ -230,8 +244,11 @@ pub(super) fn text(findings: &[Finding]) -> String {
         let shard = it
             .shard
             .map_or_else(|| "server".to_owned(), |at| format!("shard {at}"));
-        let window = humantime::format_duration(Duration::from_secs(it.window_s.round() as u64));
-        let window = format!("last {window}");
+        let window = Duration::from_secs(it.window_s.round() as u64);
+        let window = match it.window_s {
+            0.0 => "now".to_owned(),
+            _ => format!("last {}", humantime::format_duration(window)),
+        };
         vec![window, shard, it.finding.clone(), it.remedy.to_owned()]
     });
     table(&rows.collect::<Vec<_>>())
@@ -254,7 +271,7 @@ pub(super) fn json(findings: &[Finding]) -> Value {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{LIMITS, RULES, findings, findings_since, text};
+    use super::{LIMITS, RULES, conditions, findings, findings_since, text};
 
     fn look(throttled_s: Value, shards: &[Value]) -> Value {
         json!({ "pid": 1, "throttled_s": throttled_s, "shards": shards })
@@ -324,6 +341,23 @@ mod tests {
         assert!(
             found.starts_with("last 1s  server  the shards use 90 %"),
             "{found}"
+        );
+    }
+
+    #[test]
+    fn conditions_that_hold_are_found_with_what_to_do() {
+        let found = |names: Value| text(&conditions(&json!({ "conditions": names })));
+        assert_eq!(found(json!([])), "nothing to report\n");
+        let now = found(json!(["stalled_shard", "accept_paused"]));
+        let lines: Vec<&str> = now.lines().collect();
+        assert!(
+            lines[0].starts_with("now  server  the condition stalled_shard holds"),
+            "{now}"
+        );
+        assert!(lines[0].ends_with("Call::offload"), "{now}");
+        assert!(
+            lines[1].contains("accept_paused") && lines.len() == 2,
+            "{now}"
         );
     }
 

@@ -69,7 +69,8 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn remedy(condition: &str) -> &'static str {
+/// What to do about a condition.
+pub(super) fn remedy(condition: &str) -> &'static str {
     match condition {
         "stalled_shard" => {
             "a handler blocks a shard, and the log names it: what computes or blocks belongs into \
