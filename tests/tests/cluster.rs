@@ -5,6 +5,8 @@
 
 #[path = "cluster/bus.rs"]
 mod bus;
+#[path = "cluster/changes.rs"]
+mod changes;
 #[path = "cluster/nodes.rs"]
 mod nodes;
 #[path = "cluster/test_cluster.rs"]

@@ -106,6 +106,8 @@ settings! {
     skew_warn_s: u64 = 1;
     /// Updates of resources that an origin can repeat.
     updates_kept: usize = 4_096;
+    /// Bytes of their URIs.
+    updates_kept_bytes: usize = 4 << 20;
     /// Streams of updates that are followed: one for each origin and partition in use.
     followed_max: usize = 65_536;
     /// Microseconds between requests for the updates of one gap.

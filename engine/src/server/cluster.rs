@@ -5,6 +5,7 @@
 //! a client is answered, is decided by the core, which a simulator tests.
 
 mod command;
+mod fanout;
 mod frames;
 mod host;
 mod sessions;
@@ -24,11 +25,13 @@ use tokio::sync::mpsc;
 
 use super::error::{Error, Result};
 use super::event::Event;
+use super::handle::ServerHandle;
 use crate::cluster::{ClusterBoard, ClusterEvent, EVENTS_MAX};
 use crate::profile::Profile;
 use crate::shard::{ShardControl, ShardMessage};
 use command::{Command, Started, taken_text};
 use corelane_io::lanes::LaneSender;
+use fanout::Fanout;
 use host::Host;
 
 /// How long the thread gets for an answer to an administrator.
@@ -44,6 +47,7 @@ pub(super) struct ClusterRequests {
 pub(super) struct ClusterStart {
     board: Arc<ClusterBoard>,
     events: mpsc::Receiver<ClusterEvent>,
+    fanout: Fanout,
 }
 
 /// The thread of a cluster; the node leaves when this is dropped.
@@ -54,7 +58,7 @@ pub(super) struct ClusterThread {
 
 impl ClusterStart {
     /// The node of a profile, if it is one.
-    pub(super) fn of(profile: &Profile) -> Result<Option<ClusterStart>> {
+    pub(super) fn of(profile: &Profile, handle: &ServerHandle) -> Result<Option<ClusterStart>> {
         if profile.cluster.name.is_none() {
             return Ok(None);
         }
@@ -65,7 +69,12 @@ impl ClusterStart {
         };
         let node = profile.cluster.node as u16;
         let board = Arc::new(ClusterBoard::new(node, leave));
-        Ok(Some(ClusterStart { board, events }))
+        let fanout = Fanout::new(handle);
+        Ok(Some(ClusterStart {
+            board,
+            events,
+            fanout,
+        }))
     }
 
     /// Where the shards leave their events.
@@ -98,10 +107,12 @@ impl ClusterStart {
             .enable_time()
             .build()
             .map_err(Error::Cluster)?;
-        let (events, keys, of_host) = (self.events, Arc::clone(keys), profile.clone());
+        let (events, fanout) = (self.events, self.fanout);
+        let (keys, of_host) = (Arc::clone(keys), profile.clone());
         let thread = thread::Builder::new().name("cluster".to_owned());
         let thread = thread.spawn(move || {
-            let mut host = Host::new(&of_host, &keys, (sender, controls), (started, server));
+            let of_shards = (sender, controls, fanout);
+            let mut host = Host::new(&of_host, &keys, of_shards, (started, server));
             runtime.block_on(host.run(settings, events, commanded));
             runtime.shutdown_background();
         });

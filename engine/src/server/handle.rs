@@ -125,12 +125,19 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Notifies subscribed clients that the resource at `uri` has changed. Several changes in quick
+    /// Notifies subscribed clients of this process that the resource at `uri` has changed, which the
+    /// other nodes of a cluster see by themselves.
+    pub(super) fn resource_updated_here(&self, uri: &str) -> Result<(), ChangeError> {
+        self.0.updated(uri, false)
+    }
+
+    /// Notifies subscribed clients that the resource at `uri` has changed, in a cluster also those
+    /// of the other nodes. Several changes in quick
     /// succession may be one notification.
     ///
     /// # Errors
     /// [`ChangeError`] when too many changes wait or the server does not run yet.
     pub fn resource_updated(&self, uri: &str) -> Result<(), ChangeError> {
-        self.0.updated(uri)
+        self.0.updated(uri, true)
     }
 }

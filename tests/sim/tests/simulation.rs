@@ -18,15 +18,15 @@ const FOUND: &[(&str, u64)] = &[
     ("no_doubt_after_isolation", 31346),
     ("drop_on_full_lane", 3006),
     ("ignore_generation", 3006),
-    ("accept_twice", 100036),
+    ("accept_twice", 2101),
     ("any_principal", 3006),
     ("revive_ended", 3006),
     ("old_proof", 41016),
     ("no_notice", 100036),
     ("write_after_conflict", 3011),
     ("no_gap_repair", 3006),
-    ("promote_early", 100036),
-    ("refuse_unknown", 867),
+    ("promote_early", 11471),
+    ("refuse_unknown", 1_883_354_702_020_695),
     ("reuse_event", 3006),
 ];
 /// Fresh seeds of each run of this test.
