@@ -55,7 +55,7 @@ impl Cluster {
             Frame::Took(id, generation, revision) => {
                 self.on_took(now, from, id, (generation, revision));
             }
-            Frame::TookHeard(id, revision) => self.on_took_heard(from, id, revision),
+            Frame::TookHeard(id, revision) => self.on_took_heard(now, from, id, revision),
             Frame::Merge(id, changes) => self.on_merge(now, id, changes),
             Frame::Update(partition, number, uris) => {
                 self.on_update(now, from, (partition, number), uris);
