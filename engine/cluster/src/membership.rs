@@ -113,6 +113,8 @@ impl Members {
         self.since_us = now_us;
         for member in self.nodes.values_mut() {
             member.heard_us = now_us;
+            member.is_gone = false;
+            member.no_responders_us = None;
             member.unanswered = 0;
             member.unreachable_until_us = 0;
         }

@@ -57,7 +57,7 @@ pub(crate) struct Known {
     pub sent: Vec<Change>,
     /// Subjects of changes whose order is open.
     pub unsure: Vec<Change>,
-    /// Changes that ran and that the store never had, with the time and the node.
+    /// Changes that ran and that the store did not have in time, with the time and the node.
     pub unstored: Vec<(u64, usize, Change)>,
 }
 
@@ -194,9 +194,11 @@ impl Checks {
             }
         }
         if let Some(known) = self.sessions.get_mut(&random) {
+            // One that was late stays: other nodes may not have heard of it.
+            let is_late = |since_us: u64| at_us - since_us > REPLICATED_US;
             known
                 .unstored
-                .retain(|(_, _, change)| !has(&record, change));
+                .retain(|(since_us, _, change)| is_late(*since_us) || !has(&record, change));
         }
         if !record.has_ended {
             self.check_pins(at_us, random, &record, "a write");
@@ -235,7 +237,7 @@ impl Checks {
     }
 
     /// A change runs. Nothing is known about its subject if a later one was sent already, or if
-    /// another node still has an earlier one that the store should have had for long: that node was
+    /// another node has an earlier one that the store did not have in time: that node was
     /// in trouble then, and writes it when it can.
     pub(crate) fn on_change_run(
         &mut self,

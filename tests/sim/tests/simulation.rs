@@ -70,6 +70,7 @@ const MOVING: &[u64] = &[
     1_883_353_691_193_823, // changes from before a doubt went over later ones of the owner
     1_883_353_785_565_617, // an owner that took a session back said that it had given it up
     1_883_354_204_998_960, // a notice that was repeated undid a later one
+    1_883_355_785_200_245, // the check took a change for lost that an earlier, late one may replace
     1_883_353_956_484_591, // the check forgot why a record had expired when the store was emptied
 ];
 

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::*;
 use crate::catalog::Entries;
 use corelane_io::wake::WakeFd;
+use std::collections::HashSet;
 
 fn plan() -> Arc<Plan> {
     Arc::new(Plan::new(Entries::default(), 10).unwrap())

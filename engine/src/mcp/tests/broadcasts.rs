@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use super::task_status::{exchange_notes, leave, listen_as, pair};
 use super::tasks::{about, endpoint_with, task};
 use super::test_endpoint::{Answer, TestEndpoint, error, on_executor, part_of};
-use crate::catalog::pending_updates::{
-    ChangeError, Changes, PendingUpdates, ShardUpdates, UPDATES_MAX,
-};
+use crate::catalog::changed_resources::UPDATES_MAX;
+use crate::catalog::pending_updates::{ChangeError, Changes, PendingUpdates, ShardUpdates};
 use crate::catalog::resource::Resource;
 use crate::catalog::{Entries, Plan};
 use crate::mcp::EndpointSettings;
