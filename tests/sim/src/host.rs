@@ -230,9 +230,8 @@ impl World {
         let Some(generation) = self.generation() else {
             return true;
         };
-        let version = self.store.last(&Key::Session(generation, key), self.now_us);
-        let expired = version.filter(|version| version.value.is_none());
-        let Some(expired_us) = expired.map(|version| version.at_us) else {
+        let name = Key::Session(generation, key);
+        let Some(expired_us) = self.store.expired_us(&name, self.now_us) else {
             return false;
         };
         let since_us = expired_us.saturating_sub((IDLE_S + RECORD_MARGIN_S) * 1_000_000);
