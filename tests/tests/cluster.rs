@@ -9,5 +9,7 @@ mod bus;
 mod changes;
 #[path = "cluster/nodes.rs"]
 mod nodes;
+#[path = "cluster/operators.rs"]
+mod operators;
 #[path = "cluster/test_cluster.rs"]
 mod test_cluster;

@@ -14,10 +14,11 @@ mod unheard;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use corelane_cluster::operators::StepRefused;
 use corelane_nats::Settings;
 use corelane_protocol::request_state::Sealer;
 use serde_json::Value;
@@ -36,6 +37,9 @@ use host::Host;
 
 /// How long the thread gets for an answer to an administrator.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What an administrator reads if it gives none.
+pub(super) const STUCK: &str = "the thread of the cluster does not answer: see the log";
 
 /// Requests for the thread of a cluster.
 #[derive(Clone, Debug)]
@@ -162,6 +166,39 @@ impl ClusterRequests {
         let (answer, answered) = sync_channel(1);
         self.commands.send(Command::Status(answer)).ok()?;
         answered.recv_timeout(ANSWER_TIME_MAX).ok()
+    }
+
+    /// Whether the node may seal and open with these keys.
+    ///
+    /// # Errors
+    /// The reason why other nodes cannot follow.
+    pub(super) fn check_keys(&self, keys: &Sealer) -> std::result::Result<(), String> {
+        let fingerprints = keys.fingerprints();
+        self.request(|answer| Command::CheckKeys(fingerprints, answer))
+    }
+
+    /// Raises the level of records, from the first level of the answer to the second one.
+    ///
+    /// # Errors
+    /// The reason why other nodes cannot follow.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(dead_code, reason = "only the control socket raises it")
+    )]
+    pub(super) fn finalize(&self) -> std::result::Result<(u8, u8), String> {
+        self.request(Command::Finalize)
+    }
+
+    fn request<T>(
+        &self,
+        command: impl FnOnce(SyncSender<std::result::Result<T, StepRefused>>) -> Command,
+    ) -> std::result::Result<T, String> {
+        let (answer, answered) = sync_channel(1);
+        let sent = self.commands.send(command(answer)).ok();
+        let answered = sent.and_then(|()| answered.recv_timeout(ANSWER_TIME_MAX).ok());
+        answered
+            .ok_or(STUCK)?
+            .map_err(|refused| refused.to_string())
     }
 
     /// Seals and opens with these keys from now on.

@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use corelane_cluster::cluster::Cluster;
+use corelane_cluster::codec::LEVEL_MAX;
 use corelane_cluster::frame::{Frame, Stage};
 use corelane_cluster::id::Now;
 use corelane_cluster::settings::Settings as CoreSettings;
@@ -154,18 +155,11 @@ impl Host {
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(Command::Status(answer)) => {
-                        let _ = answer.try_send(self.status(&bus));
-                    }
-                    Some(Command::SetKeys(sealer)) => {
-                        self.core.set_keys(&sealer.fingerprints());
-                        self.keys.0 = sealer;
-                    }
-                    Some(Command::Drain) => self.begin_drain(),
                     Some(Command::Stop) | None => {
                         self.begin_drain();
                         stop_at = stop_at.or(Some(Instant::now() + LAST_WRITES));
                     }
+                    Some(command) => self.on_command(command, &bus),
                 },
                 _ = tick.tick() => {
                     let now = self.now();
@@ -191,6 +185,31 @@ impl Host {
                 bus.flush().await;
                 return;
             }
+        }
+    }
+
+    fn on_command(&mut self, command: Command, bus: &Bus) {
+        let now = self.now();
+        match command {
+            Command::Status(answer) => {
+                let _ = answer.try_send(self.status(bus));
+            }
+            Command::SetKeys(sealer) => {
+                self.core.set_keys(&sealer.fingerprints());
+                self.keys.0 = sealer;
+            }
+            Command::CheckKeys(keys, answer) => {
+                let _ = answer.try_send(self.core.check_keys(now, &keys));
+            }
+            Command::Finalize(answer) => {
+                let level = self.core.level();
+                // Those that are gone come back, and must read the records then.
+                let nodes = self.core.members(now).into_iter();
+                let nodes: Vec<u16> = nodes.map(|member| member.process.node).collect();
+                let raised = self.core.finalize(now, LEVEL_MAX, &nodes);
+                let _ = answer.try_send(raised.map(|()| (level, LEVEL_MAX)));
+            }
+            Command::Drain | Command::Stop => self.begin_drain(),
         }
     }
 
