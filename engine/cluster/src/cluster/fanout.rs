@@ -110,14 +110,14 @@ impl Cluster {
             return;
         }
         if number > 1 && !self.is_followed(from, partition) {
-            return self.on_gap_lost(from, partition, number + 1);
+            return self.on_gap_lost(from, partition, number.saturating_add(1));
         }
         let follow = self.follow(from, partition);
         if number < follow.next {
             return;
         }
         if number == follow.next {
-            follow.next += 1;
+            follow.next = number.saturating_add(1);
         } else {
             self.request_gap(now, from, partition);
         }
@@ -186,7 +186,7 @@ impl Cluster {
             }
             if !self.is_followed(from, *partition) {
                 sim_point!("origin_first_heard");
-                self.on_gap_lost(from, *partition, last + 1);
+                self.on_gap_lost(from, *partition, last.saturating_add(1));
             } else if self.follow(from, *partition).next <= *last {
                 self.request_gap(now, from, *partition);
             }
