@@ -168,7 +168,7 @@ impl Bus {
                     return event;
                 }
                 Some(message) = to_this => message,
-                // Before a message to all that was sent after them: it tells how many there are.
+                // Before a heartbeat that was sent after them, which has their number.
                 Some(message) = self.updates.next() => message,
                 Some(message) = self.to_all.next() => message,
                 else => std::future::pending().await,

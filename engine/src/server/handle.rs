@@ -15,6 +15,9 @@ use crate::catalog::tool::Tool;
 /// Each shard switches to the changed catalog between two requests, and subscribed clients of both
 /// eras are notified. Running calls keep the catalog that they started with.
 ///
+/// In a cluster the entries themselves stay with this process, and the clients of all nodes are
+/// notified: give every node the same ones.
+///
 /// ```no_run
 /// # use corelane::{Call, Server, Tool};
 /// # fn main() -> std::process::ExitCode {

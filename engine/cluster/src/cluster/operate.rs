@@ -22,7 +22,7 @@ impl Cluster {
     }
 
     /// Whether this process may open with these keys, of which the first seals, in the place of its
-    /// own: for a host that asks before it takes them.
+    /// own: for a host that checks them before it takes them.
     ///
     /// # Errors
     ///
