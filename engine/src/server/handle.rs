@@ -128,8 +128,8 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Notifies subscribed clients of this process that the resource at `uri` has changed, which the
-    /// other nodes of a cluster see by themselves.
+    /// Notifies subscribed clients of this process that the resource at `uri` has changed, which
+    /// the other nodes of a cluster see by themselves.
     pub(super) fn resource_updated_here(&self, uri: &str) -> Result<(), ChangeError> {
         self.0.updated(uri, false)
     }

@@ -154,7 +154,7 @@ impl Node {
         rest
     }
 
-    /// Lets time pass, and does what the core hands out with an empty store that takes all.
+    /// Lets time pass, and does the work of the core with an empty store that takes all.
     fn step(&mut self) {
         self.us += STEP_US;
         self.core.handle_tick(self.now());

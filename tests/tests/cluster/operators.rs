@@ -20,9 +20,8 @@ fn command(cluster: &TestCluster, node: u16, arguments: &[&str]) -> (Option<i32>
 #[test]
 fn a_key_is_changed_in_three_steps_of_which_none_may_be_left_out() {
     let cluster = TestCluster::start();
-    let fresh = cluster.path("fresh");
     // 32 bytes of 2, as `openssl rand -base64 32` writes them.
-    std::fs::write(&fresh, "AgIC".repeat(10) + "AgI=\n").expect("a file");
+    std::fs::write(cluster.path("fresh"), "AgIC".repeat(10) + "AgI=\n").expect("a file");
     let write = |node: u16, keys: &[&str]| {
         let keys: Vec<_> = keys.iter().map(|key| cluster.path(key)).collect();
         let old = format!("state_key_files = [{:?}]", cluster.path("key"));

@@ -113,7 +113,8 @@ fn drain(at: &SocketArguments) -> Result<ExitCode, Failure> {
     let rows = answer["members"].as_array().into_iter().flatten();
     let takers: Vec<&Value> = rows.filter(takes_over).map(|row| &row["node"]).collect();
     if takers.is_empty() || answer["is_connected"] != true || answer["is_isolated"] != false {
-        let text = "no other node of the cluster lives, has the keys of this one and is heard here:                     its sessions would end; see corelane cluster status, or use corelane drain";
+        let text = "no other node of the cluster is up, has the keys of this one and is heard: \
+                    its sessions would end; see corelane cluster status, or use corelane drain";
         return Err(Failure::Refused(text.to_owned()));
     }
     let drained = at.open().post("drain", &json!({}))?;

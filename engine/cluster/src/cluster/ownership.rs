@@ -169,7 +169,7 @@ impl Cluster {
     }
 
     /// Whether requests of a session wait until its former owners know that it was taken. They
-    /// would serve later requests of the client otherwise, and changes of both would be in no order.
+    /// would serve later requests of the client otherwise, and changes of both had no order.
     pub(super) fn is_taking(&mut self, now: Now, key: SessionKey) -> bool {
         let Some(session) = self.sessions.get_mut(&key) else {
             return false;

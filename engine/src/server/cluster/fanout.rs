@@ -10,7 +10,6 @@ use corelane_cluster::settings::PARTITIONS;
 use corelane_cluster::vocabulary::Output;
 use corelane_protocol::mcp::subscription::ListKind;
 
-use super::host::Host;
 use crate::catalog::pending_updates::{PendingUpdates, ShardUpdates};
 use crate::cluster::partition_of;
 use crate::server::handle::ServerHandle;
@@ -62,32 +61,29 @@ impl Fanout {
             _ => {}
         }
     }
+
+    /// Gives changes of this node to the core, which publishes them.
+    pub(super) fn publish(&mut self, core: &mut Cluster, now: Now) {
+        let changes = self.own.take(true).unwrap_or_default();
+        for uri in changes.resources.uris() {
+            core.resource_updated(now, uri);
+        }
+        if self.are_lists_known && changes.lists.is_empty() {
+            return;
+        }
+        // Nothing before the shards start.
+        if let Some(plan) = self.updates().latest()
+            && let Ok(generations) = plan.fingerprints().try_into()
+        {
+            self.are_lists_known = true;
+            core.set_lists(now, generations);
+        }
+    }
 }
 
 /// The node follows all updates of the others: any of its clients may subscribe to any resource.
 pub(super) fn follow_all(core: &mut Cluster, now: Now) {
     for partition in 0..PARTITIONS {
         core.set_interest(now, partition, true);
-    }
-}
-
-impl Host {
-    /// Gives changes of this node to the core, which publishes them.
-    pub(super) fn publish_changes(&mut self) {
-        let changes = self.fanout.own.take(true).unwrap_or_default();
-        let now = self.now();
-        for uri in changes.resources.uris() {
-            self.core.resource_updated(now, uri);
-        }
-        if self.fanout.are_lists_known && changes.lists.is_empty() {
-            return;
-        }
-        // Nothing before the shards start.
-        if let Some(plan) = self.fanout.updates().latest()
-            && let Ok(generations) = plan.fingerprints().try_into()
-        {
-            self.fanout.are_lists_known = true;
-            self.core.set_lists(now, generations);
-        }
     }
 }

@@ -164,7 +164,7 @@ impl Host {
                 _ = tick.tick() => {
                     let now = self.now();
                     self.core.handle_tick(now);
-                    self.publish_changes();
+                    self.fanout.publish(&mut self.core, now);
                     self.try_again();
                     self.look_at_isolation(&bus).await;
                 }
