@@ -4,6 +4,7 @@
 //! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
 //! up and running a handler touches no shared memory that is written.
 
+pub(crate) mod changed_resources;
 mod checked;
 pub(crate) mod completer;
 mod defect;

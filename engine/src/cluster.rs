@@ -8,6 +8,15 @@
 
 use std::fmt;
 
+/// The partition of a resource among the nodes: all of them agree on it.
+#[cfg(feature = "cluster")]
+pub(crate) use corelane_cluster::partition_of;
+/// Without a cluster there are no partitions.
+#[cfg(not(feature = "cluster"))]
+pub(crate) fn partition_of(_: &str) -> u16 {
+    0
+}
+
 /// Events of all shards that wait for the thread.
 #[cfg(feature = "cluster")]
 pub(crate) const EVENTS_MAX: usize = 8_192;

@@ -435,7 +435,7 @@ impl Server {
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let live = live_of((&profile, 0), shard_profiles, &addresses, &parts.sealer)?;
         let lives = Arc::new(Lives::new(shard_count));
-        let (ends, cluster) = joining::lanes(&profile, shard_count, &mut parts)?;
+        let (ends, cluster) = joining::lanes(&profile, shard_count, &mut parts, &handle)?;
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let (proxies, pages) = (Proxies::new(&profile.server)?, page_settings(&profile)?);
         let of_server = (&profile.server, inherited.is_some());

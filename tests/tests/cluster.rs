@@ -5,7 +5,11 @@
 
 #[path = "cluster/bus.rs"]
 mod bus;
+#[path = "cluster/changes.rs"]
+mod changes;
 #[path = "cluster/nodes.rs"]
 mod nodes;
+#[path = "cluster/operators.rs"]
+mod operators;
 #[path = "cluster/test_cluster.rs"]
 mod test_cluster;

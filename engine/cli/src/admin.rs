@@ -3,6 +3,7 @@
 
 mod cluster;
 mod doctor;
+mod keys;
 mod lists;
 mod reload;
 mod slow;
@@ -43,9 +44,12 @@ pub(crate) enum AdminCommand {
     /// Show the other servers that a running server is in front of. Exits with 1 if one of them has
     /// a condition.
     Upstreams(upstreams::UpstreamsArguments),
-    /// Show the cluster of a running node, or make the buckets of one.
+    /// Show the cluster of a running node, change it, or make the buckets of one.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Show the state keys of the nodes of a cluster.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Show the slow requests of a running server, the newest first, with their parts.
     Slow(SlowArguments),
     /// Say which conditions hold on a running server, and what went wrong in the last minute and in
@@ -180,6 +184,7 @@ pub(crate) fn run(command: &AdminCommand) -> ExitCode {
         AdminCommand::Sessions(arguments) => (arguments.at.json, list("sessions", arguments)),
         AdminCommand::Upstreams(arguments) => (arguments.socket().json, upstreams::run(arguments)),
         AdminCommand::Cluster(command) => (command.is_json(), cluster::run(command)),
+        AdminCommand::Keys(command) => (command.is_json(), keys::run(command)),
         AdminCommand::Slow(arguments) => (arguments.at.json, show_slow(arguments)),
         AdminCommand::Doctor(arguments) => (arguments.at.json, examine(arguments)),
         AdminCommand::Top(arguments) => (arguments.at.json, top(arguments)),

@@ -71,7 +71,7 @@ pub enum Frame {
     TookHeard(SessionId, u64),
     /// Changes that the sender made while it served a session of the receiver.
     Merge(SessionId, Vec<Change>),
-    /// Resources changed: partition, sequence, URIs.
+    /// Resources changed: partition, sequence, URIs. Without URIs any of the partition may have.
     Update(u16, u64, Vec<Box<str>>),
     /// Repeat the updates of a partition from this sequence on.
     Gap(u16, u64),

@@ -13,6 +13,9 @@ use crate::window::Window;
 pub(crate) struct Member {
     pub(crate) process: Process,
     pub(crate) heartbeat: Heartbeat,
+    /// The last generation of each list that its node, not only this process of it, had; 0 if none
+    /// was heard.
+    pub(crate) lists: [u64; 3],
     /// When it was last heard; of the receiver's clock.
     heard_us: u64,
     no_responders_us: Option<u64>,
@@ -98,7 +101,9 @@ impl Members {
         let member = self.nodes.entry(from.node);
         let member = member.or_insert_with(|| Member::new(from, now_us));
         if from != member.process {
+            let lists = member.lists;
             *member = Member::new(from, now_us);
+            member.lists = lists;
         }
         member.window.accept(sequence) || mutated!("accept_twice")
     }
@@ -108,6 +113,8 @@ impl Members {
         self.since_us = now_us;
         for member in self.nodes.values_mut() {
             member.heard_us = now_us;
+            member.is_gone = false;
+            member.no_responders_us = None;
             member.unanswered = 0;
             member.unreachable_until_us = 0;
         }
@@ -124,6 +131,9 @@ impl Members {
         member.heard_us = now_us;
         member.is_gone = false;
         member.no_responders_us = None;
+        for (own, heard) in member.lists.iter_mut().zip(heartbeat.lists) {
+            *own = if heard == 0 { *own } else { heard };
+        }
         Some(std::mem::replace(&mut member.heartbeat, heartbeat))
     }
 
@@ -175,6 +185,7 @@ impl Member {
         Member {
             process,
             heartbeat: Heartbeat::default(),
+            lists: [0; 3],
             heard_us: now_us,
             no_responders_us: None,
             is_gone: false,

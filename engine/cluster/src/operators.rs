@@ -11,6 +11,11 @@ pub enum StepRefused {
     /// A node cannot follow, or was not heard.
     #[error("node {0} does not have it yet: start it, and give it the key or the version first")]
     Lagging(u16),
+    /// A node seals with a key that is to be dropped.
+    #[error(
+        "node {0} still seals with a key that is to be dropped: let it seal with another one first"
+    )]
+    Sealing(u16),
     /// This process does not hear the others.
     #[error("this node is isolated from the bus and cannot know the others: repair the bus first")]
     Isolated,

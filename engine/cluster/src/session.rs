@@ -68,6 +68,8 @@ pub(crate) struct Session {
     /// it was in use.
     pub(crate) has_history: bool,
     pub(crate) is_provisional: bool,
+    /// It is being taken from an owner that lives: requests wait until that owner knows.
+    pub(crate) is_taking: bool,
     /// The doubt of the process that this session is past.
     pub(crate) epoch: u64,
     pub(crate) base: Base,
@@ -115,6 +117,7 @@ impl Session {
             is_recorded: false,
             has_history: false,
             is_provisional: false,
+            is_taking: false,
             epoch,
             base: Base::Absent,
             work: Work::Idle,

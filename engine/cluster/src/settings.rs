@@ -83,6 +83,8 @@ settings! {
     notices_max: usize = 4_096;
     /// Microseconds between two notices to a former owner.
     notice_us: u64 = 500_000;
+    /// The same while requests wait for the former owner to know.
+    notice_waited_us: u64 = 50_000;
     /// Notices to one former owner: a process that was silent longer doubts its sessions itself.
     notices_each_max: u8 = 60;
     /// Uses of a foreign session within `home_window_us` after which it is requested from its
@@ -106,6 +108,8 @@ settings! {
     skew_warn_s: u64 = 1;
     /// Updates of resources that an origin can repeat.
     updates_kept: usize = 4_096;
+    /// Bytes of their URIs.
+    updates_kept_bytes: usize = 4 << 20;
     /// Streams of updates that are followed: one for each origin and partition in use.
     followed_max: usize = 65_536;
     /// Microseconds between requests for the updates of one gap.

@@ -18,6 +18,9 @@ pub fn partition_of(uri: &str) -> u16 {
     u16::try_from(partition).unwrap_or(0)
 }
 
+/// An update: partition, sequence, URIs.
+pub(crate) type Update = (u16, u64, Vec<Box<str>>);
+
 /// The updates of one origin in one partition, as far as they were received.
 #[derive(Debug)]
 pub(crate) struct Follow {
@@ -42,8 +45,10 @@ pub(crate) struct Updates {
     pub(crate) own: BTreeMap<u16, Partition>,
     /// Partitions with URIs that wait.
     pub(crate) waiting: BTreeSet<u16>,
-    /// The last updates, oldest first: partition, sequence, URIs.
-    pub(crate) kept: VecDeque<(u16, u64, Vec<Box<str>>)>,
+    /// The last updates, oldest first.
+    pub(crate) kept: VecDeque<Update>,
+    /// The bytes of their URIs.
+    kept_bytes: usize,
     pub(crate) interest: BTreeSet<u16>,
     pub(crate) follows: BTreeMap<(Process, u16), Follow>,
     /// Origins that are gone, and were reported.
@@ -54,6 +59,24 @@ pub(crate) struct Updates {
 impl Updates {
     pub(crate) fn followed(&self) -> usize {
         self.follows.len()
+    }
+
+    /// Keeps an update, to repeat it to those who missed it, in the place of the oldest ones.
+    pub(crate) fn keep(&mut self, update: Update, max: usize, bytes_max: usize) {
+        self.kept_bytes += bytes_of(&update);
+        self.kept.push_back(update);
+        while self.kept.len() > max || self.kept_bytes > bytes_max {
+            let Some(oldest) = self.kept.pop_front() else {
+                break;
+            };
+            self.kept_bytes -= bytes_of(&oldest);
+        }
+    }
+
+    /// Takes all updates that are kept.
+    pub(crate) fn forget_kept(&mut self) -> VecDeque<Update> {
+        self.kept_bytes = 0;
+        std::mem::take(&mut self.kept)
     }
 
     /// The last sequences of the partitions of which it is the turn.
@@ -69,4 +92,8 @@ impl Updates {
         self.turn = sequences.last().map_or(0, |(partition, _)| partition + 1);
         sequences
     }
+}
+
+fn bytes_of((_, _, uris): &Update) -> usize {
+    uris.iter().map(|uri| uri.len()).sum()
 }

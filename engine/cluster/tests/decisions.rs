@@ -368,14 +368,28 @@ fn without_forwards_a_session_comes_from_a_live_owner_and_an_own_one_needs_no_re
         forwards: false,
         ..Settings::default()
     };
-    let mut host = Host::joined(settings());
-    host.store_session(id(DEAD), Some(OTHER), false);
-    assert!(is_served(&host.request(call(id(DEAD)), 30_000)));
-    assert_eq!(host.core.state(42).and_then(|state| state.level), Some(3));
-    assert_eq!(host.core.standing(42), Some(Standing::Confirmed));
-    let took = host.sent.iter();
-    let mut took = took.filter(|(_, frame)| matches!(frame, Frame::Took(..)));
-    assert!(took.any(|(to, _)| *to == OTHER), "{:?}", host.sent);
+    for has_heard in [true, false] {
+        let mut host = Host::joined(settings());
+        host.store_session(id(DEAD), Some(OTHER), false);
+        host.core
+            .handle_request(host.now(), 5, Box::new(call(id(DEAD))));
+        host.drain();
+        host.advance(30_000);
+        // The owner must not serve it beside this process: it has to know first.
+        assert_eq!(host.results, [Output::Arrive(42)]);
+        assert_eq!(host.core.standing(42), Some(Standing::Confirmed));
+        let took = host.sent.iter().find_map(|(to, frame)| match frame {
+            Frame::Took(id, _, revision) if *to == OTHER => Some((*id, *revision)),
+            _ => None,
+        });
+        let (session, revision) = took.expect("a notice to the owner");
+        match has_heard {
+            true => host.frame(OTHER, Frame::TookHeard(session, revision)),
+            false => host.advance(250_000),
+        }
+        assert!(host.results.iter().any(is_served), "{:?}", host.results);
+        assert_eq!(host.core.state(42).and_then(|state| state.level), Some(3));
+    }
     // One that was made here and never changed: it is neither kept here nor written.
     let mut host = Host::joined(settings());
     assert!(is_served(&host.request(call(id(ME)), 30_000)));

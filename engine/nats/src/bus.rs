@@ -65,6 +65,7 @@ pub struct Bus {
         mpsc::UnboundedReceiver<BusEvent>,
     ),
     to_all: Subscriber,
+    updates: Subscriber,
     /// Messages for this process alone, once it is known.
     to_this: Option<Subscriber>,
 }
@@ -123,6 +124,8 @@ impl Bus {
         tokio::spawn(publish_all(client.clone(), waiting));
         let subject = format!("cl.{}.all", settings.cluster);
         let to_all = subscribe(&client, subject).await?;
+        let subject = format!("cl.{}.upd.*", settings.cluster);
+        let updates = subscribe(&client, subject).await?;
         Ok(Bus {
             client,
             cluster: settings.cluster.clone(),
@@ -132,6 +135,7 @@ impl Bus {
             is_lagging,
             events,
             to_all,
+            updates,
             to_this: None,
         })
     }
@@ -164,6 +168,8 @@ impl Bus {
                     return event;
                 }
                 Some(message) = to_this => message,
+                // Before a heartbeat that was sent after them, which has their number.
+                Some(message) = self.updates.next() => message,
                 Some(message) = self.to_all.next() => message,
                 else => std::future::pending().await,
             };
@@ -176,6 +182,11 @@ impl Bus {
     /// Sends a message to all processes, this one included; drops it while no server is reached.
     pub fn publish(&self, message: Vec<u8>) {
         self.queue(format!("cl.{}.all", self.cluster), message);
+    }
+
+    /// The same for changed resources of a partition.
+    pub fn publish_update(&self, partition: u16, message: Vec<u8>) {
+        self.queue(format!("cl.{}.upd.{partition}", self.cluster), message);
     }
 
     /// Sends a message to one process; drops it while no server is reached.

@@ -9,23 +9,23 @@
 //!
 //! Other settings of the server go the same way: see [`Live`].
 //!
+//! A node of a cluster has one more receiver, which gets changed lists and resources for the other
+//! nodes; the changes of those come back by [`PendingUpdates::leave`], to the shards alone.
+//!
 //! A changed list is broadcast in a second step, when every shard has its plan: see [`Rollout`].
 //!
 //! Invariant: an accepted change reaches every shard that runs.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
+use super::changed_resources::{ChangedResources, UPDATES_MAX};
 use super::rollout::Rollout;
 use super::{CatalogError, Plan};
 use crate::live::{Live, NewLive, RolloutBarrier};
 use corelane_io::wake::Waker;
-
-/// The most changed resources that wait for one shard.
-pub(crate) const UPDATES_MAX: usize = 4096;
 
 /// The changes since a shard last took them.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub(crate) struct Changes {
     /// Lists that changed, in plans that every shard uses.
     pub(crate) lists: ListKinds,
     /// Resources that changed.
-    pub(crate) uris: HashSet<Arc<str>>,
+    pub(crate) resources: ChangedResources,
     /// The settings from now on, if they changed.
     pub(crate) live: Option<NewLive>,
 }
@@ -72,6 +72,8 @@ impl Drop for NewPlan {
 struct Broadcaster {
     rollout: Mutex<Rollout>,
     shards: Vec<Weak<ShardUpdates>>,
+    /// That of the cluster, which gets no plans.
+    cluster: Weak<ShardUpdates>,
 }
 
 impl Broadcaster {
@@ -85,8 +87,9 @@ impl Broadcaster {
         if lists.is_empty() {
             return;
         }
-        for shard in self.shards.iter().filter_map(Weak::upgrade) {
-            shard.leave(|changes| changes.lists.extend(lists));
+        let receivers = self.shards.iter().chain([&self.cluster]);
+        for receiver in receivers.filter_map(Weak::upgrade) {
+            receiver.leave(|changes| changes.lists.extend(lists));
         }
     }
 }
@@ -103,6 +106,8 @@ pub(crate) struct ShardUpdates {
 /// from.
 #[derive(Debug, Default)]
 pub(crate) struct PendingUpdates {
+    /// Those for the other nodes of a cluster.
+    cluster: OnceLock<Weak<ShardUpdates>>,
     server: OnceLock<Running>,
 }
 
@@ -143,8 +148,8 @@ impl ShardUpdates {
         }
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = std::mem::take(&mut *changes);
-        if !takes_uris && !taken.uris.is_empty() {
-            changes.uris = std::mem::take(&mut taken.uris);
+        if !takes_uris && !taken.resources.is_empty() {
+            changes.resources = std::mem::take(&mut taken.resources);
             // No change wakes the shard for these again: it does not sleep while it has changes.
             self.is_new.store(true, Ordering::Release);
         }
@@ -176,10 +181,28 @@ impl PendingUpdates {
             broadcaster: Arc::new(Broadcaster {
                 rollout: Mutex::new(Rollout::new(shards)),
                 shards: boards.iter().map(Arc::downgrade).collect(),
+                cluster: self.cluster.get().cloned().unwrap_or_default(),
             }),
             shards: boards.clone(),
         });
         boards
+    }
+
+    /// The pending updates for the other nodes, of a server that is yet to start. They end with the
+    /// last reference to them.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn for_cluster(&self) -> Arc<ShardUpdates> {
+        let updates = Arc::default();
+        let _ = self.cluster.set(Arc::downgrade(&updates));
+        updates
+    }
+
+    /// Leaves changes of other nodes for every shard.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn leave(&self, change: impl Fn(&mut Changes)) {
+        for shard in self.server.get().iter().flat_map(|it| &it.shards) {
+            shard.leave(&change);
+        }
     }
 
     /// The catalog that a shard starts with; none before the server starts.
@@ -260,23 +283,23 @@ impl PendingUpdates {
         Ok(true)
     }
 
-    /// Reports that the resource at `uri` has changed.
-    pub(crate) fn updated(&self, uri: &str) -> Result<(), ChangeError> {
+    /// Reports that the resource at `uri` has changed, on this node and to the others if
+    /// `is_for_all`.
+    pub(crate) fn updated(&self, uri: &str, is_for_all: bool) -> Result<(), ChangeError> {
         let server = self.server.get().ok_or(ChangeError::NotRunning)?;
         let uri: Arc<str> = uri.into();
-        let mut is_full = false;
-        for shard in &server.shards {
-            shard.leave(|changes| {
-                if changes.uris.len() < UPDATES_MAX {
-                    changes.uris.insert(Arc::clone(&uri));
-                } else if !changes.uris.contains(&uri) {
-                    is_full = true;
-                }
-            });
+        let cluster = server.broadcaster.cluster.upgrade();
+        let mut has_all = true;
+        for receiver in server
+            .shards
+            .iter()
+            .chain(cluster.iter().filter(|_| is_for_all))
+        {
+            receiver.leave(|changes| has_all &= changes.resources.insert(&uri));
         }
-        match is_full {
-            true => Err(ChangeError::TooMany),
-            false => Ok(()),
+        match has_all {
+            true => Ok(()),
+            false => Err(ChangeError::TooMany),
         }
     }
 }

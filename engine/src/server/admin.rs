@@ -8,6 +8,7 @@
 //! | GET /api/v1/cluster | the cluster as this node sees it |
 //! | GET /api/v1/counters | the counters of each shard; with `ago_s` those of so long ago |
 //! | GET /api/v1/slow | the slow requests that ended last, the newest first |
+//! | POST /api/v1/cluster/finalize | raises the level of the records of the cluster |
 //! | POST /api/v1/upstreams/refresh | reads the lists of an upstream again |
 //! | POST /api/v1/slow/reset | forgets them |
 //! | POST /api/v1/log | sets the level of the log for a time |
@@ -31,6 +32,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use socket2::Socket;
 
+use super::ClusterRequests;
 use super::administered::Administered;
 use super::error::{Error, Result};
 use super::figures::Figures;
@@ -222,6 +224,7 @@ impl Site {
             (false, "sessions") => self.list(Listed::Sessions, &request.query),
             (false, "upstreams") => self.upstreams(),
             (false, "cluster") => self.cluster(),
+            (true, "cluster/finalize") => self.finalize(),
             (true, "upstreams/refresh") => self.refresh(&request.body),
             (false, "slow") => self.slow().map(SlowRequests::list),
             (true, "slow/reset") => self.slow().map(|it| json!({ "forgotten": it.reset() })),
@@ -240,7 +243,7 @@ impl Site {
             (
                 false,
                 "log" | "drain" | "stop" | "reload" | "upgrade" | "slow/reset"
-                | "upstreams/refresh",
+                | "upstreams/refresh" | "cluster/finalize",
             ) => {
                 return failure(405, "this is a change, and needs POST");
             }
@@ -361,11 +364,19 @@ impl Site {
         }
     }
 
-    fn cluster(&self) -> std::result::Result<Value, String> {
+    fn node(&self) -> std::result::Result<&ClusterRequests, String> {
         let cluster = self.server.cluster.as_ref();
-        let cluster = cluster.ok_or("the server is no node of a cluster (cluster.name)")?;
-        let status = cluster.status();
+        cluster.ok_or_else(|| "the server is no node of a cluster (cluster.name)".to_owned())
+    }
+
+    fn cluster(&self) -> std::result::Result<Value, String> {
+        let status = self.node()?.status();
         status.ok_or_else(|| "the thread of the cluster does not answer: see the log".to_owned())
+    }
+
+    fn finalize(&self) -> std::result::Result<Value, String> {
+        let (from, to) = self.node()?.finalize()?;
+        Ok(json!({ "from": from, "to": to }))
     }
 
     fn requests(&self) -> std::result::Result<&UpstreamRequests, String> {

@@ -5,6 +5,7 @@
 //! a client is answered, is decided by the core, which a simulator tests.
 
 mod command;
+mod fanout;
 mod frames;
 mod host;
 mod sessions;
@@ -13,10 +14,11 @@ mod unheard;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use corelane_cluster::operators::StepRefused;
 use corelane_nats::Settings;
 use corelane_protocol::request_state::Sealer;
 use serde_json::Value;
@@ -24,15 +26,20 @@ use tokio::sync::mpsc;
 
 use super::error::{Error, Result};
 use super::event::Event;
+use super::handle::ServerHandle;
 use crate::cluster::{ClusterBoard, ClusterEvent, EVENTS_MAX};
 use crate::profile::Profile;
 use crate::shard::{ShardControl, ShardMessage};
 use command::{Command, Started, taken_text};
 use corelane_io::lanes::LaneSender;
+use fanout::Fanout;
 use host::Host;
 
 /// How long the thread gets for an answer to an administrator.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What an administrator reads if it gives none.
+pub(super) const STUCK: &str = "the thread of the cluster does not answer: see the log";
 
 /// Requests for the thread of a cluster.
 #[derive(Clone, Debug)]
@@ -44,6 +51,7 @@ pub(super) struct ClusterRequests {
 pub(super) struct ClusterStart {
     board: Arc<ClusterBoard>,
     events: mpsc::Receiver<ClusterEvent>,
+    fanout: Fanout,
 }
 
 /// The thread of a cluster; the node leaves when this is dropped.
@@ -54,7 +62,7 @@ pub(super) struct ClusterThread {
 
 impl ClusterStart {
     /// The node of a profile, if it is one.
-    pub(super) fn of(profile: &Profile) -> Result<Option<ClusterStart>> {
+    pub(super) fn of(profile: &Profile, handle: &ServerHandle) -> Result<Option<ClusterStart>> {
         if profile.cluster.name.is_none() {
             return Ok(None);
         }
@@ -65,7 +73,12 @@ impl ClusterStart {
         };
         let node = profile.cluster.node as u16;
         let board = Arc::new(ClusterBoard::new(node, leave));
-        Ok(Some(ClusterStart { board, events }))
+        let fanout = Fanout::new(handle);
+        Ok(Some(ClusterStart {
+            board,
+            events,
+            fanout,
+        }))
     }
 
     /// Where the shards leave their events.
@@ -98,10 +111,12 @@ impl ClusterStart {
             .enable_time()
             .build()
             .map_err(Error::Cluster)?;
-        let (events, keys, of_host) = (self.events, Arc::clone(keys), profile.clone());
+        let (events, fanout) = (self.events, self.fanout);
+        let (keys, of_host) = (Arc::clone(keys), profile.clone());
         let thread = thread::Builder::new().name("cluster".to_owned());
         let thread = thread.spawn(move || {
-            let mut host = Host::new(&of_host, &keys, (sender, controls), (started, server));
+            let of_shards = (sender, controls, fanout);
+            let mut host = Host::new(&of_host, &keys, of_shards, (started, server));
             runtime.block_on(host.run(settings, events, commanded));
             runtime.shutdown_background();
         });
@@ -151,6 +166,39 @@ impl ClusterRequests {
         let (answer, answered) = sync_channel(1);
         self.commands.send(Command::Status(answer)).ok()?;
         answered.recv_timeout(ANSWER_TIME_MAX).ok()
+    }
+
+    /// Whether the node may seal and open with these keys.
+    ///
+    /// # Errors
+    /// The reason why other nodes cannot follow.
+    pub(super) fn check_keys(&self, keys: &Sealer) -> std::result::Result<(), String> {
+        let fingerprints = keys.fingerprints();
+        self.request(|answer| Command::CheckKeys(fingerprints, answer))
+    }
+
+    /// Raises the level of records, from the first level of the answer to the second one.
+    ///
+    /// # Errors
+    /// The reason why other nodes cannot follow.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(dead_code, reason = "only the control socket raises it")
+    )]
+    pub(super) fn finalize(&self) -> std::result::Result<(u8, u8), String> {
+        self.request(Command::Finalize)
+    }
+
+    fn request<T>(
+        &self,
+        command: impl FnOnce(SyncSender<std::result::Result<T, StepRefused>>) -> Command,
+    ) -> std::result::Result<T, String> {
+        let (answer, answered) = sync_channel(1);
+        let sent = self.commands.send(command(answer)).ok();
+        let answered = sent.and_then(|()| answered.recv_timeout(ANSWER_TIME_MAX).ok());
+        answered
+            .ok_or(STUCK)?
+            .map_err(|refused| refused.to_string())
     }
 
     /// Seals and opens with these keys from now on.

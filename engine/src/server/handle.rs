@@ -15,6 +15,9 @@ use crate::catalog::tool::Tool;
 /// Each shard switches to the changed catalog between two requests, and subscribed clients of both
 /// eras are notified. Running calls keep the catalog that they started with.
 ///
+/// In a cluster the entries themselves stay with this process, and the clients of all nodes are
+/// notified: give every node the same ones.
+///
 /// ```no_run
 /// # use corelane::{Call, Server, Tool};
 /// # fn main() -> std::process::ExitCode {
@@ -125,12 +128,19 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Notifies subscribed clients that the resource at `uri` has changed. Several changes in quick
+    /// Notifies subscribed clients of this process that the resource at `uri` has changed, which
+    /// the other nodes of a cluster see by themselves.
+    pub(super) fn resource_updated_here(&self, uri: &str) -> Result<(), ChangeError> {
+        self.0.updated(uri, false)
+    }
+
+    /// Notifies subscribed clients that the resource at `uri` has changed, in a cluster also those
+    /// of the other nodes. Several changes in quick
     /// succession may be one notification.
     ///
     /// # Errors
     /// [`ChangeError`] when too many changes wait or the server does not run yet.
     pub fn resource_updated(&self, uri: &str) -> Result<(), ChangeError> {
-        self.0.updated(uri)
+        self.0.updated(uri, true)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use corelane_protocol::request_state::Sealer;
 
 use super::error::Result;
+use super::handle::ServerHandle;
 use super::{ClusterStart, RunningServer};
 use crate::mcp::ServerParts;
 use crate::profile::Profile;
@@ -25,8 +26,9 @@ pub(super) fn lanes(
     profile: &Profile,
     shards: usize,
     parts: &mut ServerParts,
+    handle: &ServerHandle,
 ) -> Result<(Vec<Ends>, Option<Joining>)> {
-    let cluster = ClusterStart::of(profile)?;
+    let cluster = ClusterStart::of(profile, handle)?;
     parts.cluster = cluster.as_ref().map(ClusterStart::board);
     let outside = usize::from(cluster.is_some());
     let mut mesh = Mesh::new(shards, outside, profile.lanes.limits());

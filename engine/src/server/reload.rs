@@ -339,6 +339,10 @@ impl Reloader {
         let files = &profile.server.state_key_files;
         let sealer = state_keys::sealer(files, &self.hooks.key).map_err(Error::from)?;
         let sealer = Arc::new(sealer);
+        if let Some(cluster) = &self.files.cluster {
+            let of_keys = |text| Error::Public(format!("server.state_key_files: {text}"));
+            cluster.check_keys(&sealer).map_err(of_keys)?;
+        }
         let shards = present.shards.iter();
         let shards = shards.map(|shard| Live::shard_profile(shard, &profile));
         let shards: Vec<ShardProfile> = shards.collect();

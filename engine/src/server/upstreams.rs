@@ -221,7 +221,7 @@ impl Control {
     /// none is left.
     fn broadcast_updates(&mut self) -> bool {
         while let Some((upstream, uri)) = self.updated.pop_first() {
-            if self.handle.resource_updated(&uri).is_err() {
+            if self.handle.resource_updated_here(&uri).is_err() {
                 // Too many wait: the shards take them soon.
                 self.updated.insert((upstream, uri));
                 return false;

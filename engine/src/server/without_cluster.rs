@@ -7,6 +7,7 @@ use corelane_protocol::request_state::Sealer;
 
 use super::error::{Error, Result};
 use super::event::Event;
+use super::handle::ServerHandle;
 use crate::cluster::ClusterBoard;
 use crate::profile::Profile;
 use crate::shard::{ShardControl, ShardMessage};
@@ -24,7 +25,7 @@ pub(super) enum ClusterStart {}
 pub(super) enum ClusterThread {}
 
 impl ClusterStart {
-    pub(super) fn of(profile: &Profile) -> Result<Option<ClusterStart>> {
+    pub(super) fn of(profile: &Profile, _: &ServerHandle) -> Result<Option<ClusterStart>> {
         match profile.cluster.name {
             None => Ok(None),
             Some(_) => Err(Error::Public(
@@ -52,6 +53,15 @@ impl ClusterStart {
 impl ClusterRequests {
     #[cfg(feature = "metrics")]
     pub(super) fn status(&self) -> Option<serde_json::Value> {
+        match *self {}
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn finalize(&self) -> std::result::Result<(u8, u8), String> {
+        match *self {}
+    }
+
+    pub(super) fn check_keys(&self, _: &Sealer) -> std::result::Result<(), String> {
         match *self {}
     }
 

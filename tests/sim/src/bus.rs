@@ -73,6 +73,7 @@ impl World {
             Output::Ended(origin, key) => self.on_ended(node, origin, key),
             Output::Updated(uri) => self.on_updated(node, &uri),
             Output::AllUpdated(partition) => self.on_all_updated(node, partition),
+            Output::ListChanged(list) => self.on_list_changed(node, list),
             Output::Drained => self.on_drained(node),
             Output::Note(Note::NodeTaken(_)) => {
                 self.crash(node, false);
@@ -81,11 +82,7 @@ impl World {
                 }
             }
             Output::Note(Note::TakenOver(key, former)) => self.check_taken(node, key, former),
-            Output::Part(_, false, _)
-            | Output::Note(_)
-            | Output::Leave(_)
-            | Output::Arrive(_)
-            | Output::ListChanged(_) => {}
+            Output::Part(_, false, _) | Output::Note(_) | Output::Leave(_) | Output::Arrive(_) => {}
         }
     }
 

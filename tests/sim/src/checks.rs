@@ -7,6 +7,8 @@ use corelane_cluster::id::{Process, SessionId, Tail};
 use corelane_cluster::record::{Change, Record};
 use corelane_cluster::vocabulary::Key;
 
+use crate::host::REPLICATED_US;
+
 /// A request as its client sent it.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
@@ -53,8 +55,10 @@ pub(crate) struct Known {
     pub pinned: Vec<Change>,
     /// Changes that its client has sent, the last one of each subject.
     pub sent: Vec<Change>,
-    /// Subjects of changes that ran after a later one was sent: their order is open.
+    /// Subjects of changes whose order is open.
     pub unsure: Vec<Change>,
+    /// Changes that ran and that the store did not have in time, with the time and the node.
+    pub unstored: Vec<(u64, usize, Change)>,
 }
 
 /// A violated invariant.
@@ -189,6 +193,13 @@ impl Checks {
                 self.fail("I9", at_us, format!("{random:x} was revived by a write"));
             }
         }
+        if let Some(known) = self.sessions.get_mut(&random) {
+            // One that was late stays: other nodes may not have heard of it.
+            let is_late = |since_us: u64| at_us - since_us > REPLICATED_US;
+            known
+                .unstored
+                .retain(|(since_us, _, change)| is_late(*since_us) || !has(&record, change));
+        }
         if !record.has_ended {
             self.check_pins(at_us, random, &record, "a write");
         }
@@ -225,14 +236,28 @@ impl Checks {
         }
     }
 
-    /// A change runs. If a later one was sent already, nothing is known about its subject.
-    pub(crate) fn on_change_run(&mut self, random: u128, change: &Change) {
-        if let Some(known) = self.sessions.get_mut(&random)
-            && !known.sent.contains(change)
-        {
+    /// A change runs. Nothing is known about its subject if a later one was sent already, or if
+    /// another node has an earlier one that the store did not have in time: that node was
+    /// in trouble then, and writes it when it can.
+    pub(crate) fn on_change_run(
+        &mut self,
+        (at_us, node): (u64, usize),
+        key: u128,
+        change: &Change,
+    ) {
+        let Some(known) = self.sessions.get_mut(&key) else {
+            return;
+        };
+        let is_late = !known.sent.contains(change);
+        let has_other = known.unstored.iter().any(|(since_us, other, earlier)| {
+            let is_due = at_us - since_us > REPLICATED_US;
+            *other != node && is_due && earlier.has_subject_of(change)
+        });
+        if is_late || has_other {
             known.pinned.retain(|other| !other.has_subject_of(change));
             known.unsure.push(change.clone());
         }
+        known.unstored.push((at_us, node, change.clone()));
     }
 
     /// Whether the order of the changes of a subject is known.

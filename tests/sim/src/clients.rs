@@ -110,6 +110,7 @@ impl World {
                 pinned: Vec::new(),
                 sent: Vec::new(),
                 unsure: Vec::new(),
+                unstored: Vec::new(),
             },
         );
         self.clients[client] = Client {

@@ -15,7 +15,7 @@ use crate::world::World;
 
 /// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
 /// and writes, and room for the time between events.
-const REPLICATED_US: u64 = 250_000;
+pub(crate) const REPLICATED_US: u64 = 250_000;
 /// The stream of a session.
 const STREAM: u32 = 1;
 /// Microseconds without faults before which nothing is expected to be in time.
@@ -76,7 +76,8 @@ impl World {
                     return self.answer_error(node, attempt, origin, key);
                 }
                 core.answer(now, origin, key, true, Box::default());
-                self.checks.on_change_run(key, &change);
+                let place = (self.now_us, node);
+                self.checks.on_change_run(place, key, &change);
                 if standing == Some(Standing::Confirmed) {
                     let pin = Event::Pin(node, life, key, Box::new(change), self.now_us);
                     self.after(REPLICATED_US, pin);
@@ -225,12 +226,12 @@ impl World {
         let Some(key) = self.checks.attempts.get(&attempt).map(|it| it.key) else {
             return false;
         };
+        // The store was just emptied: the marker that the node read before is not there any more.
         let Some(generation) = self.generation() else {
-            return false;
+            return true;
         };
-        let version = self.store.last(&Key::Session(generation, key), self.now_us);
-        let expired = version.filter(|version| version.value.is_none());
-        let Some(expired_us) = expired.map(|version| version.at_us) else {
+        let name = Key::Session(generation, key);
+        let Some(expired_us) = self.store.expired_us(&name, self.now_us) else {
             return false;
         };
         let since_us = expired_us.saturating_sub((IDLE_S + RECORD_MARGIN_S) * 1_000_000);

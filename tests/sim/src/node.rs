@@ -111,6 +111,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    pub(crate) fn new() -> Node {
+        Node {
+            lists: [1; 3],
+            ..Node::default()
+        }
+    }
+
     /// The time on this node.
     #[must_use]
     pub(crate) fn now(&self, us: u64) -> Now {

@@ -6,8 +6,8 @@ use corelane_cluster::partition_of;
 use crate::event::Event;
 use crate::world::World;
 
-/// Resources that change.
-const RESOURCES: usize = 5;
+/// Resources that change. The lists have the numbers after them.
+pub(crate) const RESOURCES: usize = 5;
 
 fn uri_of(resource: usize) -> String {
     format!("file:///resource/{resource}")
@@ -104,7 +104,8 @@ impl World {
             3 => {
                 let list = resource % 3;
                 own.lists[list] = next;
-                core.set_list(now, list, next);
+                core.set_lists(now, own.lists);
+                self.updated_us.insert(RESOURCES + list, (now_us, node));
             }
             _ => {
                 core.resource_updated(now, &uri);
@@ -120,6 +121,13 @@ impl World {
         if let Some(resource) = resource {
             self.nodes[node].notified_us.insert(resource, now_us);
         }
+    }
+
+    pub(crate) fn on_list_changed(&mut self, node: usize, list: usize) {
+        let now_us = self.now_us;
+        self.nodes[node]
+            .notified_us
+            .insert(RESOURCES + list, now_us);
     }
 
     pub(crate) fn on_all_updated(&mut self, node: usize, partition: u16) {

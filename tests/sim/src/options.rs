@@ -62,6 +62,7 @@ pub const MUTATIONS: &[&str] = &[
     "revive_ended",
     "old_proof",
     "no_notice",
+    "serve_unheard",
     "write_after_conflict",
     "no_gap_repair",
     "promote_early",

@@ -10,6 +10,8 @@ use crate::rng::Rng;
 const STALE_US: u64 = 10_000_000;
 /// Versions of a key that stale reads may return.
 const VERSIONS_MAX: usize = 4;
+/// Microseconds of the longest way of an answer to a read.
+const READ_US: u64 = 1_000_000;
 
 /// One write of a key.
 #[derive(Clone, Debug)]
@@ -48,6 +50,16 @@ impl Store {
             versions.push(marker);
         }
         versions.last()
+    }
+
+    /// When a key expired, if it has a delete marker, or had one that was written over just now: a
+    /// node may have read it before.
+    pub(crate) fn expired_us(&mut self, key: &Key, now_us: u64) -> Option<u64> {
+        self.last(key, now_us)?;
+        let versions = self.keys.get(key)?.iter().rev();
+        let is_new = |it: &&Version| it.value.is_some() && it.at_us + READ_US > now_us;
+        let seen = versions.skip_while(is_new).next();
+        seen.filter(|it| it.value.is_none()).map(|it| it.at_us)
     }
 
     /// Writes a key if its condition holds.

@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::event::{AtNode, Event, Scheduled};
 use crate::faults::{Fault, plan};
 use crate::node::Node;
+use crate::operator::RESOURCES;
 use crate::options::{IDLE_S, Options, QUIET_S, RECORD_MARGIN_S, SETTLE_S};
 use crate::rng::Rng;
 use crate::store::Store;
@@ -119,7 +120,7 @@ impl World {
             people: rng.fork(),
             random: rng.fork(),
             // One more slot, for a second process with the number of a node that is stopped.
-            nodes: (0..=options.nodes).map(|_| Node::default()).collect(),
+            nodes: (0..=options.nodes).map(|_| Node::new()).collect(),
             store: Store::default(),
             clients: (0..options.clients).map(|_| Client::default()).collect(),
             checks: Checks::default(),
@@ -250,6 +251,9 @@ impl World {
         own.is_subscribed = false;
         own.interest_us.clear();
         own.notified_us.clear();
+        let lists = RESOURCES..RESOURCES + own.lists.len();
+        own.interest_us
+            .extend(lists.map(|list| (list, self.now_us)));
         let now = own.now(self.now_us);
         let number = own.number;
         let keys = Box::new(own.keys.clone());
@@ -260,9 +264,7 @@ impl World {
             core.add_key(now, key);
         }
         core.set_level_max(if own.is_old { 1 } else { 2 });
-        for (index, generation) in own.lists.into_iter().enumerate() {
-            core.set_list(now, index, generation);
-        }
+        core.set_lists(now, own.lists);
         own.core = Some(core);
         let life = own.life;
         self.after(TICK_US, Event::Node(node, life, AtNode::Tick));

@@ -39,7 +39,7 @@ impl TestCluster {
         cluster
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -93,7 +93,7 @@ impl TestCluster {
     }
 }
 
-fn run(arguments: &[&str]) -> (ExitStatus, String) {
+pub(crate) fn run(arguments: &[&str]) -> (ExitStatus, String) {
     let output = Command::new(binary()).args(arguments).output();
     let output = output.expect("the binary runs");
     let text = [output.stdout, output.stderr].concat();

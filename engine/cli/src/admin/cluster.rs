@@ -33,6 +33,19 @@ pub(crate) enum ClusterCommand {
         #[command(flatten)]
         at: SocketArguments,
     },
+    /// Drain a running node, as corelane drain does, if another node can take its sessions. Exits
+    /// with 0 if it drains, 1 if no other node lives and has its keys: nothing changed then.
+    Drain {
+        #[command(flatten)]
+        at: SocketArguments,
+    },
+    /// Let the nodes write records of the highest level that this version has, after an upgrade of
+    /// all of them. No node of an earlier version can read these. Exits with 0 if that is so, 1 if
+    /// a node cannot read them: nothing changed then.
+    Finalize {
+        #[command(flatten)]
+        at: SocketArguments,
+    },
     /// Make the buckets of a cluster in JetStream, once, with the rights of an administrator of
     /// NATS. Those that are there stay. It needs no running server.
     Init(InitArguments),
@@ -59,7 +72,9 @@ impl ClusterCommand {
     /// Whether errors go to standard output as JSON.
     pub(super) fn is_json(&self) -> bool {
         match self {
-            ClusterCommand::Status { at } => at.json,
+            ClusterCommand::Status { at }
+            | ClusterCommand::Drain { at }
+            | ClusterCommand::Finalize { at } => at.json,
             ClusterCommand::Init(arguments) => arguments.json,
         }
     }
@@ -72,6 +87,8 @@ impl ClusterCommand {
 pub(super) fn run(command: &ClusterCommand) -> Result<ExitCode, Failure> {
     match command {
         ClusterCommand::Status { at } => status(at),
+        ClusterCommand::Drain { at } => drain(at),
+        ClusterCommand::Finalize { at } => finalize(at),
         ClusterCommand::Init(arguments) => init(arguments),
     }
 }
@@ -83,6 +100,45 @@ fn status(at: &SocketArguments) -> Result<ExitCode, Failure> {
         false => print!("{}", escaped(&described(&answer))),
     }
     Ok(ExitCode::from(u8::from(!is_well(&answer))))
+}
+
+fn drain(at: &SocketArguments) -> Result<ExitCode, Failure> {
+    let answer = at.open().get("cluster")?;
+    let key = &answer["sealing_key"];
+    let takes_over = |row: &&Value| {
+        let mut keys = row["keys"].as_array().into_iter().flatten();
+        let is_other = row["node"] != answer["node"];
+        is_other && row["health"] == "alive" && row["stage"] == "alive" && keys.any(|it| it == key)
+    };
+    let rows = answer["members"].as_array().into_iter().flatten();
+    let takers: Vec<&Value> = rows.filter(takes_over).map(|row| &row["node"]).collect();
+    if takers.is_empty() || answer["is_connected"] != true || answer["is_isolated"] != false {
+        let text = "no other node of the cluster is up, has the keys of this one and is heard: \
+                    its sessions would end; see corelane cluster status, or use corelane drain";
+        return Err(Failure::Refused(text.to_owned()));
+    }
+    let drained = at.open().post("drain", &json!({}))?;
+    match at.json {
+        true => println!(
+            "{}",
+            json!({ "takers": takers, "was_draining": drained["was_draining"] })
+        ),
+        false => println!("the node drains, and others take its sessions"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn finalize(at: &SocketArguments) -> Result<ExitCode, Failure> {
+    let answer = at.open().post("cluster/finalize", &json!({}))?;
+    let (from, to) = (&answer["from"], &answer["to"]);
+    match at.json {
+        true => println!("{answer}"),
+        false if from == to => {
+            println!("records are of level {to} already, the highest of this version");
+        }
+        false => println!("records are of level {to} from now on; they were of level {from}"),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether the node is part of its cluster, and the other nodes are well.

@@ -10,8 +10,9 @@ use crate::vocabulary::Output;
 
 /// Microseconds between two messages of one partition; changes between them go together.
 const COALESCE_US: u64 = 20_000;
-/// URIs of one message.
+/// URIs of one message, and their bytes. A message without URIs stands for all of its partition.
 const URIS_MAX: usize = 64;
+const URIS_BYTES_MAX: usize = 16 << 10;
 
 impl Cluster {
     /// A resource changed here: all processes are notified.
@@ -36,13 +37,19 @@ impl Cluster {
         own.last += 1;
         own.sent_us = now.us;
         let number = own.last;
-        let uris: Vec<Box<str>> = std::mem::take(&mut own.waiting).into_iter().collect();
-        let kept = &mut self.updates.kept;
-        kept.push_back((partition, number, uris.clone()));
-        if kept.len() > self.settings.updates_kept {
-            kept.pop_front();
+        let waiting = std::mem::take(&mut own.waiting);
+        let uris: Vec<Box<str>> =
+            match waiting.iter().map(|uri| uri.len()).sum::<usize>() > URIS_BYTES_MAX {
+                true => Vec::new(),
+                false => waiting.into_iter().collect(),
+            };
+        let (max, bytes_max) = (self.settings.updates_kept, self.settings.updates_kept_bytes);
+        self.updates
+            .keep((partition, number, uris.clone()), max, bytes_max);
+        // One that has not joined has no number yet: the others find a gap when it has.
+        if self.stage != Stage::Joining {
+            self.publish(Frame::Update(partition, number, uris));
         }
-        self.publish(Frame::Update(partition, number, uris));
     }
 
     pub(super) fn flush_updates(&mut self, now: Now) {
@@ -65,10 +72,10 @@ impl Cluster {
                 .retain(|(_, other), _| *other != partition);
         } else if self.updates.interest.insert(partition) {
             // Earlier updates are of no interest, but those between two heartbeats are.
-            let heard = self.members.all().map(|member| {
-                let updates = &member.heartbeat.updates;
-                let last = updates.iter().find(|(other, _)| *other == partition);
-                (member.process, last.map_or(0, |(_, last)| *last))
+            let heard = self.members.all().filter_map(|member| {
+                let mut updates = member.heartbeat.updates.iter();
+                let (_, last) = updates.find(|(other, _)| *other == partition)?;
+                Some((member.process, *last))
             });
             for (process, last) in heard.collect::<Vec<_>>() {
                 self.follow(process, partition).next = last + 1;
@@ -102,17 +109,33 @@ impl Cluster {
         if from == self.me || !self.updates.interest.contains(&partition) {
             return;
         }
+        if number > 1 && !self.is_followed(from, partition) {
+            return self.on_gap_lost(from, partition, number.saturating_add(1));
+        }
         let follow = self.follow(from, partition);
         if number < follow.next {
             return;
         }
         if number == follow.next {
-            follow.next += 1;
+            follow.next = number.saturating_add(1);
         } else {
             self.request_gap(now, from, partition);
         }
-        let updated = uris.into_iter().map(Output::Updated);
-        self.outputs.extend(updated);
+        self.updated(partition, uris);
+    }
+
+    /// Resources of another process changed.
+    pub(super) fn updated(&mut self, partition: u16, uris: Vec<Box<str>>) {
+        if uris.is_empty() {
+            return self.outputs.push_back(Output::AllUpdated(partition));
+        }
+        self.outputs.extend(uris.into_iter().map(Output::Updated));
+    }
+
+    /// Whether the updates of an origin in a partition are counted. At its first sign those before
+    /// may have been missed, and nothing says since when: the whole partition counts as changed.
+    fn is_followed(&self, from: Process, partition: u16) -> bool {
+        self.updates.follows.contains_key(&(from, partition))
     }
 
     fn request_gap(&mut self, now: Now, from: Process, partition: u16) {
@@ -158,8 +181,13 @@ impl Cluster {
 
     pub(super) fn find_gaps(&mut self, now: Now, from: Process, updates: &[(u16, u64)]) {
         for (partition, last) in updates {
-            let is_interesting = self.updates.interest.contains(partition);
-            if is_interesting && self.follow(from, *partition).next <= *last {
+            if !self.updates.interest.contains(partition) {
+                continue;
+            }
+            if !self.is_followed(from, *partition) {
+                sim_point!("origin_first_heard");
+                self.on_gap_lost(from, *partition, last.saturating_add(1));
+            } else if self.follow(from, *partition).next <= *last {
                 self.request_gap(now, from, *partition);
             }
         }
@@ -168,7 +196,7 @@ impl Cluster {
     /// Sends all updates that are kept once more: nothing else repeats those of a process that
     /// ends.
     pub(super) fn repeat_updates(&mut self) {
-        for (partition, number, uris) in std::mem::take(&mut self.updates.kept) {
+        for (partition, number, uris) in self.updates.forget_kept() {
             self.publish(Frame::Update(partition, number, uris));
         }
     }
@@ -206,35 +234,31 @@ impl Cluster {
         self.doubt_updates();
     }
 
-    /// The generation of one of the own lists: 0 tools, 1 resources, 2 prompts.
-    pub fn set_list(&mut self, now: Now, index: usize, generation: u64) {
+    /// The generations of the own lists: tools, resources, prompts; 0 for one that is not known.
+    pub fn set_lists(&mut self, now: Now, generations: [u64; 3]) {
         self.begin(now);
-        self.set_heartbeat(|heartbeat| {
-            if let Some(own) = heartbeat.lists.get_mut(index) {
-                *own = generation;
-            }
-        });
+        self.set_heartbeat(|own| own.lists = generations);
         if self.stage != Stage::Joining {
             self.heartbeat(now);
         }
     }
 
+    /// A list of a node is another one than that node had when it was last heard, even if that was
+    /// its process before.
     pub(super) fn compare_lists(&mut self, from: Process, heartbeat: &Heartbeat) {
         let Some(member) = self.members.get(from) else {
             return;
         };
-        if member.heartbeat.stage == Stage::Joining {
-            // The first heartbeat: there is nothing to compare with.
-            return;
+        for (index, new) in heartbeat.lists.iter().enumerate() {
+            // Before it was heard, clients here knew the own list only.
+            let old = match member.lists[index] {
+                0 => self.operators.own.lists[index],
+                heard => heard,
+            };
+            if old != *new && old != 0 && *new != 0 {
+                self.outputs.push_back(Output::ListChanged(index));
+            }
         }
-        let pairs = member.heartbeat.lists.iter().zip(&heartbeat.lists);
-        let changed: Vec<usize> = pairs
-            .enumerate()
-            .filter(|(_, (old, new))| old != new)
-            .map(|(index, _)| index)
-            .collect();
-        let changed = changed.into_iter().map(Output::ListChanged);
-        self.outputs.extend(changed);
     }
 
     /// A process that was heard of, with the lists of its last heartbeat.

@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, Purpose};
 use crate::frame::{Envelope, Frame, Stage};
 use crate::id::{Now, Process};
 use crate::sim::sim_point;
-use crate::vocabulary::{Note, Op, Output, PutResult, ReadResult};
+use crate::vocabulary::{Note, Op, PutResult, ReadResult};
 
 impl Cluster {
     /// Takes a message of the bus.
@@ -55,7 +55,7 @@ impl Cluster {
             Frame::Took(id, generation, revision) => {
                 self.on_took(now, from, id, (generation, revision));
             }
-            Frame::TookHeard(id, revision) => self.on_took_heard(from, id, revision),
+            Frame::TookHeard(id, revision) => self.on_took_heard(now, from, id, revision),
             Frame::Merge(id, changes) => self.on_merge(now, id, changes),
             Frame::Update(partition, number, uris) => {
                 self.on_update(now, from, (partition, number), uris);
@@ -71,9 +71,7 @@ impl Cluster {
         self.note(Note::FrameRefused(from));
         match frame {
             // To read a resource once too often does no harm.
-            Frame::Update(_, _, uris) if from != self.me => {
-                self.outputs.extend(uris.into_iter().map(Output::Updated));
-            }
+            Frame::Update(partition, _, uris) if from != self.me => self.updated(partition, uris),
             Frame::Heartbeat(_) | Frame::Forward(..) if self.stage != Stage::Joining => {
                 if let Some(later) = later {
                     self.send(from, Frame::Superseded(later));

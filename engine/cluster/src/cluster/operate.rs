@@ -5,6 +5,7 @@ use crate::cluster::{Cluster, Purpose};
 use crate::codec::{Kind, LEVEL_MIN, Written, decode, encode};
 use crate::frame::{Heartbeat, Stage};
 use crate::id::Now;
+use crate::membership::Health;
 use crate::operators::StepRefused;
 use crate::sim::{mutated, sim_point};
 use crate::timers::Timer;
@@ -18,6 +19,39 @@ impl Cluster {
             own.keys = fingerprints.to_vec();
             own.sealing_key = fingerprints.first().copied().unwrap_or_default();
         });
+    }
+
+    /// Whether this process may open with these keys, of which the first seals, in the place of its
+    /// own: for a host that checks them before it takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`StepRefused`] while another live process cannot open with the first one, or seals with one
+    /// that is missing among them.
+    pub fn check_keys(&self, now: Now, fingerprints: &[u64]) -> Result<(), StepRefused> {
+        let own = &self.operators.own;
+        let promoted = fingerprints.first().filter(|key| **key != own.sealing_key);
+        let is_dropped = |key: &u64| own.keys.contains(key) && !fingerprints.contains(key);
+        if promoted.is_none() && !own.keys.iter().any(|key| is_dropped(key)) {
+            return Ok(());
+        }
+        if self.is_isolated || !self.is_connected || self.stage == Stage::Joining {
+            return Err(StepRefused::Isolated);
+        }
+        for member in self.members.all().filter(|it| it.process != self.me) {
+            let node = member.process.node;
+            let (is_gone, heard) = (
+                member.health(now.us, &self.settings) == Health::Gone,
+                &member.heartbeat,
+            );
+            if !is_gone && promoted.is_some_and(|key| !heard.keys.contains(key)) {
+                return Err(StepRefused::Lagging(node));
+            }
+            if !is_gone && is_dropped(&heard.sealing_key) {
+                return Err(StepRefused::Sealing(node));
+            }
+        }
+        Ok(())
     }
 
     /// The first step: this process opens with the key of this fingerprint from now on.

@@ -108,13 +108,14 @@ impl Cluster {
         let is_usable =
             |owner: &Process| self.members.keeps_sessions(*owner, now.us, &self.settings);
         if let Some(owner) = owner.filter(is_usable) {
-            session.restore_stale();
             // Changes that are sent to an owner may be lost on the way, or with it. Where nothing
             // is forwarded, the client was here to make them: the session comes back.
-            if self.settings.forwards || session.unwritten().is_empty() {
+            if self.settings.forwards || !session.has_unwritten() {
+                session.restore_stale();
                 return self.depose(now, key, owner);
             }
             sim_point!("taken_back");
+            session.is_taking = true;
         }
         sim_point!("take_over_record");
         if session.epoch != self.epoch {
@@ -159,6 +160,26 @@ impl Cluster {
         self.serve_waiting(now, key);
     }
 
+    /// The session came without being given: where nothing is forwarded, its owner may live, and
+    /// must not serve it beside this process.
+    pub(super) fn begin_taking(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(&key) {
+            session.is_taking = !self.settings.forwards && session.base != Base::Unknown;
+        }
+    }
+
+    /// Whether requests of a session wait until its former owners know that it was taken. They
+    /// would serve later requests of the client otherwise, and changes of both had no order.
+    pub(super) fn is_taking(&mut self, now: Now, key: SessionKey) -> bool {
+        let Some(session) = self.sessions.get_mut(&key) else {
+            return false;
+        };
+        let mut formers = session.formers.iter();
+        let lives = |former: &Process| self.members.keeps_sessions(*former, now.us, &self.settings);
+        session.is_taking &= !self.is_isolated && formers.any(lives);
+        session.is_taking && !mutated!("serve_unheard")
+    }
+
     /// Notifies a former owner until it acknowledges: it may live and not know.
     pub(super) fn notify_former(&mut self, now: Now, key: SessionKey, to: Process, id: SessionId) {
         let is_full = self.notices.len() >= self.settings.notices_max;
@@ -198,13 +219,17 @@ impl Cluster {
         let known = self.members.of_node(to.node);
         let is_dead = known.is_some_and(|member| member.process.incarnation > to.incarnation);
         if is_dead || notice.tries > self.settings.notices_each_max {
-            return self.forget_former(key, to);
+            return self.forget_former(now, key, to);
         }
         // Only a write that landed is a reason for the former owner to doubt.
         if let Some(revision) = revision.filter(|_| !sim_point!("notice_lost", 50)) {
             self.send(to, Frame::Took(id, self.generation, revision));
         }
-        self.arm(now.us + self.settings.notice_us, Timer::Notice(key, to));
+        let wait_us = match self.is_taking(now, key) {
+            true => self.settings.notice_waited_us,
+            false => self.settings.notice_us,
+        };
+        self.arm(now.us + wait_us, Timer::Notice(key, to));
     }
 
     /// Another process took a session from this one: the store says whether that holds.
@@ -216,7 +241,20 @@ impl Cluster {
         (generation, revision): (Generation, u64),
     ) {
         let key = id.random;
-        self.send(from, Frame::TookHeard(id, revision));
+        let is_here = generation == self.generation && self.sessions.contains_key(&key);
+        if !self.settings.forwards && is_here && self.taken_with(key) > Some(revision) {
+            // It was taken back since. The sender serves when it has the answer, so it gets none:
+            // a notice of that is on its way.
+            sim_point!("took_is_old");
+            return;
+        }
+        // Changes that the sender lacks come to the store before it serves.
+        let session = self.sessions.get(&key);
+        if self.settings.forwards || session.is_none_or(|it| !it.has_unwritten()) {
+            self.send(from, Frame::TookHeard(id, revision));
+        } else {
+            sim_point!("took_with_changes");
+        }
         if generation != self.generation {
             self.check_generation(now);
         }
@@ -237,20 +275,24 @@ impl Cluster {
         self.read_session(now, key);
     }
 
-    pub(super) fn on_took_heard(&mut self, from: Process, id: SessionId, revision: u64) {
+    pub(super) fn on_took_heard(&mut self, now: Now, from: Process, id: SessionId, revision: u64) {
         self.members.answered(from);
         let is_sure = self.taken_with(id.random).is_some();
         let notice = self.notices.get(&(id.random, from));
         if is_sure && notice.is_some_and(|notice| revision >= notice.since) {
-            self.forget_former(id.random, from);
+            self.forget_former(now, id.random, from);
         }
     }
 
     /// A former owner knows, or does not live any more.
-    fn forget_former(&mut self, key: SessionKey, former: Process) {
+    fn forget_former(&mut self, now: Now, key: SessionKey, former: Process) {
         self.notices.remove(&(key, former));
         if let Some(session) = self.sessions.get_mut(&key) {
             session.formers.retain(|other| *other != former);
+            if std::mem::take(&mut session.is_taking) {
+                session.is_taking = !session.formers.is_empty();
+                self.serve_waiting(now, key);
+            }
         }
     }
 
@@ -306,8 +348,13 @@ impl Cluster {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
+        let was_taking = std::mem::take(&mut session.is_taking);
         if session.waiting.is_empty() {
             return;
+        }
+        if was_taking && session.epoch == self.epoch {
+            sim_point!("former_is_slow");
+            return self.serve_waiting(now, key);
         }
         if session.leaving.take().is_some() {
             sim_point!("leave_is_slow");

@@ -78,6 +78,7 @@ impl Cluster {
         origin: Origin,
         request: Box<Request>,
     ) {
+        let is_taking = self.is_taking(now, key);
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
@@ -85,7 +86,7 @@ impl Cluster {
             return self.reject(origin, Missing::NotOurs);
         }
         let is_doubted = session.standing(self.epoch) == Standing::Doubted;
-        if !is_doubted && session.leaving.is_none() {
+        if !is_doubted && !is_taking && session.leaving.is_none() {
             return self.serve(now, key, origin, request);
         }
         if session.waiting.len() >= self.settings.waiting_max {
@@ -125,8 +126,11 @@ impl Cluster {
         self.outputs.push_back(Output::Serve(origin, request));
     }
 
-    /// Serves the requests that waited for a session.
+    /// Serves the requests that waited for a session, unless its former owner has to know first.
     pub(super) fn serve_waiting(&mut self, now: Now, key: SessionKey) {
+        if self.is_taking(now, key) {
+            return;
+        }
         let waiting = self.sessions.get_mut(&key).map(|it| &mut it.waiting);
         for (origin, request) in waiting.map(std::mem::take).unwrap_or_default() {
             self.serve(now, key, origin, request);
@@ -350,6 +354,7 @@ impl Cluster {
             self.note(Note::WithoutHistory(key));
         }
         self.arrive(session, record, base);
+        self.begin_taking(key);
         for pending in lookup.waiting {
             let origin = Origin::Local(pending.call);
             self.serve_or_wait(now, key, origin, pending.request);

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::*;
 use crate::catalog::Entries;
 use corelane_io::wake::WakeFd;
+use std::collections::HashSet;
 
 fn plan() -> Arc<Plan> {
     Arc::new(Plan::new(Entries::default(), 10).unwrap())
@@ -16,7 +17,7 @@ fn plan() -> Arc<Plan> {
 fn nothing_can_be_changed_before_the_start() {
     let updates = PendingUpdates::default();
     assert!(matches!(
-        updates.updated("a:b"),
+        updates.updated("a:b", true),
         Err(ChangeError::NotRunning)
     ));
 }
@@ -27,14 +28,14 @@ fn changes_coalesce_until_each_shard_takes_them() {
     let shards = updates.open(&plan(), 2);
     assert!(shards[0].take(true).is_none());
     for _ in 0..3 {
-        updates.updated("a:b").unwrap();
+        updates.updated("a:b", true).unwrap();
     }
     let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
     assert!(updates.change(ListKind::Tools, edit).unwrap());
     assert!(!updates.change(ListKind::Prompts, |_| Ok(None)).unwrap());
     for shard in &shards {
         let changes = shard.take(true).unwrap();
-        assert_eq!(changes.uris.len(), 1);
+        assert_eq!(changes.resources.uris().len(), 1);
         assert!(changes.plan.is_some());
     }
     for shard in &shards {
@@ -52,11 +53,11 @@ fn a_change_wakes_a_shard_that_has_taken_the_one_before() {
     let wake = WakeFd::open().unwrap();
     shards[0].set_waker(wake.waker());
     for round in 0..3 {
-        updates.updated("a:b").unwrap();
+        updates.updated("a:b", true).unwrap();
         assert!(takes_wake(&wake), "round {round}");
-        updates.updated("a:c").unwrap();
+        updates.updated("a:c", true).unwrap();
         assert!(!takes_wake(&wake), "it has not looked yet");
-        assert_eq!(shards[0].take(true).unwrap().uris.len(), 2);
+        assert_eq!(shards[0].take(true).unwrap().resources.uris().len(), 2);
     }
     change(&updates, ListKind::Tools);
     assert!(takes_wake(&wake), "a new plan");
@@ -181,42 +182,48 @@ fn more_resources_than_are_kept_are_refused() {
     let updates = PendingUpdates::default();
     let shards = updates.open(&plan(), 1);
     for at in 0..UPDATES_MAX {
-        updates.updated(&format!("a:{at}")).unwrap();
+        updates.updated(&format!("a:{at}"), true).unwrap();
     }
     assert!(matches!(
-        updates.updated("a:more"),
+        updates.updated("a:more", true),
         Err(ChangeError::TooMany)
     ));
-    updates.updated("a:0").unwrap();
+    updates.updated("a:0", true).unwrap();
     let kept = shards[0].take(false).unwrap();
     assert!(
-        kept.uris.is_empty(),
+        kept.resources.is_empty(),
         "they stay while the shard has no room"
     );
     assert!(matches!(
-        updates.updated("a:more"),
+        updates.updated("a:more", true),
         Err(ChangeError::TooMany)
     ));
-    assert_eq!(shards[0].take(true).unwrap().uris.len(), UPDATES_MAX);
-    updates.updated("a:more").unwrap();
+    assert_eq!(
+        shards[0].take(true).unwrap().resources.uris().len(),
+        UPDATES_MAX
+    );
+    updates.updated("a:more", true).unwrap();
 }
 
 #[test]
 fn resources_stay_while_everything_else_is_taken() {
     let updates = PendingUpdates::default();
     let shards = updates.open(&plan(), 1);
-    updates.updated("a:b").unwrap();
+    updates.updated("a:b", true).unwrap();
     let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
     assert!(updates.change(ListKind::Tools, edit).unwrap());
     let taken = shards[0].take(false).unwrap();
-    assert!(taken.plan.is_some() && taken.uris.is_empty());
+    assert!(taken.plan.is_some() && taken.resources.is_empty());
     drop(taken);
-    updates.updated("a:b").unwrap();
-    updates.updated("a:c").unwrap();
+    updates.updated("a:b", true).unwrap();
+    updates.updated("a:c", true).unwrap();
     let taken = shards[0].take(false).unwrap();
-    assert!(taken.lists.contains(ListKind::Tools) && taken.uris.is_empty());
+    assert!(taken.lists.contains(ListKind::Tools) && taken.resources.is_empty());
     assert!(shards[0].has_changes(), "the shard must not sleep");
     let taken = shards[0].take(true).unwrap();
-    assert_eq!(taken.uris, HashSet::from(["a:b".into(), "a:c".into()]));
+    assert_eq!(
+        *taken.resources.uris(),
+        HashSet::from(["a:b".into(), "a:c".into()])
+    );
     assert!(taken.lists.is_empty() && !shards[0].has_changes());
 }

@@ -31,8 +31,8 @@ impl Endpoint {
                 broadcasts.push_list(kind);
             }
         }
-        if !changes.uris.is_empty() {
-            broadcasts.push_updates(changes.uris);
+        if !changes.resources.is_empty() {
+            broadcasts.push_updates(changes.resources);
         }
     }
 

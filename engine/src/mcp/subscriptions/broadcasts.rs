@@ -4,14 +4,14 @@
 //! once: a list that changes again while its change is broadcast is broadcast once more from the
 //! start, for any number of changes. Resources wait among the pending updates, which bound them.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::subscription::{
     ListKind, ListKinds, write_list_changed, write_updated,
 };
 
+use crate::catalog::changed_resources::ChangedResources;
 use crate::upstream::interest::SubscribedUri;
 
 /// Broadcasts at once: each list on its way and once more behind that, and one of resources.
@@ -34,7 +34,7 @@ pub(in crate::mcp) struct Broadcast {
 #[derive(Debug)]
 enum Change {
     List(ListKind),
-    Updated(HashSet<Arc<str>>),
+    Updated(ChangedResources),
 }
 
 impl Broadcasts {
@@ -60,9 +60,9 @@ impl Broadcasts {
     ///
     /// # Panics
     /// While another broadcast of resources is under way, see [`Broadcasts::has_updates`].
-    pub(in crate::mcp) fn push_updates(&mut self, uris: HashSet<Arc<str>>) {
+    pub(in crate::mcp) fn push_updates(&mut self, resources: ChangedResources) {
         assert!(!self.has_updates(), "pending updates wait for their turn");
-        self.push(Change::Updated(uris));
+        self.push(Change::Updated(resources));
     }
 
     /// Whether changed resources are being broadcast.
@@ -114,7 +114,7 @@ impl Broadcast {
             }
             Change::List(_) => {}
             Change::Updated(changed) => {
-                for uri in uris.iter().filter(|uri| changed.contains(&***uri)) {
+                for uri in uris.iter().filter(|uri| changed.contains(uri)) {
                     let mut message = Vec::new();
                     write_updated(&mut message, uri, subscription);
                     messages.push(message);

@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use super::task_status::{exchange_notes, leave, listen_as, pair};
 use super::tasks::{about, endpoint_with, task};
 use super::test_endpoint::{Answer, TestEndpoint, error, on_executor, part_of};
-use crate::catalog::pending_updates::{
-    ChangeError, Changes, PendingUpdates, ShardUpdates, UPDATES_MAX,
-};
+use crate::catalog::changed_resources::UPDATES_MAX;
+use crate::catalog::pending_updates::{ChangeError, Changes, PendingUpdates, ShardUpdates};
 use crate::catalog::resource::Resource;
 use crate::catalog::{Entries, Plan};
 use crate::mcp::EndpointSettings;
@@ -155,27 +154,30 @@ fn resources_wait_while_others_are_broadcast() {
         &mut harness,
         json!({"resourceSubscriptions": ["a:b", "a:c"]}),
     );
-    updates.updated("a:b").unwrap();
+    updates.updated("a:b", true).unwrap();
     turn(&mut harness, &shards[0]);
     assert_eq!(messages(&mut harness), ["a:b"]);
     for at in 0..UPDATES_MAX - 2 {
-        updates.updated(&format!("b:{at}")).unwrap();
+        updates.updated(&format!("b:{at}"), true).unwrap();
         if at == UPDATES_MAX / 2 {
             turn(&mut harness, &shards[0]);
         }
     }
     for _ in 0..3 {
-        updates.updated("a:b").unwrap();
-        updates.updated("a:c").unwrap();
+        updates.updated("a:b", true).unwrap();
+        updates.updated("a:c", true).unwrap();
     }
-    assert!(matches!(updates.updated("b:x"), Err(ChangeError::TooMany)));
+    assert!(matches!(
+        updates.updated("b:x", true),
+        Err(ChangeError::TooMany)
+    ));
     assert_eq!(messages(&mut harness), [""; 0]);
     for _ in 0..TURNS {
         turn(&mut harness, &shards[0]);
     }
     assert_eq!(messages(&mut harness), ["a:b", "a:c"]);
     assert!(!harness.endpoint.has_broadcasts() && !shards[0].has_changes());
-    updates.updated("b:x").unwrap();
+    updates.updated("b:x", true).unwrap();
 }
 
 #[test]
@@ -186,9 +188,9 @@ fn a_list_is_taken_while_resources_wait() {
         &mut harness,
         json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}),
     );
-    updates.updated("a:b").unwrap();
+    updates.updated("a:b", true).unwrap();
     turn(&mut harness, &shards[0]);
-    updates.updated("a:b").unwrap();
+    updates.updated("a:b", true).unwrap();
     let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
     assert!(updates.change(ListKind::Tools, edit).unwrap());
     for _ in 0..TURNS {

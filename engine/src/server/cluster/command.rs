@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use corelane_cluster::id::Process;
+use corelane_cluster::operators::StepRefused;
 use corelane_protocol::request_state::Sealer;
 use serde_json::Value;
 
@@ -14,6 +15,11 @@ pub(super) enum Command {
     Status(SyncSender<Value>),
     /// Seal and open with these keys from now on.
     SetKeys(Arc<Sealer>),
+    /// Whether other keys, with these fingerprints, may be used.
+    CheckKeys(Vec<u64>, SyncSender<Result<(), StepRefused>>),
+    /// Raise the level of records to the highest that this version writes; the answer has the level
+    /// of now and that one.
+    Finalize(SyncSender<Result<(u8, u8), StepRefused>>),
     /// Give the sessions of this node away.
     Drain,
     /// End, after that was done.

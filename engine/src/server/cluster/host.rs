@@ -6,7 +6,8 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use corelane_cluster::cluster::Cluster;
-use corelane_cluster::frame::Stage;
+use corelane_cluster::codec::LEVEL_MAX;
+use corelane_cluster::frame::{Frame, Stage};
 use corelane_cluster::id::Now;
 use corelane_cluster::settings::Settings as CoreSettings;
 use corelane_cluster::vocabulary::{Call, Note, Origin, Output, SessionKey};
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::command::{Command, Started, taken_text};
+use super::fanout::{Fanout, follow_all};
 use super::frames::{BadMessage, Keys, OpenedTails, unix_ms};
 use super::unheard::Unheard;
 use crate::cluster::{ClusterEvent, ClusterMessage};
@@ -57,6 +59,7 @@ pub(super) struct Host {
     /// For each shard, messages that wait for its lane, in order: each ends something that waits
     /// there, or is one of a few for a session.
     overflow: Vec<VecDeque<ClusterMessage>>,
+    pub(super) fanout: Fanout,
     started: Sender<Started>,
     server: Sender<Event>,
     has_started: bool,
@@ -83,7 +86,7 @@ impl Host {
     pub(super) fn new(
         profile: &Profile,
         keys: &Arc<Sealer>,
-        (sender, controls): (LaneSender<ShardMessage>, Vec<Arc<ShardControl>>),
+        (sender, controls, fanout): (LaneSender<ShardMessage>, Vec<Arc<ShardControl>>, Fanout),
         (started, server): (Sender<Started>, Sender<Event>),
     ) -> Host {
         let sessions_max = profile.sessions.per_shard_max * controls.len();
@@ -103,6 +106,7 @@ impl Host {
         let tails = Box::new(OpenedTails);
         let mut core = Cluster::new(node, settings, tails, Box::new(random), now);
         core.set_keys(&keys.fingerprints());
+        follow_all(&mut core, now);
         let doubts = core.doubts();
         Host {
             core,
@@ -110,6 +114,7 @@ impl Host {
             sender,
             overflow: controls.iter().map(|_| VecDeque::new()).collect(),
             controls,
+            fanout,
             started,
             server,
             has_started: false,
@@ -150,22 +155,16 @@ impl Host {
             tokio::select! {
                 biased;
                 command = commands.recv() => match command {
-                    Some(Command::Status(answer)) => {
-                        let _ = answer.try_send(self.status(&bus));
-                    }
-                    Some(Command::SetKeys(sealer)) => {
-                        self.core.set_keys(&sealer.fingerprints());
-                        self.keys.0 = sealer;
-                    }
-                    Some(Command::Drain) => self.begin_drain(),
                     Some(Command::Stop) | None => {
                         self.begin_drain();
                         stop_at = stop_at.or(Some(Instant::now() + LAST_WRITES));
                     }
+                    Some(command) => self.on_command(command, &bus),
                 },
                 _ = tick.tick() => {
                     let now = self.now();
                     self.core.handle_tick(now);
+                    self.fanout.publish(&mut self.core, now);
                     self.try_again();
                     self.look_at_isolation(&bus).await;
                 }
@@ -186,6 +185,31 @@ impl Host {
                 bus.flush().await;
                 return;
             }
+        }
+    }
+
+    fn on_command(&mut self, command: Command, bus: &Bus) {
+        let now = self.now();
+        match command {
+            Command::Status(answer) => {
+                let _ = answer.try_send(self.status(bus));
+            }
+            Command::SetKeys(sealer) => {
+                self.core.set_keys(&sealer.fingerprints());
+                self.keys.0 = sealer;
+            }
+            Command::CheckKeys(keys, answer) => {
+                let _ = answer.try_send(self.core.check_keys(now, &keys));
+            }
+            Command::Finalize(answer) => {
+                let level = self.core.level();
+                // Those that are gone come back, and must read the records then.
+                let nodes = self.core.members(now).into_iter();
+                let nodes: Vec<u16> = nodes.map(|member| member.process.node).collect();
+                let raised = self.core.finalize(now, LEVEL_MAX, &nodes);
+                let _ = answer.try_send(raised.map(|()| (level, LEVEL_MAX)));
+            }
+            Command::Drain | Command::Stop => self.begin_drain(),
         }
     }
 
@@ -288,7 +312,10 @@ impl Host {
             match output {
                 Output::Publish(envelope) => {
                     if let Some(sealed) = self.keys.seal(&envelope) {
-                        bus.publish(sealed);
+                        match envelope.frame {
+                            Frame::Update(partition, ..) => bus.publish_update(partition, sealed),
+                            _ => bus.publish(sealed),
+                        }
                     }
                 }
                 Output::Send(to, envelope) => {
@@ -389,7 +416,10 @@ impl Host {
                     self.send(shard, ClusterMessage::Leave(key));
                 }
             }
-            // Nothing is forwarded and nothing is fanned out in this version.
+            Output::Updated(_) | Output::AllUpdated(_) | Output::ListChanged(_) => {
+                self.fanout.on_output(output);
+            }
+            // Nothing is forwarded in this version.
             _ => {}
         }
     }

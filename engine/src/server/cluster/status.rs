@@ -36,6 +36,7 @@ impl Host {
             "is_isolated": core.is_isolated(),
             "unusable": self.unusable,
             "server": server.filter(|_| self.is_connected),
+            "level": core.level(),
             "sealing_key": own_keys.first().map(|key| format!("{key:016x}")),
             "members": rows.collect::<Vec<Value>>(),
             "sessions": core.sessions().count(),
@@ -76,6 +77,7 @@ fn row(member: &MemberView, all: &[MemberView], unix_s: u64) -> Value {
         "health": health,
         "silence_ms": member.silence_us / 1_000,
         "clock_differs_s": clock_s.saturating_sub(member.silence_us / 1_000_000),
+        "keys": member.keys.iter().map(|key| format!("{key:016x}")).collect::<Vec<_>>(),
         "sealing_key": format!("{:016x}", member.sealing_key),
         "nodes_without_its_key": lagging,
     })
