@@ -15,6 +15,7 @@ use super::call_table::InFlight;
 use super::calls::Calls;
 use super::delivery::Part;
 use super::operation::error_code;
+use super::relayed_task::RelayedTask;
 use super::sessions::Session;
 use super::task_id::TaskId;
 use super::task_table::{Removed, TaskOwner, TaskStatus};
@@ -219,7 +220,11 @@ impl Endings<'_> {
         let now_ms = self.updates.context.now_ms();
         while let Some(key) = self.calls.next_expired(now_ms) {
             let limit_ms = self.updates.context.settings.calls.timeout_ms;
-            let text = format!("the tool took longer than {limit_ms} ms (calls.timeout_ms)");
+            let is_about_task = self
+                .calls
+                .find(key)
+                .is_some_and(|entry| matches!(entry.relayed_task, Some(RelayedTask::About(_))));
+            let text = timeout_text(limit_ms, is_about_task);
             self.finish(key, Ok(Err(CallError::internal(text))));
         }
         while let Some((key, place)) = self.calls.next_unanswered(now_ms) {
@@ -339,6 +344,18 @@ impl Endings<'_> {
     }
 }
 
+/// The text for a client whose call, or request about a task of an upstream, takes too long. Such a
+/// task goes on.
+fn timeout_text(limit_ms: u64, is_about_task: bool) -> String {
+    match is_about_task {
+        false => format!("the tool took longer than {limit_ms} ms (calls.timeout_ms)"),
+        true => format!(
+            "the upstream of the task gave no answer within {limit_ms} ms (calls.timeout_ms): \
+             repeat the request"
+        ),
+    }
+}
+
 /// The client of a call, which has this identity.
 fn actor_of<'a>(entry: &InFlight, identity: Option<&'a Identity>) -> Actor<'a> {
     Actor {
@@ -367,4 +384,22 @@ fn fault_of(outcome: &Outcome, era: Era) -> Option<String> {
         _ => None,
     });
     text.or_else(|| Some("the tool failed: its result says why".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::timeout_text;
+
+    #[test]
+    fn a_request_about_a_task_that_takes_too_long_is_no_slow_tool() {
+        assert_eq!(
+            timeout_text(5, false),
+            "the tool took longer than 5 ms (calls.timeout_ms)"
+        );
+        assert_eq!(
+            timeout_text(5, true),
+            "the upstream of the task gave no answer within 5 ms (calls.timeout_ms): repeat the \
+             request"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! The table of upstreams, as shards see them.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use corelane_gateway::config::Sessions;
@@ -41,8 +42,6 @@ pub(crate) struct Endpoint {
     pub(crate) credential: Option<EndpointCredential>,
     /// Whether the tokens of clients are exchanged: then no credential is in the heads.
     pub(crate) exchanges: bool,
-    /// The line with the credential of this server itself, if it is not in the heads.
-    pub(crate) service: Arc<[u8]>,
     /// The era that it speaks, as far as that is known.
     pub(crate) era: Era,
     /// The clients that share one of its sessions, in the legacy era.
@@ -95,7 +94,6 @@ impl Endpoint {
             forwarded: Arc::default(),
             credential: None,
             exchanges: false,
-            service: Arc::default(),
             era: Era::Modern,
             sessions: Sessions::Client,
             has_updates: false,
@@ -145,9 +143,9 @@ impl Endpoint {
 
     /// The head of messages of this server itself.
     pub(crate) fn head_of_server(&self) -> Cow<'_, [u8]> {
-        match self.service.is_empty() {
+        match self.heads.service.is_empty() {
             true => Cow::Borrowed(self.heads.of_messages()),
-            false => Cow::Owned([self.heads.of_messages(), &self.service].concat()),
+            false => Cow::Owned([self.heads.of_messages(), &self.heads.service].concat()),
         }
     }
 
@@ -198,7 +196,7 @@ pub(crate) enum Carrier {
 
 /// The starts of the heads of requests: the request line, and fields that are always the same. They
 /// may have a credential. Messages of lines and of HTTP+SSE have no heads: these are empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Heads {
     /// Of messages.
     pub(crate) post: Arc<[u8]>,
@@ -208,6 +206,8 @@ pub(crate) struct Heads {
     pub(crate) delete: Arc<[u8]>,
     /// Of HTTP+SSE.
     pub(crate) events: Option<Arc<EventHeads>>,
+    /// The line with the credential of this server itself, if it is not in the other ones.
+    pub(crate) service: Arc<[u8]>,
 }
 
 impl Heads {
@@ -218,8 +218,15 @@ impl Heads {
     }
 }
 
+/// Shows no field: any may be a secret of the configuration.
+impl fmt::Debug for Heads {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Heads").finish_non_exhaustive()
+    }
+}
+
 /// The starts of the heads of HTTP+SSE.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) struct EventHeads {
     /// The URL of the stream, to which that for messages may be relative.
     pub(crate) url: Box<str>,
@@ -260,5 +267,29 @@ impl UpstreamTable {
         let further = Arc::clone(&self.endpoints[usize::from(upstream)].replicas);
         let further = (0..further.len()).map(move |place| further[place]);
         std::iter::once(upstream).chain(further)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{EventHeads, Heads};
+
+    #[test]
+    fn heads_are_shown_without_their_fields() {
+        let line: Arc<[u8]> = Arc::from(&b"X-Key: secret\r\n"[..]);
+        let heads = Heads {
+            post: Arc::clone(&line),
+            get: Arc::clone(&line),
+            delete: Arc::clone(&line),
+            events: Some(Arc::new(EventHeads {
+                url: "http://h/sse".into(),
+                get: Arc::clone(&line),
+                post: Arc::clone(&line),
+            })),
+            service: line,
+        };
+        assert_eq!(format!("{heads:?}"), "Heads { .. }");
     }
 }

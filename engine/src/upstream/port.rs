@@ -313,7 +313,7 @@ impl UpstreamPort {
         }
         out.extend_from_slice(head);
         if matches!(new.bearer, Bearer::Server) {
-            out.extend_from_slice(&endpoint.service);
+            out.extend_from_slice(&endpoint.heads.service);
         }
         out.extend_from_slice(new.forwarded);
         let message = OutgoingMessage {

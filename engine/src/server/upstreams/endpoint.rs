@@ -138,7 +138,6 @@ fn replica(upstream: &Upstream, target: &Target) -> std::result::Result<Served, 
             upstream.credential,
             Some(config::Credential::TokenExchange(..))
         ),
-        service: Arc::default(),
         forwarded: upstream.forwarded_headers.clone().into(),
         era: Era::Modern,
         sessions: upstream.sessions,
@@ -177,7 +176,7 @@ fn heads_of(
         post,
         get,
         delete: head_of(upstream, "DELETE", at)?,
-        events: None,
+        ..Heads::default()
     })
 }
 

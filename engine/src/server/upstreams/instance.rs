@@ -127,8 +127,10 @@ impl Instance {
             era: self.tracked.era(),
             has_updates: self.tracked.has_updates(),
             has_tasks: self.tracked.has_tasks(),
-            heads: self.heads(&self.replicas[replica].heads),
-            service: self.service(),
+            heads: Heads {
+                service: self.service(),
+                ..self.heads(&self.replicas[replica].heads)
+            },
             credential: self.credential.as_ref().map(Credential::endpoint),
             ..self.replicas[replica].clone()
         }
@@ -180,6 +182,7 @@ impl Instance {
                     post: with(&events.post),
                 })
             }),
+            service: Arc::default(),
         }
     }
 }

@@ -170,7 +170,7 @@ impl Links {
         owner: &SessionOwner,
     ) -> Cow<'h, [u8]> {
         let table = self.port.borrow_table();
-        let service = &table.endpoints[usize::from(upstream)].service;
+        let service = &table.endpoints[usize::from(upstream)].heads.service;
         let line: &[u8] = match owner {
             SessionOwner::Control => service,
             owner => self.bearer_line(upstream, owner),

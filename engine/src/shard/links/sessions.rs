@@ -92,7 +92,7 @@ impl Links {
         let fields = (Some("tools/call"), revision, id);
         let bearer: &[u8] = match &relay.exchanged {
             Some(exchanged) => exchanged.line(),
-            None if *owner == SessionOwner::Control => &endpoint.service,
+            None if *owner == SessionOwner::Control => &endpoint.heads.service,
             None => self.bearer_line(relay.upstream, owner),
         };
         let more = bearer.len() + legacy.forwarded.len();
