@@ -96,7 +96,7 @@ fn a_shard_refuses_calls_of_an_upstream_that_fails_on_another_one() {
     let setup = Setup::shards(2).profile(profile);
     let gateway = Gateway::start_with(&mock.section("up"), setup);
     gateway.wait_for("up_call");
-    // Shard 0 reads the lists of the first upstream, which nothing but that has used on shard 1.
+    // Shard 0 reads the lists of the first upstream. Shard 1 has not used it yet.
     let mut all = one_on_each_shard(|| gateway.connect(), 2);
     let (first, second) = all.split_at_mut(1);
     let (first, second) = (&mut first[0].0, &mut second[0].0);
