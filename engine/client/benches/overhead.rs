@@ -162,7 +162,7 @@ fn answer(message: &[u8]) -> Option<String> {
     let id = id?;
     let result = match method {
         "server/discover" => {
-            r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#
+            r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}"#
                 .to_owned()
         }
         _ => {
