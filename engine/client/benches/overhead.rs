@@ -167,9 +167,7 @@ fn answer(message: &[u8]) -> Option<String> {
         }
         _ => {
             let text = "x".repeat(100);
-            format!(
-                r#"{{"resultType":"complete","content":[{{"type":"text","text":"{text}"}}]}}"#
-            )
+            format!(r#"{{"resultType":"complete","content":[{{"type":"text","text":"{text}"}}]}}"#)
         }
     };
     Some(format!(
