@@ -13,6 +13,8 @@
 
 /// Milliseconds in which failures and calls are compared.
 const SHARE_MS: u64 = 10_000;
+/// Milliseconds after a call that succeeded in which a failure elsewhere opens no breaker here.
+const WORKED_MS: u64 = 1000;
 
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,8 @@ pub(crate) struct Breaker {
     state: State,
     next_open_ms: u64,
     window: Window,
+    /// When a call succeeded last while it was closed.
+    worked_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +110,7 @@ impl Breaker {
             state: State::Closed { failures: 0 },
             next_open_ms: limits.open_ms,
             window: Window::default(),
+            worked_ms: None,
         }
     }
 
@@ -163,6 +168,7 @@ impl Breaker {
         match (self.state, admitted, sign) {
             (State::Closed { .. }, _, CallSign::Works) => {
                 self.state = State::Closed { failures: 0 };
+                self.worked_ms = Some(now_ms);
                 self.is_share_reached(false, now_ms);
                 None
             }
@@ -183,6 +189,7 @@ impl Breaker {
                     return None;
                 }
                 *self = Breaker::new(self.limits);
+                self.worked_ms = Some(now_ms);
                 Some(Change::Closed)
             }
             (State::Trying { .. }, Admitted::Trial, CallSign::Fails) => {
@@ -194,6 +201,33 @@ impl Breaker {
                 None
             }
             _ => None,
+        }
+    }
+
+    /// Another shard has found at `now_ms` that calls fail, and refuses them for `refuses_ms`. They
+    /// are refused here, too, unless one has succeeded here lately: the fault may be on the way of
+    /// the other shard.
+    pub(crate) fn heed_failure(&mut self, refuses_ms: u64, now_ms: u64) {
+        let until_ms = now_ms + refuses_ms;
+        match &mut self.state {
+            State::Closed { .. } => {
+                let worked = self.worked_ms.is_some_and(|it| now_ms < it + WORKED_MS);
+                if self.limits.failures_max == 0 || worked {
+                    return;
+                }
+                self.next_open_ms = (2 * refuses_ms).min(self.limits.open_ms_max);
+                self.await_trial(until_ms, 0);
+            }
+            State::Open { until_ms: own, .. } => *own = until_ms.max(*own),
+            // The trial decides.
+            State::Trying { .. } => {}
+        }
+    }
+
+    /// Another shard has found at `now_ms` that calls run again: the next one here is a trial.
+    pub(crate) fn heed_success(&mut self, now_ms: u64) {
+        if let State::Open { successes, .. } = self.state {
+            self.await_trial(now_ms, successes);
         }
     }
 
@@ -261,7 +295,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::CallSign::{Fails, Unknown, Works};
-    use super::{Admitted, Breaker, BreakerLimits, CallSign, Change, SHARE_MS};
+    use super::{Admitted, Breaker, BreakerLimits, CallSign, Change, SHARE_MS, WORKED_MS};
 
     const LIMITS: BreakerLimits = BreakerLimits::in_a_row(3, 100);
 
@@ -369,6 +403,46 @@ mod tests {
         let closed = breaker.ended(Admitted::Trial, Works, 3);
         assert_eq!(closed, Some(Change::Closed));
         assert_eq!(breaker.admit_probe(3), Admitted::Usual);
+    }
+
+    #[test]
+    fn a_failure_elsewhere_opens_it_unless_it_has_worked_lately() {
+        let mut breaker = Breaker::new(LIMITS);
+        assert_eq!(call(&mut breaker, Works, 0), Ok(None));
+        breaker.heed_failure(100, WORKED_MS - 1);
+        assert_eq!(call(&mut breaker, Fails, WORKED_MS - 1), Ok(None));
+        breaker.heed_failure(100, WORKED_MS);
+        assert_eq!(breaker.admit(WORKED_MS), Err(100));
+        // A trial of another shard has failed.
+        breaker.heed_failure(150, WORKED_MS + 50);
+        breaker.heed_failure(10, WORKED_MS + 50);
+        assert_eq!(breaker.admit(WORKED_MS + 199), Err(1));
+        let changed = call(&mut breaker, Fails, WORKED_MS + 200);
+        assert_eq!(changed, Ok(Some(Change::Reopened)));
+    }
+
+    #[test]
+    fn a_success_elsewhere_allows_a_trial_and_no_more() {
+        let mut breaker = opened_at(0);
+        breaker.heed_success(10);
+        assert_eq!(breaker.admit(10), Ok(Admitted::Trial));
+        breaker.heed_failure(100, 10);
+        assert_eq!(breaker.admit(10), Err(0), "the trial decides");
+        let closed = breaker.ended(Admitted::Trial, Works, 20);
+        assert_eq!(closed, Some(Change::Closed));
+        breaker.heed_success(30);
+        breaker.heed_failure(100, 30);
+        assert!(breaker.is_untroubled());
+    }
+
+    #[test]
+    fn a_failure_elsewhere_does_not_open_one_without_a_limit() {
+        let mut breaker = Breaker::new(BreakerLimits {
+            failures_max: 0,
+            ..LIMITS
+        });
+        breaker.heed_failure(100, 0);
+        assert!(breaker.is_untroubled());
     }
 
     #[test]

@@ -51,6 +51,7 @@ mod tests;
 pub(crate) mod tls;
 #[cfg(not(feature = "tls"))]
 pub(crate) mod unsecured;
+mod verdict;
 #[cfg(not(feature = "tls"))]
 pub(crate) mod without_tls;
 pub(crate) mod work;

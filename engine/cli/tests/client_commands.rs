@@ -16,6 +16,8 @@ mod process;
 mod schemas;
 #[path = "client_commands/scripted.rs"]
 mod scripted;
+#[path = "client_commands/snapshots.rs"]
+mod snapshots;
 #[path = "client_commands/tasks.rs"]
 mod tasks;
 #[path = "client_commands/terminal.rs"]

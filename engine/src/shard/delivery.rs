@@ -121,14 +121,21 @@ impl Shard {
         }
     }
 
-    /// Notifies all other shards of the credentials that have failed here.
+    /// Notifies all other shards of the credentials and the upstreams that have failed here, and
+    /// of upstreams that work again.
     pub(super) fn report_failures(&mut self) {
         while let Some(attempt) = self.handling.access.poll_failure() {
-            let (shards, own) = (self.ring_fds.len(), usize::from(self.handling.shard));
-            for to in (0..shards).filter(|to| *to != own) {
-                let message = ShardMessage::FailedCredential(attempt);
-                self.send_or_queue(to, Tier::Control, message);
-            }
+            self.send_to_others(|| ShardMessage::FailedCredential(attempt));
+        }
+        while let Some(verdict) = self.poll_verdict() {
+            self.send_to_others(|| ShardMessage::UpstreamVerdict(verdict));
+        }
+    }
+
+    fn send_to_others(&mut self, message: impl Fn() -> ShardMessage) {
+        let (shards, own) = (self.ring_fds.len(), usize::from(self.handling.shard));
+        for to in (0..shards).filter(|to| *to != own) {
+            self.send_or_queue(to, Tier::Control, message());
         }
     }
 
@@ -237,6 +244,7 @@ impl Shard {
                 ShardMessage::FailedCredential(attempt) => {
                     self.handling.access.record_failure(attempt);
                 }
+                ShardMessage::UpstreamVerdict(verdict) => self.take_verdict(&verdict),
                 ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
                 ShardMessage::Cluster(message) => self.handle_cluster(message),
                 ShardMessage::Undelivered(undelivered) => {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::links::Links;
+use super::verdict::UpstreamVerdict;
 use super::work::{Handling, Shard};
 use crate::mcp::ServerParts;
 use crate::profile::Gateway;
@@ -42,6 +43,18 @@ impl Shard {
             links.close_idle(&mut self.rings);
         }
         links.turn(&mut self.rings, self.now_ms)
+    }
+
+    /// The next change of an upstream's health that the other shards do not know yet.
+    pub(super) fn poll_verdict(&mut self) -> Option<UpstreamVerdict> {
+        self.links.as_mut()?.poll_verdict()
+    }
+
+    /// Takes a change of an upstream's health that another shard has found.
+    pub(super) fn take_verdict(&mut self, verdict: &UpstreamVerdict) {
+        if let Some(links) = &mut self.links {
+            links.handle_verdict(verdict, self.now_ms);
+        }
     }
 
     /// Gives a completion of a link to the links; returns any other one.

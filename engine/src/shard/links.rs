@@ -32,6 +32,7 @@ mod sessions;
 mod signs;
 mod table;
 mod taken;
+mod verdicts;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -52,6 +53,7 @@ use self::secured_link::SecuredLink;
 use self::signs::ended;
 use crate::meter::ShardMeter;
 use crate::profile::Gateway;
+use crate::shard::verdict::UpstreamVerdict;
 use crate::upstream::board::UpstreamBoard;
 use crate::upstream::endpoint::Carrier;
 use crate::upstream::port::{Command, UpstreamPort};
@@ -97,6 +99,8 @@ pub(super) struct Links {
     exchanging: Vec<ExchangingCall>,
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
+    /// Changes of breakers that the other shards do not know yet.
+    verdicts: Vec<UpstreamVerdict>,
     /// Whether an upstream drains.
     has_leaving: bool,
     next_sweep_ms: u64,
@@ -163,6 +167,7 @@ impl Links {
             challenged: Vec::new(),
             exchanging: Vec::new(),
             paused: Vec::new(),
+            verdicts: Vec::new(),
             // Another life of the shard may have died before it let go of one.
             has_leaving: true,
             next_sweep_ms: 0,

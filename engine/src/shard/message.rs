@@ -1,5 +1,6 @@
 //! The messages between shards.
 
+use super::verdict::UpstreamVerdict;
 use crate::cluster::ClusterMessage;
 use crate::connection::posted::PostedMessage;
 use crate::guard::limit::failures::Attempt;
@@ -21,6 +22,8 @@ pub(crate) enum ShardMessage {
     Limit(Box<LimitMessage>),
     /// A credential failed that came from this source.
     FailedCredential(Attempt),
+    /// An upstream fails, or works again.
+    UpstreamVerdict(UpstreamVerdict),
     /// Of the thread of the cluster.
     #[cfg_attr(
         not(feature = "cluster"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::process::{CORELANE, Run, command, finish, run, run_demo};
+use crate::schemas::validate;
 use crate::scripted::{CLOSE, greeting, http, lines, result};
 
 /// Runs the command with and without `--json`: both have this exit code, and the object this kind.
@@ -20,6 +21,7 @@ fn check(arguments: &[&str], code: i32, kind: &str) -> (Run, Value) {
     let (before, after) = arguments.split_at(end.unwrap_or(arguments.len()));
     let as_json = run(&[before, &["--json"], after].concat());
     let object = as_json.failure();
+    validate("failure", &object.to_string());
     assert_eq!(
         (as_json.code, &object["kind"]),
         (Some(code), &json!(kind)),

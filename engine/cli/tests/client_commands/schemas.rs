@@ -17,8 +17,9 @@ fn schema(kind: &str) -> jsonschema::Validator {
     jsonschema::validator_for(&schemas).expect("a schema")
 }
 
+/// Checks that a text is an object of this kind, and that the schema takes no other members.
 #[track_caller]
-fn check(kind: &str, text: &str) {
+pub(crate) fn validate(kind: &str, text: &str) {
     let object: Value = serde_json::from_str(text).expect("JSON");
     if let Err(error) = schema(kind).validate(&object) {
         panic!("{kind}: {error}: {text}");
@@ -46,7 +47,7 @@ fn failures_of_each_kind_fit() {
     ] {
         let failure = run(line).failure();
         assert_eq!(failure["kind"], kind);
-        check("failure", &failure.to_string());
+        validate("failure", &failure.to_string());
     }
     for (line, kind) in [
         (&["read", "x:none", "--json"][..], "refused"),
@@ -70,16 +71,16 @@ fn failures_of_each_kind_fit() {
     ] {
         let failure = run_with_demo(line).failure();
         assert_eq!(failure["kind"], kind);
-        check("failure", &failure.to_string());
+        validate("failure", &failure.to_string());
     }
 }
 
 #[test]
 fn reports_changes_and_tasks_fit() {
     let report = run_with_demo(&["inspect", "--json"]).done();
-    check("report", &report);
+    validate("report", &report);
     let legacy = run_with_demo(&["inspect", "--json", "--era", "legacy"]).done();
-    check("report", &legacy);
+    validate("report", &legacy);
 
     let (target, _) = lines(|message| match message["method"].as_str() {
         Some("subscriptions/listen") => {
@@ -114,8 +115,8 @@ fn reports_changes_and_tasks_fit() {
         "--json",
     ];
     for line in run(&listen).done().lines() {
-        check("change", line);
+        validate("change", line);
     }
     let call = ["call", &target, "x", "--no-schema", "--task", "--json"];
-    check("task", &run(&call).done());
+    validate("task", &run(&call).done());
 }

@@ -25,10 +25,21 @@ fn terminal() -> (File, OwnedFd) {
 
 /// Runs a command on a terminal with these lines as input. Returns the exit code and the screen.
 fn run(arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    run_with(arguments, input, &[])
+}
+
+/// The same, with these variables in its environment.
+pub(crate) fn run_with(
+    arguments: &[&str],
+    input: &str,
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String) {
     let (mut own, other) = terminal();
     let stdio = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy"));
     let mut child = Command::new(CORELANE)
         .args(arguments)
+        .env_remove("NO_COLOR")
+        .envs(variables.iter().copied())
         .stdin(stdio(&other))
         .stdout(stdio(&other))
         .stderr(stdio(&other))

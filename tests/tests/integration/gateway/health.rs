@@ -8,6 +8,7 @@ use corelane_tests::{Connection, Request, Setup, wait_until};
 use serde_json::{Value, json};
 
 use super::{EMPTY, Gateway, empty};
+use crate::shards::one_on_each_shard;
 
 /// A mock with a tool and a prompt, whose lists do not expire: no read of them comes between calls.
 /// The answers to calls are those of `script`.
@@ -86,6 +87,32 @@ fn calls_of_an_upstream_that_keeps_failing_are_refused_and_not_sent() {
         let log = gateway.server.log();
         log.contains("an upstream keeps failing").then_some(())
     });
+}
+
+#[test]
+fn a_shard_refuses_calls_of_an_upstream_that_fails_on_another_one() {
+    let mock = mock(|_| status("500 Internal", ""));
+    let profile = "[gateway]\nfailures_max = 3\nopen_ms = 3600000\nopen_ms_max = 3600000\n";
+    let setup = Setup::shards(2).profile(profile);
+    let gateway = Gateway::start_with(&mock.section("up"), setup);
+    gateway.wait_for("up_call");
+    // Shard 0 reads the lists of the first upstream. Shard 1 has not used it yet.
+    let mut all = one_on_each_shard(|| gateway.connect(), 2);
+    let (first, second) = all.split_at_mut(1);
+    let (first, second) = (&mut first[0].0, &mut second[0].0);
+    for _ in 0..3 {
+        let answer = call(first);
+        assert_eq!(answer["error"]["data"]["executed"], "unknown", "{answer}");
+    }
+    wait_until("the other shard knows", || {
+        let calls = mock.received_of("tools/call").len();
+        assert!(calls <= 5, "it has found out by itself");
+        let answer = call(second);
+        let is_refused = answer["error"]["data"]["reason"] == "unavailable";
+        (is_refused && mock.received_of("tools/call").len() == calls).then_some(())
+    });
+    let error = call(first)["error"].take();
+    assert_eq!(error["data"]["reason"], "unavailable", "{error}");
 }
 
 #[test]
