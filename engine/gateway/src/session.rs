@@ -71,6 +71,8 @@ struct Entry<C> {
     waiting: VecDeque<C>,
     /// Whether calls wait though the session is open.
     is_held: bool,
+    /// There is no session: the entry stays until the calls of the last one are over.
+    has_failed: bool,
     /// Calls that are on their way.
     calls: usize,
     used_ms: u64,
@@ -133,7 +135,10 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
                 return Admitted::Full;
             }
             entry.waiting.push_back(call);
-            return Admitted::Waits;
+            return match std::mem::take(&mut entry.has_failed) {
+                true => Admitted::Opens,
+                false => Admitted::Waits,
+            };
         }
         if self.entries.len() >= self.limits.sessions_max && !self.evict() {
             return Admitted::Full;
@@ -143,6 +148,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
             number: self.last_number,
             waiting: VecDeque::from([call]),
             is_held: false,
+            has_failed: false,
             calls: 0,
             used_ms: now_ms,
         };
@@ -161,6 +167,7 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
             number: self.last_number,
             waiting: waiting.unwrap_or_default(),
             is_held: false,
+            has_failed: false,
             calls: 0,
             used_ms: now_ms,
         };
@@ -245,17 +252,30 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         Some(self.let_go(&owner))
     }
 
-    /// The handshake has failed: returns the calls that fail with it.
+    /// The handshake has failed, or the upstream forgets each session at once: returns the calls that
+    /// fail with it. The next call opens another session.
     pub fn handle_failed(&mut self, owner: &K) -> VecDeque<C> {
-        let entry = self.entries.remove(owner);
-        entry.map(|entry| entry.waiting).unwrap_or_default()
+        let Some(entry) = self.entries.get_mut(owner) else {
+            return VecDeque::new();
+        };
+        let waiting = std::mem::take(&mut entry.waiting);
+        match entry.calls {
+            0 => drop(self.entries.remove(owner)),
+            // Their ends must not count for the next session.
+            _ => {
+                entry.session = LegacySession::new();
+                (entry.is_held, entry.has_failed) = (false, true);
+            }
+        }
+        waiting
     }
 
     /// A call was refused, because the upstream has forgotten the session with this id. The call
     /// was not executed, and is admitted again. Returns whether the session is to be opened.
     ///
     /// # Errors
-    /// The upstream forgets each session at once.
+    /// The upstream forgets each session at once: the caller calls
+    /// [`UpstreamSessions::handle_failed`].
     pub fn handle_lost(&mut self, owner: &K, id: &str) -> Result<bool, SessionFault> {
         let Some(entry) = self.entries.get_mut(owner) else {
             return Ok(false);
@@ -270,8 +290,11 @@ impl<K: Clone + Eq + Hash, C> UpstreamSessions<K, C> {
         if let Some(entry) = self.entries.get_mut(owner) {
             entry.calls = entry.calls.saturating_sub(1);
             entry.used_ms = now_ms;
-            if was_answered {
+            if was_answered && !entry.has_failed {
                 entry.session.handle_answer();
+            }
+            if entry.has_failed && entry.calls == 0 {
+                self.entries.remove(owner);
             }
         }
     }
@@ -413,6 +436,27 @@ mod tests {
             sessions.handle_lost(&"a", "s-2"),
             Err(SessionFault::LostAgain)
         );
+    }
+
+    #[test]
+    fn calls_of_a_session_that_failed_do_not_count_for_the_next_one() {
+        let mut sessions = opened("a", "s-1");
+        for call in [1, 2] {
+            assert_eq!(sessions.admit(&"a", call, 0), Admitted::Ready);
+        }
+        assert_eq!(sessions.handle_lost(&"a", "s-1"), Ok(true));
+        assert!(sessions.handle_failed(&"a").is_empty(), "none waits");
+        assert_eq!(sessions.admit(&"a", 3, 0), Admitted::Opens);
+        assert_eq!(open(&mut sessions, "a", "s-2"), [3]);
+        assert_eq!(sessions.admit(&"a", 3, 0), Admitted::Ready);
+        for _ in [1, 2] {
+            sessions.release(&"a", false, 0);
+        }
+        assert_eq!(sessions.next_expired(90_000), None, "call 3 uses it");
+        assert!(sessions.handle_failed(&"a").is_empty());
+        assert_eq!(sessions.len(), 1, "until the call is over");
+        sessions.release(&"a", true, 0);
+        assert!(sessions.is_empty());
     }
 
     #[test]

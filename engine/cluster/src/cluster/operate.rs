@@ -32,7 +32,7 @@ impl Cluster {
         let own = &self.operators.own;
         let promoted = fingerprints.first().filter(|key| **key != own.sealing_key);
         let is_dropped = |key: &u64| own.keys.contains(key) && !fingerprints.contains(key);
-        if promoted.is_none() && !own.keys.iter().any(|key| is_dropped(key)) {
+        if promoted.is_none() && !own.keys.iter().any(&is_dropped) {
             return Ok(());
         }
         if self.is_isolated || !self.is_connected || self.stage == Stage::Joining {

@@ -307,22 +307,22 @@ impl Links {
         let sessions = &mut self.endpoint(upstream).sessions;
         sessions.release(&owner, false, now_ms);
         let lost = sessions.handle_lost(&owner, session.as_deref().unwrap_or_default());
-        match lost {
-            Ok(opens) if !was_lost => {
-                if opens {
-                    self.shake_hands(upstream, &owner);
-                }
-                match is_repeatable {
-                    true => self.port.begin_again(key),
-                    false => self.fail(key, &Failure::new(Reason::Lost, Executed::Unknown)),
-                }
-            }
-            _ => {
-                let failure = Failure::unsent(Reason::Protocol);
-                let failure = failure.with_detail("it does not know the session that it opened");
-                self.fail(key, &failure);
-            }
+        if lost == Ok(true) {
+            // Other calls may wait for it, whatever becomes of this one.
+            self.shake_hands(upstream, &owner);
         }
+        if lost.is_ok() && !was_lost {
+            return match is_repeatable {
+                true => self.port.begin_again(key),
+                false => self.fail(key, &Failure::new(Reason::Lost, Executed::Unknown)),
+            };
+        }
+        let failure = Failure::unsent(Reason::Protocol);
+        let failure = failure.with_detail("it does not know the session that it opened");
+        if lost.is_err() {
+            self.session_failed(upstream, &owner, &failure);
+        }
+        self.fail(key, &failure);
     }
 
     /// A call that was taken out has no part in its session any more.
