@@ -9,6 +9,7 @@ pub(crate) mod address_counts;
 pub(crate) mod admission;
 mod announced;
 pub(crate) mod arrivals;
+mod breaker_change;
 mod busy_poll;
 pub(crate) mod call_shedding;
 pub(crate) mod connections;
@@ -51,7 +52,6 @@ mod tests;
 pub(crate) mod tls;
 #[cfg(not(feature = "tls"))]
 pub(crate) mod unsecured;
-mod verdict;
 #[cfg(not(feature = "tls"))]
 pub(crate) mod without_tls;
 pub(crate) mod work;

@@ -127,8 +127,8 @@ impl Shard {
         while let Some(attempt) = self.handling.access.poll_failure() {
             self.send_to_others(|| ShardMessage::FailedCredential(attempt));
         }
-        while let Some(verdict) = self.poll_verdict() {
-            self.send_to_others(|| ShardMessage::UpstreamVerdict(verdict));
+        while let Some(change) = self.poll_breaker_change() {
+            self.send_to_others(|| ShardMessage::BreakerChange(change));
         }
     }
 
@@ -244,7 +244,7 @@ impl Shard {
                 ShardMessage::FailedCredential(attempt) => {
                     self.handling.access.record_failure(attempt);
                 }
-                ShardMessage::UpstreamVerdict(verdict) => self.take_verdict(&verdict),
+                ShardMessage::BreakerChange(change) => self.take_breaker_change(&change),
                 ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
                 ShardMessage::Cluster(message) => self.handle_cluster(message),
                 ShardMessage::Undelivered(undelivered) => {

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::breaker_change::BreakerChange;
 use super::links::Links;
-use super::verdict::UpstreamVerdict;
 use super::work::{Handling, Shard};
 use crate::mcp::ServerParts;
 use crate::profile::Gateway;
@@ -46,14 +46,14 @@ impl Shard {
     }
 
     /// The next change of an upstream's health that the other shards do not know yet.
-    pub(super) fn poll_verdict(&mut self) -> Option<UpstreamVerdict> {
-        self.links.as_mut()?.poll_verdict()
+    pub(super) fn poll_breaker_change(&mut self) -> Option<BreakerChange> {
+        self.links.as_mut()?.poll_breaker_change()
     }
 
     /// Takes a change of an upstream's health that another shard has found.
-    pub(super) fn take_verdict(&mut self, verdict: &UpstreamVerdict) {
+    pub(super) fn take_breaker_change(&mut self, change: &BreakerChange) {
         if let Some(links) = &mut self.links {
-            links.handle_verdict(verdict, self.now_ms);
+            links.handle_breaker_change(change, self.now_ms);
         }
     }
 

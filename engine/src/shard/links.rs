@@ -8,6 +8,7 @@
 //! sent again, unless it changes nothing; the answer of a call goes to its client and to no other,
 //! because a link is closed when its call ends before its answer.
 
+mod breaker_changes;
 mod challenged_call;
 mod completed;
 mod credentials;
@@ -32,7 +33,6 @@ mod sessions;
 mod signs;
 mod table;
 mod taken;
-mod verdicts;
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -53,7 +53,7 @@ use self::secured_link::SecuredLink;
 use self::signs::ended;
 use crate::meter::ShardMeter;
 use crate::profile::Gateway;
-use crate::shard::verdict::UpstreamVerdict;
+use crate::shard::breaker_change::BreakerChange;
 use crate::upstream::board::UpstreamBoard;
 use crate::upstream::endpoint::Carrier;
 use crate::upstream::port::{Command, UpstreamPort};
@@ -100,7 +100,7 @@ pub(super) struct Links {
     /// Links that do not receive, because the clients of their calls are slow.
     paused: Vec<SlotKey>,
     /// Changes of breakers that the other shards do not know yet.
-    verdicts: Vec<UpstreamVerdict>,
+    breaker_changes: Vec<BreakerChange>,
     /// Whether an upstream drains.
     has_leaving: bool,
     next_sweep_ms: u64,
@@ -167,7 +167,7 @@ impl Links {
             challenged: Vec::new(),
             exchanging: Vec::new(),
             paused: Vec::new(),
-            verdicts: Vec::new(),
+            breaker_changes: Vec::new(),
             // Another life of the shard may have died before it let go of one.
             has_leaving: true,
             next_sweep_ms: 0,

@@ -1,6 +1,6 @@
 //! The messages between shards.
 
-use super::verdict::UpstreamVerdict;
+use super::breaker_change::BreakerChange;
 use crate::cluster::ClusterMessage;
 use crate::connection::posted::PostedMessage;
 use crate::guard::limit::failures::Attempt;
@@ -23,7 +23,7 @@ pub(crate) enum ShardMessage {
     /// A credential failed that came from this source.
     FailedCredential(Attempt),
     /// An upstream fails, or works again.
-    UpstreamVerdict(UpstreamVerdict),
+    BreakerChange(BreakerChange),
     /// Of the thread of the cluster.
     #[cfg_attr(
         not(feature = "cluster"),

@@ -7,7 +7,9 @@ use corelane_cluster::id::{Process, SessionId, Tail};
 use corelane_cluster::record::{Change, Record};
 use corelane_cluster::vocabulary::Key;
 
-use crate::host::REPLICATED_US;
+/// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
+/// and writes, and room for the time between events.
+pub(crate) const REPLICATED_US: u64 = 250_000;
 
 /// A request as its client sent it.
 #[derive(Clone, Debug)]

@@ -8,14 +8,12 @@ use corelane_cluster::record::{Change, Record};
 use corelane_cluster::session::Standing;
 use corelane_cluster::vocabulary::{Key, Origin};
 
+use crate::checks::{REPLICATED_US, has};
 use crate::client::{STREAM_EVERY, Work, parse};
 use crate::event::{Event, Response};
 use crate::options::{IDLE_S, RECORD_MARGIN_S};
 use crate::world::World;
 
-/// Microseconds in which an acknowledged change is in the store: an interval, two ticks, two reads
-/// and writes, and room for the time between events.
-pub(crate) const REPLICATED_US: u64 = 250_000;
 /// The stream of a session.
 const STREAM: u32 = 1;
 /// Microseconds without faults before which nothing is expected to be in time.
@@ -302,10 +300,7 @@ impl World {
             return;
         }
         let stored = self.stored(key);
-        if stored
-            .as_ref()
-            .is_some_and(|record| crate::checks::has(record, &change))
-        {
+        if stored.as_ref().is_some_and(|record| has(record, &change)) {
             self.checks.pin(key, change);
         } else {
             let text = format!("{key:x}: {change:?} of node {node} is not stored: {stored:?}");

@@ -4,10 +4,7 @@ use corelane_cluster::frame::Stage;
 use corelane_cluster::partition_of;
 
 use crate::event::Event;
-use crate::world::World;
-
-/// Resources that change. The lists have the numbers after them.
-pub(crate) const RESOURCES: usize = 5;
+use crate::world::{RESOURCES, World};
 
 fn uri_of(resource: usize) -> String {
     format!("file:///resource/{resource}")

@@ -56,9 +56,9 @@ impl Store {
     /// node may have read it before.
     pub(crate) fn expired_us(&mut self, key: &Key, now_us: u64) -> Option<u64> {
         self.last(key, now_us)?;
-        let versions = self.keys.get(key)?.iter().rev();
+        let mut versions = self.keys.get(key)?.iter().rev();
         let is_new = |it: &&Version| it.value.is_some() && it.at_us + READ_US > now_us;
-        let seen = versions.skip_while(is_new).next();
+        let seen = versions.find(|it| !is_new(it));
         seen.filter(|it| it.value.is_none()).map(|it| it.at_us)
     }
 

@@ -13,11 +13,12 @@ use crate::client::Client;
 use crate::event::{AtNode, Event, Scheduled};
 use crate::faults::{Fault, plan};
 use crate::node::Node;
-use crate::operator::RESOURCES;
 use crate::options::{IDLE_S, Options, QUIET_S, RECORD_MARGIN_S, SETTLE_S};
 use crate::rng::Rng;
 use crate::store::Store;
 
+/// Resources that change. The lists have the numbers after them.
+pub(crate) const RESOURCES: usize = 5;
 /// Microseconds between the ticks of a core.
 const TICK_US: u64 = 10_000;
 /// The result of a run.

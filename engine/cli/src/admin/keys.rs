@@ -112,7 +112,10 @@ mod tests {
 
     use super::{is_settled, keys_of};
 
-    fn answer(nodes: &[(u64, &str, &[&str])]) -> Value {
+    /// The number of a node, its health and its keys.
+    type Node = (u64, &'static str, &'static [&'static str]);
+
+    fn answer(nodes: &[Node]) -> Value {
         let rows = nodes.iter().map(|(node, health, keys)| {
             json!({ "node": node, "health": health, "keys": keys, "sealing_key": keys[0] })
         });
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_rotation_is_over_when_all_nodes_have_the_same_keys() {
-        let cases: [(&[(u64, &str, &[&str])], bool); 5] = [
+        let cases: [(&[Node], bool); 5] = [
             (&[(1, "alive", &["a"]), (2, "alive", &["a"])], true),
             (&[(1, "alive", &["a", "b"]), (2, "alive", &["a"])], false),
             (

@@ -65,7 +65,7 @@ impl Links {
             return;
         };
         let left_ms = breaker.left_ms(now_ms);
-        self.keep_verdict(upstream, left_ms);
+        self.keep_breaker_change(upstream, left_ms);
         let table = self.port.table();
         let upstream = &*table.endpoints[usize::from(upstream)].name;
         match change {

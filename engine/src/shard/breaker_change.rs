@@ -2,7 +2,7 @@
 
 /// A change of the breaker of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UpstreamVerdict {
+pub(crate) struct BreakerChange {
     /// The number of the replica.
     pub(crate) upstream: u16,
     /// That of `Endpoint::instance`: another upstream may have the number meanwhile.
