@@ -120,7 +120,10 @@ fn changes_before_a_node_has_joined_reach_the_others_when_it_has() {
 fn a_process_with_other_lists_than_the_one_before_is_a_change() {
     let cluster = TestCluster::start();
     let [one, two] = [1, 2].map(|number| cluster.join(number, cluster.setup(number)));
+    // A process that dies before the others heard of its change changed nothing for them.
+    let mut listeners = Listeners::open(&two);
     make(&one, "test_trigger_tool_change");
+    listeners.wait_for(&[TOOLS]);
     let mut listeners = Listeners::open(&two);
     one.signal("KILL");
     let _ = one.wait_for_exit();

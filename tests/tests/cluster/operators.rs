@@ -1,6 +1,6 @@
 //! The commands of an operator of a cluster: keys, draining one node, and the level of records.
 
-use corelane_tests::{Session, Setup, wait_until};
+use corelane_tests::{Session, Setup, wait_until, write_secret};
 use serde_json::{Value, json};
 
 use crate::test_cluster::{TestCluster, run};
@@ -21,7 +21,7 @@ fn command(cluster: &TestCluster, node: u16, arguments: &[&str]) -> (Option<i32>
 fn a_key_is_changed_in_three_steps_of_which_none_may_be_left_out() {
     let cluster = TestCluster::start();
     // 32 bytes of 2, as `openssl rand -base64 32` writes them.
-    std::fs::write(cluster.path("fresh"), "AgIC".repeat(10) + "AgI=\n").expect("a file");
+    write_secret(&cluster.path("fresh"), &("AgIC".repeat(10) + "AgI=\n"));
     let write = |node: u16, keys: &[&str]| {
         let keys: Vec<_> = keys.iter().map(|key| cluster.path(key)).collect();
         let old = format!("state_key_files = [{:?}]", cluster.path("key"));
