@@ -64,6 +64,8 @@ mod host_check;
 mod host_script;
 #[path = "integration/ids.rs"]
 mod ids;
+#[path = "integration/init.rs"]
+mod init;
 #[path = "integration/injection.rs"]
 mod injection;
 #[path = "integration/isolation.rs"]

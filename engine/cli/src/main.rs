@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod init;
 mod launch;
 mod man;
 mod memory;
@@ -16,6 +17,7 @@ mod pins;
 mod policy;
 mod probe;
 mod profile;
+mod rules;
 mod serve;
 mod token;
 mod tune;
@@ -43,6 +45,9 @@ struct Cli {
 enum Command {
     /// Serve the demo catalog over Streamable HTTP or standard input and output, in all revisions.
     Serve(serve::DemoArguments),
+    /// Write the profile, the configuration and the key of a new server to a folder. Exits with 0,
+    /// 1 if a file is there already, 74 if it cannot be written.
+    Init(init::InitArguments),
     /// Examine this host for a server, and print each fault with the command that fixes it. Exits
     /// with 0 if there are none, 1 if there are, 2 if the host cannot be examined.
     Check(check::CheckArguments),
@@ -66,6 +71,8 @@ enum Command {
     Probe(probe::ProbeArguments),
     /// List the metrics of a server, with their types and labels.
     Metrics(metrics::MetricsArguments),
+    /// Print the alerts for Prometheus or the dashboard for Grafana.
+    Rules(rules::RulesArguments),
     /// Write the pins of a catalog, or check a catalog against them.
     #[command(subcommand)]
     Pins(pins::PinsCommand),
@@ -90,6 +97,7 @@ fn main() -> ExitCode {
     memory::give_back_when_freed();
     match command {
         Command::Serve(arguments) => corelane::exit_code("corelane", serve::run(arguments)),
+        Command::Init(arguments) => init::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Profile(command) => profile::run(&command),
@@ -97,6 +105,7 @@ fn main() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Metrics(arguments) => metrics::run(arguments),
+        Command::Rules(arguments) => rules::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Pins(command) => pins::run(&command),
         Command::Launch(arguments) => launch::run(&arguments),
