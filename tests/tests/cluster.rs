@@ -3,6 +3,8 @@
 //! It needs the NATS server that `perf-scripts/test.sh` installs. Nodes behind a proxy are in
 //! `interop/clustered.rs`.
 
+#[path = "cluster/alone.rs"]
+mod alone;
 #[path = "cluster/bus.rs"]
 mod bus;
 #[path = "cluster/changes.rs"]

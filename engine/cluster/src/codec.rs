@@ -102,7 +102,7 @@ pub fn encode<T: Serialize>(
     let length = length.filter(|_| payload_bytes <= PAYLOAD_BYTES_MAX);
     let length = length.ok_or(BadRecord::Length(payload_bytes))?;
     bytes[4..8].copy_from_slice(&length.to_le_bytes());
-    let sum = checksum(&bytes);
+    let sum = checksum(&[&bytes[..CRC_AT], &bytes[ENVELOPE_BYTES..]]);
     bytes[CRC_AT..ENVELOPE_BYTES].copy_from_slice(&sum.to_le_bytes());
     Ok(bytes)
 }
@@ -120,7 +120,7 @@ pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<(Written,
     if head[..2] != MAGIC || length != payload.len() || length > PAYLOAD_BYTES_MAX {
         return Err(BadRecord::Envelope);
     }
-    if checksum(bytes) != u32::from_le_bytes(array(head, CRC_AT)) {
+    if checksum(&[&head[..CRC_AT], payload]) != u32::from_le_bytes(array(head, CRC_AT)) {
         return Err(BadRecord::Checksum);
     }
     if !(LEVEL_MIN..=LEVEL_MAX).contains(&head[3]) {
@@ -146,9 +146,11 @@ fn array<const N: usize>(head: &[u8], at: usize) -> [u8; N] {
     bytes
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
+/// The CRC-32C of the parts, one after another.
+pub(crate) fn checksum(parts: &[&[u8]]) -> u32 {
     let mut digest = CRC.digest();
-    digest.update(&bytes[..CRC_AT]);
-    digest.update(&bytes[ENVELOPE_BYTES..]);
+    for part in parts {
+        digest.update(part);
+    }
     digest.finalize()
 }

@@ -18,6 +18,7 @@ mod remote;
 pub mod session;
 pub mod settings;
 pub mod sim;
+pub mod store_log;
 mod timers;
 mod updates;
 pub mod vocabulary;

@@ -3,6 +3,8 @@
 //! The store is any table of keys with one ever-growing revision, conditional writes and expiry.
 //! The bus is any publish and subscribe with requests that fail at once if no process listens.
 
+use serde::{Deserialize, Serialize};
+
 use crate::frame::{Envelope, Request, Xid};
 use crate::id::Process;
 use crate::refusal::{Busy, Missing};
@@ -15,7 +17,7 @@ pub type Call = u64;
 pub type SessionKey = u128;
 
 /// A key of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Key {
     /// The life of the bucket of sessions.
     Generation,

@@ -18,8 +18,9 @@ knobs! {
     #[derive(Eq)]
     Cluster as "cluster" {
         /// The name of the cluster, 1 to 32 letters, digits, "-" and "_"; default none: the process
-        /// is no node. It needs `servers`, `server.state_key_files`, `sessions.id_max_age_s`, and
-        /// the feature `cluster`, which the binary has. `corelane cluster init` makes its buckets.
+        /// is no node. It needs `servers` or `file`, `server.state_key_files`,
+        /// `sessions.id_max_age_s`, and the feature `cluster`, which the binary has. `corelane
+        /// cluster init` makes its buckets.
         name: Option<String> = None, anything(), restart;
         /// The number of this node. No two processes of a cluster have the same at once: the second
         /// one does not start. The ids of its sessions begin with it, in four hexadecimal digits.
@@ -27,6 +28,13 @@ knobs! {
         /// URLs of NATS servers of one cluster, 2.12 or newer with JetStream, such as
         /// "nats://10.0.0.5:4222" or "tls://nats.example.com:4222"; at most 16.
         servers: Vec<String> = Vec::new(), anything(), restart;
+        /// The file of a node without others, in place of `servers`: log levels, subscriptions and
+        /// ends of its sessions are in it, and there again after a crash; default none. Its folder
+        /// must exist, and one process has it at once.
+        file: Option<PathBuf> = None, anything(), restart;
+        /// Bytes of that file; half of them for what counts, which is in memory as well. Sessions
+        /// past that have no record, as if there were no file.
+        file_bytes_max: u64 = 256 << 20, within(1 << 20..=1 << 31), restart;
         /// A file with the seed of an NKey, by which the servers know the node; default none.
         nkey_file: Option<PathBuf> = None, anything(), restart;
         /// A file with certificates of authorities, in PEM, for servers with TLS, which is required
@@ -62,8 +70,8 @@ impl Cluster {
         check::text("cluster.name", name, is_name, expected)?;
         let needs = [
             (
-                !servers.is_empty(),
-                "a node of a profile with cluster.servers",
+                servers.is_empty() == self.file.is_some(),
+                "a node of a profile with either cluster.servers or cluster.file",
             ),
             (
                 !server.state_key_files.is_empty(),

@@ -6,8 +6,10 @@
 
 mod command;
 mod fanout;
+mod file;
 mod frames;
 mod host;
+mod link;
 mod sessions;
 mod status;
 mod unheard;
@@ -19,7 +21,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use corelane_cluster::operators::StepRefused;
-use corelane_nats::Settings;
 use corelane_protocol::request_state::Sealer;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -97,13 +98,6 @@ impl ClusterStart {
         sender: LaneSender<ShardMessage>,
         (controls, server): (Vec<Arc<ShardControl>>, Sender<Event>),
     ) -> Result<ClusterThread> {
-        let of_profile = &profile.cluster;
-        let settings = Settings {
-            cluster: of_profile.name.clone().unwrap_or_default(),
-            servers: of_profile.servers.clone(),
-            nkey_file: of_profile.nkey_file.clone(),
-            ca_file: of_profile.ca_file.clone(),
-        };
         let (commands, commanded) = mpsc::unbounded_channel();
         let (started, begins) = channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -117,14 +111,14 @@ impl ClusterStart {
         let thread = thread.spawn(move || {
             let of_shards = (sender, controls, fanout);
             let mut host = Host::new(&of_host, &keys, of_shards, (started, server));
-            runtime.block_on(host.run(settings, events, commanded));
+            runtime.block_on(host.run(&of_host, events, commanded));
             runtime.shutdown_background();
         });
         let running = ClusterThread {
             requests: ClusterRequests { commands },
             thread: Some(thread.map_err(Error::Cluster)?),
         };
-        let time = Duration::from_millis(of_profile.join_timeout_ms);
+        let time = Duration::from_millis(profile.cluster.join_timeout_ms);
         wait_to_join(&begins, time)?;
         Ok(running)
     }

@@ -23,18 +23,18 @@ fn request(server: &Server, session: &Session, method: &str, params: Value) -> R
 }
 
 /// The status of a ping in a session.
-fn ping(server: &Server, session: &Session) -> u16 {
+pub(crate) fn ping(server: &Server, session: &Session) -> u16 {
     request(server, session, "ping", json!({})).status()
 }
 
-fn ok(server: &Server, session: &Session, method: &str, params: Value) {
+pub(crate) fn ok(server: &Server, session: &Session, method: &str, params: Value) {
     let response = request(server, session, method, params);
     assert_eq!(response.status(), 200, "{response:?}");
     assert!(response.answer()["result"].is_object(), "{response:?}");
 }
 
 /// Sets a level that hides the messages of the tool, and subscribes to a resource.
-fn change(server: &Server, session: &Session) {
+pub(crate) fn change(server: &Server, session: &Session) {
     ok(
         server,
         session,
@@ -50,7 +50,7 @@ fn change(server: &Server, session: &Session) {
 }
 
 /// Checks that a session on a node has the level and the subscription of [`change`].
-fn check_changed(server: &Server, session: &Session) {
+pub(crate) fn check_changed(server: &Server, session: &Session) {
     assert_eq!(ping(server, session), 200);
     // A node that reads the store too slowly serves first, and has the changes soon.
     wait_until("the level that hides everything", || {

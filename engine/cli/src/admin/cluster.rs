@@ -206,6 +206,12 @@ fn init(arguments: &InitArguments) -> Result<ExitCode, Failure> {
         let text = format!("{path} has no cluster.name: add the section [cluster]");
         return Err(Failure::Refused(text));
     };
+    if let Some(file) = cluster.file {
+        let file = file.display();
+        let text =
+            format!("a node with cluster.file needs no buckets: {file} is made at its start");
+        return Err(Failure::Refused(text));
+    }
     let settings = Settings {
         cluster: name,
         servers: cluster.servers,

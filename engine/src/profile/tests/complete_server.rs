@@ -36,7 +36,10 @@ pub(super) fn cluster() -> Cluster {
     Cluster {
         name: Some("test".to_owned()),
         node: 7,
-        servers: vec!["nats://127.0.0.1:4222".to_owned()],
+        // `file` is in their place.
+        servers: Vec::new(),
+        file: Some("/var/lib/corelane/sessions".into()),
+        file_bytes_max: 1 << 20,
         nkey_file: Some("node.nk".into()),
         ca_file: Some("ca.pem".into()),
         join_timeout_ms: 1,

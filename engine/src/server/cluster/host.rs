@@ -12,7 +12,7 @@ use corelane_cluster::id::Now;
 use corelane_cluster::settings::Settings as CoreSettings;
 use corelane_cluster::vocabulary::{Call, Note, Origin, Output, SessionKey};
 use corelane_io::lanes::{LaneSender, Tier};
-use corelane_nats::{Bus, BusEvent, Settings};
+use corelane_nats::BusEvent;
 use corelane_protocol::request_state::Sealer;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -20,6 +20,7 @@ use tokio::time::MissedTickBehavior;
 use super::command::{Command, Started, taken_text};
 use super::fanout::{Fanout, follow_all};
 use super::frames::{BadMessage, Keys, OpenedTails, unix_ms};
+use super::link::Link;
 use super::unheard::Unheard;
 use crate::cluster::{ClusterEvent, ClusterMessage};
 use crate::meter::throttle::Throttle;
@@ -97,6 +98,14 @@ impl Host {
             id_age_max_s: profile.sessions.id_max_age_s,
             ..CoreSettings::default()
         };
+        let settings = match &profile.cluster.file {
+            // Nobody else has the file: there is no holder of the node number to listen for.
+            Some(_) => CoreSettings {
+                suspect_us: 0,
+                ..settings
+            },
+            None => settings,
+        };
         let random = || getrandom::u64().expect("getrandom(2) fails only where it is absent");
         let now = Now {
             us: 0,
@@ -137,14 +146,14 @@ impl Host {
     /// Runs until it is stopped.
     pub(super) async fn run(
         &mut self,
-        settings: Settings,
+        profile: &Profile,
         mut events: mpsc::Receiver<ClusterEvent>,
         mut commands: mpsc::UnboundedReceiver<Command>,
     ) {
-        let mut bus = match Bus::start(&settings, self.core.process().node).await {
-            Ok(bus) => bus,
-            Err(error) => {
-                let _ = self.started.send(Started::Failed(error.to_string()));
+        let mut link = match Link::start(profile).await {
+            Ok(link) => link,
+            Err(fault) => {
+                let _ = self.started.send(Started::Failed(fault));
                 return;
             }
         };
@@ -159,17 +168,17 @@ impl Host {
                         self.begin_drain();
                         stop_at = stop_at.or(Some(Instant::now() + LAST_WRITES));
                     }
-                    Some(command) => self.on_command(command, &bus),
+                    Some(command) => self.on_command(command, &link),
                 },
                 _ = tick.tick() => {
                     let now = self.now();
                     self.core.handle_tick(now);
                     self.fanout.publish(&mut self.core, now);
                     self.try_again();
-                    self.look_at_isolation(&bus).await;
+                    self.look_at_isolation(&link).await;
                 }
-                event = bus.next() => {
-                    self.on_bus(event);
+                event = link.next() => {
+                    self.on_bus(event, link.name());
                     // However many messages wait, the shards have their turn.
                     self.take_events(&mut events);
                 }
@@ -178,21 +187,21 @@ impl Host {
                     self.take_events(&mut events);
                 }
             }
-            self.do_outputs(&mut bus).await;
+            self.do_outputs(&mut link).await;
             self.flush();
             let is_over = self.has_drained || !self.is_connected || self.is_superseded;
             if stop_at.is_some_and(|at| is_over || Instant::now() >= at) {
-                bus.flush().await;
+                link.flush().await;
                 return;
             }
         }
     }
 
-    fn on_command(&mut self, command: Command, bus: &Bus) {
+    fn on_command(&mut self, command: Command, link: &Link) {
         let now = self.now();
         match command {
             Command::Status(answer) => {
-                let _ = answer.try_send(self.status(bus));
+                let _ = answer.try_send(self.status(link));
             }
             Command::SetKeys(sealer) => {
                 self.core.set_keys(&sealer.fingerprints());
@@ -240,7 +249,7 @@ impl Host {
     }
 
     /// A connection that is open and carries nothing is made anew.
-    async fn look_at_isolation(&mut self, bus: &Bus) {
+    async fn look_at_isolation(&mut self, link: &Link) {
         if !self.core.is_isolated() || !self.is_connected {
             self.isolated_since = None;
             return;
@@ -248,22 +257,25 @@ impl Host {
         let since = *self.isolated_since.get_or_insert_with(Instant::now);
         if since.elapsed() >= RECONNECT_AFTER {
             self.isolated_since = None;
-            bus.reconnect().await;
+            link.reconnect().await;
         }
     }
 
-    fn on_bus(&mut self, event: BusEvent) {
+    fn on_bus(&mut self, event: BusEvent, store: &'static str) {
         let now = self.now();
         match event {
             BusEvent::Connected => {
                 if self.unusable.take().is_some() || !self.is_connected {
-                    tracing::info!("the node is connected to NATS");
+                    tracing::info!(store, "the node has its bus and its store");
                 }
                 self.is_connected = true;
                 self.core.handle_connected(now);
             }
             BusEvent::Disconnected => {
-                tracing::warn!("the node has lost NATS: its sessions are served on, alone");
+                tracing::warn!(
+                    store,
+                    "the node has lost its store: its sessions are served on, alone"
+                );
                 self.is_connected = false;
                 self.core.handle_disconnected(now);
             }
@@ -276,7 +288,7 @@ impl Host {
                 }
             }
             BusEvent::Refused(text) => self.line(0, || {
-                tracing::warn!(reason = text, "NATS refused something");
+                tracing::warn!(store, reason = text, "the store refused something");
             }),
             BusEvent::Read(op, result) => self.core.handle_read(now, op, result),
             BusEvent::Put(op, result) => self.core.handle_put(now, op, result),
@@ -307,28 +319,28 @@ impl Host {
         }
     }
 
-    async fn do_outputs(&mut self, bus: &mut Bus) {
+    async fn do_outputs(&mut self, link: &mut Link) {
         while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Publish(envelope) => {
                     if let Some(sealed) = self.keys.seal(&envelope) {
                         match envelope.frame {
-                            Frame::Update(partition, ..) => bus.publish_update(partition, sealed),
-                            _ => bus.publish(sealed),
+                            Frame::Update(partition, ..) => link.publish_update(partition, sealed),
+                            _ => link.publish(sealed),
                         }
                     }
                 }
                 Output::Send(to, envelope) => {
                     if let Some(sealed) = self.keys.seal(&envelope) {
-                        bus.send(to, sealed);
+                        link.send(to, sealed);
                     }
                 }
                 Output::Put(op, key, expect, ttl_s, value) => {
-                    bus.put(op, key, (expect, ttl_s), value);
+                    link.put(op, key, (expect, ttl_s), value);
                 }
-                Output::Read(op, key, from) => bus.read(op, key, from),
+                Output::Read(op, key, from) => link.read(op, key, from),
                 Output::Note(Note::Joined(process)) => {
-                    let listening = bus.listen_for(process).await;
+                    let listening = link.listen_for(process).await;
                     if let Err(error) = listening {
                         tracing::error!(%error, "the node cannot listen");
                     }

@@ -2,15 +2,15 @@
 
 use corelane_cluster::frame::Stage;
 use corelane_cluster::{Health, MemberView};
-use corelane_nats::Bus;
 use serde_json::{Value, json};
 
 use super::frames::unix_ms;
 use super::host::Host;
+use super::link::Link;
 
 impl Host {
     /// The cluster as this node sees it. It names no key and no session.
-    pub(super) fn status(&self, bus: &Bus) -> Value {
+    pub(super) fn status(&self, link: &Link) -> Value {
         let now = self.now();
         let core = &self.core;
         let (unwritten, lag_us) = core.replication_lag(now);
@@ -25,9 +25,6 @@ impl Host {
             let bounds = json!({ "entries": entries, "limit": limit });
             (name.to_owned(), bounds)
         });
-        let server = bus
-            .server()
-            .map(|(name, host, version)| json!({ "name": name, "host": host, "version": version }));
         json!({
             "node": me.node,
             "start": me.incarnation,
@@ -35,14 +32,14 @@ impl Host {
             "is_connected": self.is_connected,
             "is_isolated": core.is_isolated(),
             "unusable": self.unusable,
-            "server": server.filter(|_| self.is_connected),
+            "server": link.server().filter(|_| self.is_connected),
             "level": core.level(),
             "sealing_key": own_keys.first().map(|key| format!("{key:016x}")),
             "members": rows.collect::<Vec<Value>>(),
             "sessions": core.sessions().count(),
             "sessions_unwritten": unwritten,
             "replication_lag_ms": lag_us / 1_000,
-            "messages_dropped": bus.dropped(),
+            "messages_dropped": link.dropped(),
             "unheard": self.unheard.len(),
             "counts": self.counts,
             "tables": tables.collect::<serde_json::Map<String, Value>>(),
