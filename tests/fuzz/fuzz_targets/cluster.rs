@@ -1,4 +1,4 @@
-//! The cluster: records of the store, and messages of other nodes to the core.
+//! The cluster: records of the store, the log of a store, and messages of other nodes to the core.
 //!
 //! No input panics, no table grows past its limit, and a record that is read is written again as it
 //! was. The first byte chooses the part, the others are the input.
@@ -10,6 +10,7 @@ use corelane_cluster::frame::{Envelope, Frame, Request, Stage};
 use corelane_cluster::id::{Birth, Now, OpenTail, SessionId, Tail};
 use corelane_cluster::record::Record;
 use corelane_cluster::settings::{PARTITIONS, Settings};
+use corelane_cluster::store_log::{self, StoreLog};
 use corelane_cluster::vocabulary::{Key, Output, PutResult, ReadResult};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
@@ -25,7 +26,10 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     match part % 4 {
-        0 => check_record(input),
+        0 => {
+            check_record(input);
+            check_log(input);
+        }
         part => Node::joined(part == 1).take(input),
     }
 });
@@ -37,6 +41,17 @@ fn check_record(input: &[u8]) {
     check_payload::<u64>(Kind::Generation, input);
     check_payload::<u16>(Kind::Node, input);
     check_payload::<u8>(Kind::Level, input);
+}
+
+/// Reads the input as the records of a log. What is found is in the log that is written anew.
+fn check_log(input: &[u8]) {
+    let log = [store_log::MAGIC, input].concat();
+    let (mut store, read) = StoreLog::read_back(&log).expect("it begins as a log");
+    assert!(read.bytes + read.lost_bytes <= log.len() as u64);
+    let again = store.compact(0);
+    let (copy, read) = StoreLog::read_back(&again).expect("a log");
+    assert_eq!((read.bytes, read.damaged), (again.len() as u64, 0));
+    assert_eq!(copy.size().0, store.size().0);
 }
 
 fn check_payload<T: Serialize + DeserializeOwned>(kind: Kind, payload: &[u8]) {
@@ -142,7 +157,8 @@ impl Node {
         let Ok((request, rest)) = postcard::take_from_bytes::<Request>(input) else {
             return &[];
         };
-        self.core.handle_request(self.now(), self.us, Box::new(request));
+        self.core
+            .handle_request(self.now(), self.us, Box::new(request));
         rest
     }
 
