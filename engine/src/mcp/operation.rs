@@ -1,8 +1,7 @@
 //! The begin and the end of a request for metrics and traces: its code is read from the answer,
 //! which is the truth.
 
-use corelane_protocol::jsonrpc::Value;
-use corelane_protocol::mcp::trace_context::{TraceContext, trace_parent};
+use corelane_protocol::mcp::trace_context::TraceContext;
 
 use super::context::Context;
 use super::disposition::Disposition;
@@ -18,12 +17,16 @@ const WITHOUT_ID: &[u8] = br#"{"jsonrpc":"2.0","error":{"code":"#;
 const ERROR: &[u8] = br#","error":{"code":"#;
 
 impl Context {
-    /// The present operation is of a request with these params.
+    /// The present operation is of a request whose `_meta` has this `traceparent`.
     #[inline]
-    pub(super) fn begin_trace(&self, inbound: Inbound<'_>, params: Option<Value<'_>>) {
+    pub(super) fn begin_trace<'p>(
+        &self,
+        inbound: Inbound<'_>,
+        trace_parent: impl FnOnce() -> Option<&'p str>,
+    ) {
         if self.meter.is_traced() {
             self.meter.begin_trace(Parents {
-                message: trace_parent(params).and_then(|text| self.read_trace_parent(text)),
+                message: trace_parent().and_then(|text| self.read_trace_parent(text.as_bytes())),
                 http: self.http_trace(inbound),
             });
         }
@@ -67,7 +70,13 @@ impl Context {
 /// error.
 pub(super) fn error_code(answer: &[u8]) -> Option<i64> {
     let code = match answer.strip_prefix(WITH_ID) {
-        Some(rest) => rest[id_bytes(rest)?..].strip_prefix(ERROR)?,
+        Some(rest) => {
+            let rest = &rest[id_bytes(rest)?..];
+            // Most answers are results, which one byte says.
+            (rest.get(2) == Some(&b'e'))
+                .then_some(rest)?
+                .strip_prefix(ERROR)?
+        }
         None => answer.strip_prefix(WITHOUT_ID)?,
     };
     let digits = code.iter().position(|byte| *byte == b',')?;

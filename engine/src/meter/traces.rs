@@ -9,9 +9,9 @@ use std::num::NonZero;
 
 use corelane_protocol::mcp::trace_context::{RANDOM, SAMPLED, TraceContext};
 
-/// Bits at the end of a trace id that decide whether it is sampled (OpenTelemetry, "TraceState:
+/// Values of the bits at the end of a trace id that decide whether it is sampled (OpenTelemetry, "TraceState:
 /// Probability Sampling"), so that all servers with one ratio sample the same traces.
-const RANDOM_BITS: u32 = 56;
+const RANDOM_VALUES: u64 = 1 << 56;
 
 /// The spans that are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub(crate) struct Parents {
 #[derive(Debug)]
 pub(super) struct Tracer {
     settings: TraceSettings,
+    /// From here on the last bits of a trace id say that it is sampled.
+    sampled_from: u64,
     parents: Allowance,
     failed: Allowance,
     slow: Allowance,
@@ -106,8 +108,10 @@ impl Allowance {
 
 impl Tracer {
     pub(super) fn new(settings: TraceSettings) -> Tracer {
+        let kept = RANDOM_VALUES.checked_div(settings.one_in);
         Tracer {
             settings,
+            sampled_from: RANDOM_VALUES - kept.unwrap_or(0),
             parents: Allowance::new(settings.parents_per_s),
             failed: Allowance::new(settings.kept_per_s),
             slow: Allowance::new(settings.kept_per_s),
@@ -144,10 +148,7 @@ impl Tracer {
     }
 
     fn samples(&self, trace_id: NonZero<u128>) -> bool {
-        const ALL: u64 = 1 << RANDOM_BITS;
-        let bits = trace_id.get() as u64 & (ALL - 1);
-        let kept = ALL.checked_div(self.settings.one_in);
-        kept.is_some_and(|kept| bits >= ALL - kept)
+        trace_id.get() as u64 & (RANDOM_VALUES - 1) >= self.sampled_from
     }
 
     /// Whether the span of a request is exported that ends at `now_us` after so long.

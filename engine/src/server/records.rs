@@ -207,14 +207,11 @@ impl Reader {
             let mut exemplars = exemplars.unwrap_or_else(PoisonError::into_inner);
             exemplars.add(record, trace.own.trace_id, ended);
         }
-        if wanted.is_shown || wanted.is_slow {
-            let row = row(shard, record, ended, labels);
-            if wanted.is_shown {
-                log(&row);
-            }
-            if let (true, Some(slow)) = (wanted.is_slow, &self.slow) {
-                slow.add(Value::Object(row));
-            }
+        if wanted.is_shown {
+            log(shard, record, labels);
+        }
+        if let (true, Some(slow)) = (wanted.is_slow, &self.slow) {
+            slow.add(Value::Object(row(shard, record, ended, labels)));
         }
     }
 }
@@ -246,21 +243,21 @@ fn row(
 }
 
 /// Writes the line of the access log.
-fn log(row: &Map<String, Value>) {
-    let text = |name: &str| row.get(name).and_then(Value::as_str);
-    let number = |name: &str| row.get(name).and_then(Value::as_u64);
+fn log(shard: usize, record: &RequestRecord, labels: &[Label<'_>]) {
+    let text = |name: &str| labels.iter().find(|label| label.0 == name).map(|it| it.1);
+    let trace_id = (record.wanted.trace).map(|it| format!("{:032x}", it.own.trace_id));
     tracing::info!(
         target: "corelane::access",
-        shard = number("shard"),
+        shard,
         method = text("mcp_method_name"),
         revision = text("mcp_protocol_version"),
         tool = text("gen_ai_tool_name"),
         prompt = text("gen_ai_prompt_name"),
         error_type = text("error_type"),
-        duration_us = number("duration_us"),
-        queue_us = number("queue_us"),
-        handler_us = number("handler_us"),
-        trace_id = text("trace_id"),
+        duration_us = record.duration_us,
+        queue_us = record.queue_us,
+        handler_us = record.handler_us,
+        trace_id,
         "request"
     );
 }

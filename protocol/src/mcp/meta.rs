@@ -2,6 +2,7 @@
 
 use super::capability::ClientCapabilities;
 use super::logging::LogLevel;
+use super::trace_context::TRACE_PARENT;
 use crate::jsonrpc::{Id, Value};
 
 /// Key of the modern claim: the revision this request is made in.
@@ -29,6 +30,7 @@ pub struct Meta<'a> {
     client_info: Option<Value<'a>>,
     log_level: Option<Value<'a>>,
     progress_token: Option<Value<'a>>,
+    trace_parent: Option<Value<'a>>,
 }
 
 impl<'a> Meta<'a> {
@@ -60,6 +62,7 @@ impl<'a> Meta<'a> {
                 CLIENT_INFO => &mut meta.client_info,
                 LOG_LEVEL => &mut meta.log_level,
                 PROGRESS_TOKEN => &mut meta.progress_token,
+                TRACE_PARENT => &mut meta.trace_parent,
                 _ => continue,
             };
             *place = Some(value);
@@ -69,10 +72,18 @@ impl<'a> Meta<'a> {
             &mut meta.client_info,
             &mut meta.log_level,
             &mut meta.progress_token,
+            &mut meta.trace_parent,
         ] {
             optional.take_if(|value| value.is_null());
         }
         Ok(Some(meta))
+    }
+
+    /// The value of `traceparent`, if there is one. A value of another type is as malformed as
+    /// another text: it is empty.
+    #[must_use]
+    pub fn trace_parent(&self) -> Option<&'a str> {
+        Some(self.trace_parent?.as_str().unwrap_or_default())
     }
 }
 
@@ -106,6 +117,8 @@ pub struct Envelope<'a> {
     pub log_level: Option<LogLevel>,
     /// Token of progress notifications; the client wants none when absent.
     pub progress_token: Option<Id<'a>>,
+    /// The value of `traceparent`; empty if it is no text.
+    pub trace_parent: Option<&'a str>,
 }
 
 /// Why a modern envelope is invalid (answered -32602 with HTTP 400).
@@ -160,6 +173,7 @@ impl<'a> Envelope<'a> {
             capabilities: ClientCapabilities::read(capabilities),
             log_level: meta.log_level.map(read_log_level).transpose()?,
             progress_token: meta.progress_token.map(read_progress_token).transpose()?,
+            trace_parent: meta.trace_parent(),
         })
     }
 }

@@ -6,10 +6,8 @@
 use std::fmt;
 use std::num::NonZero;
 
-use crate::jsonrpc::Value;
-
 /// The member of `params._meta`.
-const TRACE_PARENT: &str = "traceparent";
+pub const TRACE_PARENT: &str = "traceparent";
 
 /// The flag of a span that its tracer records.
 pub const SAMPLED: u8 = 1;
@@ -80,15 +78,6 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// The value of `traceparent` in the `_meta` of `params`, if it has one.
-#[must_use]
-pub fn trace_parent<'a>(params: Option<Value<'a>>) -> Option<&'a [u8]> {
-    let meta = params?.as_object()?.get("_meta")?.as_object()?;
-    // A value of another type is as malformed as another text.
-    let value = meta.optional(TRACE_PARENT)?;
-    Some(value.as_str().unwrap_or_default().as_bytes())
-}
-
 /// A number in lower-case hexadecimal digits.
 fn number(digits: &[u8]) -> Option<u128> {
     let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -99,8 +88,9 @@ fn number(digits: &[u8]) -> Option<u128> {
 
 #[cfg(test)]
 mod tests {
-    use super::{RANDOM, SAMPLED, TraceContext, trace_parent};
+    use super::{RANDOM, SAMPLED, TraceContext};
     use crate::jsonrpc::{Decoder, JsonLimits};
+    use crate::mcp::meta::Meta;
 
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -170,9 +160,8 @@ mod tests {
         ] {
             let mut decoder = Decoder::new(JsonLimits::default());
             let decoded = decoder.decode(params.as_bytes()).unwrap();
-            let found = trace_parent(Some(decoded.root()));
-            assert_eq!(found, expected.map(str::as_bytes), "{params}");
+            let found = Meta::of_params(Some(decoded.root())).and_then(|meta| meta.trace_parent());
+            assert_eq!(found, expected, "{params}");
         }
-        assert_eq!(trace_parent(None), None);
     }
 }

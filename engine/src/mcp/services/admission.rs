@@ -59,7 +59,7 @@ impl Services {
                 let before = out.len();
                 let meter = &self.context.meter;
                 meter.begin_operation(Labels::OTHER_METHOD, Labels::NO_REVISION);
-                self.context.begin_trace(inbound, None);
+                self.context.begin_trace(inbound, || None);
                 let refused = self.context.refuse(refusal.id, refusal.reason, out);
                 self.context.end_operation(&refused, &out[before..]);
                 refused

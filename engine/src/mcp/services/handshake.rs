@@ -3,6 +3,7 @@
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Id, Value};
 use corelane_protocol::mcp::lifecycle::{InitializeParams, write_initialize_result};
+use corelane_protocol::mcp::meta::Meta;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::request_state::SessionTerms;
@@ -30,7 +31,8 @@ impl Services {
         let meter = &self.context.meter;
         meter.add(Counter::RequestsLegacy, 1);
         meter.begin_operation(Method::Initialize as u8, Labels::NO_REVISION);
-        self.context.begin_trace(inbound, params);
+        let parent = || Meta::of_params(params)?.trace_parent();
+        self.context.begin_trace(inbound, parent);
         let before = out.len();
         let disposition = self.initialize_operation(inbound, id, params, out);
         self.context.end_operation(&disposition, &out[before..]);

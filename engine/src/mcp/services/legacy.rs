@@ -6,7 +6,7 @@ use corelane_protocol::jsonrpc::{Id, MessageMembers, OwnedId, ShapeError, Value,
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::logging::LogLevel;
-use corelane_protocol::mcp::meta;
+use corelane_protocol::mcp::meta::{self, Meta};
 use corelane_protocol::mcp::method::{Method, NotificationMethod};
 use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::revision::Revision;
@@ -78,7 +78,8 @@ impl Services {
                 meter.add(Counter::RequestsLegacy, 1);
                 let number = method.map_or(Labels::OTHER_METHOD, |method| method as u8);
                 meter.begin_operation(number, revision as u8);
-                self.context.begin_trace(inbound, params);
+                let parent = || Meta::of_params(params)?.trace_parent();
+                self.context.begin_trace(inbound, parent);
                 let before = out.len();
                 let request = SessionRequest {
                     session: id,

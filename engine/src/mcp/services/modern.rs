@@ -37,7 +37,8 @@ impl Services {
         let meter = &self.context.meter;
         meter.add(Counter::RequestsModern, 1);
         meter.begin_operation(request.method as u8, REVISION as u8);
-        self.context.begin_trace(inbound, request.params);
+        self.context
+            .begin_trace(inbound, || request.envelope.trace_parent);
         let before = out.len();
         let disposition = self.modern_operation(inbound, request, out);
         self.context.end_operation(&disposition, &out[before..]);
