@@ -2,9 +2,10 @@
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
-# curl, promtool, systemd-analyze, mandoc, zsh, fish, shellcheck, libseccomp for Python, the pinned
-# conformance suite with the Node it needs and the official schemas it carries, clients of npm and
-# PyPI, what drives a browser and checks a page, the cases of Autobahn, sslyze, Helm, cargo-deny),
+# curl, promtool, systemd-analyze, mandoc, zsh, fish, shellcheck, tmux, libseccomp for Python, the
+# pinned conformance suite with the Node it needs and the official schemas it carries, clients of
+# npm and PyPI, what drives a browser and checks a page, the cases of Autobahn, sslyze, Helm,
+# cargo-deny),
 # then checks the format, clippy, the docs, the dependencies, the library without its features and
 # that the fuzz targets compile, builds the server, and runs all tests of the workspace, conformance
 # among them. A check that fails counts as one failed test, so the last line, "N passed, N failed",
@@ -44,6 +45,7 @@ install_missing() {
     require zsh zsh
     require fish fish
     require shellcheck shellcheck
+    require tmux tmux
     /usr/bin/python3 -c 'import seccomp' 2>/dev/null || missing_packages+=(python3-seccomp)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing_packages+=(python3-venv)
     install_missing_packages

@@ -3,7 +3,7 @@
 //! and a scanner of TLS.
 //!
 //! It needs nginx, haproxy, chromium, socat, curl, prometheus, systemd-analyze, python3-seccomp,
-//! mandoc, zsh, fish, shellcheck, `node_modules` of `tests/dashboard`, and the folders
+//! mandoc, zsh, fish, shellcheck, tmux, `node_modules` of `tests/dashboard`, and the folders
 //! `node_modules`, `python_packages`, which has Helm too, and `python_packages_2` of
 //! `tests/conformance`, which `perf-scripts/test.sh` installs.
 
@@ -39,6 +39,8 @@ mod proxy_process;
 mod restarted;
 #[path = "interop/rust_client.rs"]
 mod rust_client;
+#[path = "interop/terminal.rs"]
+mod terminal;
 #[path = "cluster/test_cluster.rs"]
 mod test_cluster;
 #[path = "interop/tls.rs"]

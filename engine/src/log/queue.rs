@@ -22,8 +22,8 @@ const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes of one write, if it has several records: more may be torn apart in a pipe that other
 /// processes write to (PIPE_BUF of pipe(7)).
 const BATCH_BYTES_MAX: usize = 4096;
-/// The writing thread rests so long once it has written all, so that records which follow each other
-/// wake it once.
+/// The writing thread rests so long once it has written all, so that records which follow each
+/// other wake it once.
 const REST: Duration = Duration::from_millis(1);
 /// How often records that were dropped are reported while more are dropped.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);

@@ -9,8 +9,8 @@ use std::num::NonZero;
 
 use corelane_protocol::mcp::trace_context::{RANDOM, SAMPLED, TraceContext};
 
-/// Values of the bits at the end of a trace id that decide whether it is sampled (OpenTelemetry, "TraceState:
-/// Probability Sampling"), so that all servers with one ratio sample the same traces.
+/// Values of the bits at the end of a trace id that decide whether it is sampled (OpenTelemetry,
+/// "TraceState: Probability Sampling"), so that all servers with one ratio sample the same traces.
 const RANDOM_VALUES: u64 = 1 << 56;
 
 /// The spans that are exported.

@@ -43,7 +43,7 @@ fn check_record(input: &[u8]) {
     check_payload::<u8>(Kind::Level, input);
 }
 
-/// Reads the input as the records of a log. What is found is in the log that is written anew.
+/// Reads the input as the records of a log. The records that are found are in the next log, too.
 fn check_log(input: &[u8]) {
     let log = [store_log::MAGIC, input].concat();
     let (mut store, read) = StoreLog::read_back(&log).expect("it begins as a log");

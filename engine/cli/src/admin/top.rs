@@ -16,6 +16,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const HOME: &str = "\x1b[H";
 const CLEAR_REST: &str = "\x1b[J";
 
+/// The rows and columns of a terminal that does not say its own.
+const SCREEN: (usize, usize) = (24, 80);
+
 /// The columns of a frame: the figure and its head.
 const COLUMNS: [(&str, &str); 11] = [
     ("shard", "shard"),
@@ -31,31 +34,74 @@ const COLUMNS: [(&str, &str); 11] = [
     ("streams", "streams"),
 ];
 
-/// Shows frames until the server has ended, or one.
+/// Shows frames until it is ended, or one. A terminal keeps the last frame of a server that has
+/// gone, and goes on with the next one; other readers get no more.
 ///
 /// # Errors
 /// No server listens on the socket, or it refuses.
 pub(super) fn run(socket: &Socket, once: bool, is_json: bool) -> Result<ExitCode, Failure> {
+    let is_screen = !is_json && !once && stdout().is_terminal();
     let mut before = (socket.get("status")?, Instant::now());
+    let mut last = String::new();
     loop {
         std::thread::sleep(INTERVAL);
-        let now = (socket.get("status")?, Instant::now());
-        let seconds = now.1.duration_since(before.1).as_secs_f64();
-        let rows = rows(&before.0, &now.0, seconds);
-        let text = match is_json {
-            true => format!("{}\n", json!({ "state": now.0["state"], "shards": rows })),
-            false => frame(&now.0, &rows),
+        let text = match socket.get("status") {
+            Err(failure) if is_screen => {
+                let seconds = before.1.elapsed().as_secs();
+                format!("no answer for {seconds} s: {failure}\n{last}")
+            }
+            Err(failure) => return Err(failure),
+            Ok(status) => {
+                let now = (status, Instant::now());
+                let seconds = now.1.duration_since(before.1).as_secs_f64();
+                // Figures of a server that was started anew have no rates yet.
+                let is_same = before.0["pid"] == now.0["pid"];
+                let older = if is_same { &before.0 } else { &now.0 };
+                let rows = rows(older, &now.0, seconds);
+                last = match is_json {
+                    true => format!("{}\n", json!({ "state": now.0["state"], "shards": rows })),
+                    false => frame(&now.0, &rows),
+                };
+                before = now;
+                last.clone()
+            }
         };
-        let text = match !is_json && !once && stdout().is_terminal() {
-            true => format!("{HOME}{}{CLEAR_REST}", text.replace('\n', "\x1b[K\n")),
+        let text = match is_screen {
+            true => on_screen(&text, window_size()),
             false => text,
         };
         // A reader that has gone is the end.
         if stdout().write_all(text.as_bytes()).is_err() || once {
             return Ok(ExitCode::SUCCESS);
         }
-        before = now;
     }
+}
+
+/// The rows and columns of the terminal.
+fn window_size() -> (usize, usize) {
+    let size = rustix::termios::tcgetwinsize(stdout());
+    let size = size.map(|it| (usize::from(it.ws_row), usize::from(it.ws_col)));
+    // Some say 0 for unknown.
+    size.ok()
+        .filter(|it| it.0 > 1 && it.1 > 0)
+        .unwrap_or(SCREEN)
+}
+
+/// A frame in the place of the one before, cut to the window: what is beyond it would scroll.
+fn on_screen(text: &str, (rows, columns): (usize, usize)) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let fit = if lines.len() < rows {
+        lines.len()
+    } else {
+        rows - 2
+    };
+    let cut = |line: &&str| format!("{}\x1b[K\n", line.chars().take(columns).collect::<String>());
+    let mut screen: String = lines[..fit].iter().map(cut).collect();
+    if fit < lines.len() {
+        let more = lines.len() - fit;
+        screen += &cut(&&*format!("and {more} more: a higher window shows them"));
+    }
+    format!("{HOME}{screen}{CLEAR_REST}")
 }
 
 /// The figures of each shard, with rates for each second.
@@ -110,7 +156,24 @@ fn frame(status: &Value, rows: &[Value]) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::{frame, rows};
+    use super::{frame, on_screen, rows};
+
+    #[test]
+    fn a_frame_never_scrolls_and_says_what_it_leaves_out() {
+        let text: String = (0..30).map(|row| format!("row {row} of many\n")).collect();
+        let lines = |size| -> Vec<String> {
+            let screen = on_screen(&text, size);
+            let screen = screen.replace("\x1b[H", "").replace("\x1b[J", "");
+            screen.lines().map(|it| it.replace("\x1b[K", "")).collect()
+        };
+        assert_eq!(lines((31, 80)).len(), 30);
+        let cut = lines((24, 8));
+        assert_eq!(
+            (cut.len(), &*cut[21], &*cut[22]),
+            (23, "row 21 o", "and 8 mo")
+        );
+        assert_eq!(lines((2, 80)), ["and 30 more: a higher window shows them"]);
+    }
 
     #[test]
     fn rates_are_those_between_two_looks() {
