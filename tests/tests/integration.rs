@@ -182,6 +182,8 @@ mod unfinished;
 mod upgrade_failures;
 #[path = "integration/upgraded.rs"]
 mod upgraded;
+#[path = "integration/upgraded_often.rs"]
+mod upgraded_often;
 #[path = "integration/upgrades.rs"]
 mod upgrades;
 #[path = "integration/version_headers.rs"]
