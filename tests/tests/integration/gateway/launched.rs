@@ -47,9 +47,10 @@ fn a_process_that_the_system_cannot_start_fails_its_calls_only() {
     let one = process(&mut connection, Some(&first));
     let server = Pid::from_raw(gateway.server.process_id() as i32);
     let set = |limit| prlimit(server, Resource::Nofile, limit).expect("its limit can be changed");
-    // There is no number left for a file.
+    // There is no number left for a file. poll(2) takes no more files than that at once, and three
+    // are those of a process that runs.
     let before = set(Rlimit {
-        current: Some(1),
+        current: Some(3),
         ..getrlimit(Resource::Nofile)
     });
     let answer = call(&mut connection, Some(&second), "name");
