@@ -5,11 +5,10 @@
 # curl, promtool, systemd-analyze, mandoc, zsh, fish, shellcheck, tmux, libseccomp for Python, the
 # pinned conformance suite with the Node it needs and the official schemas it carries, clients of
 # npm and PyPI, what drives a browser and checks a page, the cases of Autobahn, sslyze, Helm,
-# cargo-deny),
-# then checks the format, clippy, the docs, the dependencies, the library without its features and
-# that the fuzz targets compile, builds the server, and runs all tests of the workspace, conformance
-# among them. A check that fails counts as one failed test, so the last line, "N passed, N failed",
-# is about everything; the exit code is 0 only if nothing failed.
+# cargo-deny), then checks the format, clippy, the docs, the dependencies, the library without its
+# features and that the fuzz targets compile, builds the server, and runs all tests of the
+# workspace, conformance among them. A check that fails counts as one failed test, so the last line,
+# "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.

@@ -60,8 +60,7 @@ impl Process {
     /// How many files the process has open.
     #[must_use]
     pub fn open_files(&self) -> usize {
-        let path = format!("/proc/{}/fd", self.process_id);
-        fs::read_dir(path).map_or(0, Iterator::count)
+        open_files(self.process_id)
     }
 
     /// The processes that it has started and not waited for, as their numbers.
@@ -84,7 +83,7 @@ impl Process {
     /// If the process is gone.
     #[must_use]
     pub fn resident_bytes(&self) -> usize {
-        self.status_bytes("VmRSS")
+        status_bytes(self.process_id, "VmRSS")
     }
 
     /// Bytes of memory that the process has registered with the kernel, as `VmPin` counts them.
@@ -93,7 +92,7 @@ impl Process {
     /// If the process is gone.
     #[must_use]
     pub fn registered_bytes(&self) -> usize {
-        self.status_bytes("VmPin")
+        status_bytes(self.process_id, "VmPin")
     }
 
     /// The cores that the thread called `name` may run on, as `Cpus_allowed_list` has them.
@@ -115,15 +114,6 @@ impl Process {
             let list = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
             Some(list.trim().to_owned())
         })
-    }
-
-    fn status_bytes(&self, name: &str) -> usize {
-        let path = format!("/proc/{}/status", self.process_id);
-        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let digits = line.and_then(|line| line.trim_matches([':', '\t', ' ']).strip_suffix(" kB"));
-        let kilobytes = digits.and_then(|digits| digits.trim().parse::<usize>().ok());
-        1024 * kilobytes.unwrap_or_else(|| panic!("{path} has no {name}: {status}"))
     }
 
     /// Sends a signal, by its name without SIG.
@@ -209,6 +199,26 @@ impl Drop for ProfileFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// How many files a process has open; 0 if it is gone.
+#[must_use]
+pub fn open_files(process_id: u32) -> usize {
+    fs::read_dir(format!("/proc/{process_id}/fd")).map_or(0, Iterator::count)
+}
+
+/// Bytes of memory of a process, such as `VmRSS`, as proc_pid_status(5) counts them.
+///
+/// # Panics
+/// If the process is gone.
+#[must_use]
+pub fn status_bytes(process_id: u32, name: &str) -> usize {
+    let path = format!("/proc/{process_id}/status");
+    let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let digits = line.and_then(|line| line.trim_matches([':', '\t', ' ']).strip_suffix(" kB"));
+    let kilobytes = digits.and_then(|digits| digits.trim().parse::<usize>().ok());
+    1024 * kilobytes.unwrap_or_else(|| panic!("{path} has no {name}: {status}"))
 }
 
 /// Appends everything that is read to `log` and sends each line for as long as

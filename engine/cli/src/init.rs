@@ -82,39 +82,32 @@ pub(crate) fn run(arguments: &InitArguments) -> ExitCode {
 
 /// Writes the files of a new server; none if one of them is there already. The folder is absolute,
 /// so that the server may be started from anywhere.
-fn write_files(folder: &Path) -> Result<PathBuf, InitError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(folder)
-        .and_then(|()| folder.canonicalize())
-        .map_err(|error| InitError::file(folder, error))
-        .and_then(|folder| {
-            let text = folder.to_str();
-            let text =
-                text.filter(|it| !it.contains(['"', '\\']) && !it.contains(char::is_control));
-            let text = text.ok_or_else(|| InitError::Folder(folder.clone()))?;
-            let profile = include_str!("init/profile.toml").replace(FOLDER, text);
-            let mut key = [0; KEY_BYTES];
-            getrandom::fill(&mut key).map_err(InitError::Random)?;
-            let files = [
-                ("profile.toml", 0o640, profile),
-                (
-                    "corelane.toml",
-                    0o640,
-                    include_str!("init/corelane.toml").to_owned(),
-                ),
-                ("state.key", 0o600, BASE64_STANDARD.encode(key) + "\n"),
-            ];
-            let paths = files.each_ref().map(|(name, _, _)| folder.join(name));
-            if let Some(path) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
-                return Err(InitError::Exists(path.clone()));
-            }
-            for (path, (_, mode, text)) in paths.iter().zip(&files) {
-                write(path, *mode, text).map_err(|error| InitError::file(path, error))?;
-            }
-            Ok(folder)
-        })
+fn write_files(path: &Path) -> Result<PathBuf, InitError> {
+    let mut builder = DirBuilder::new();
+    let made = builder.recursive(true).mode(0o750).create(path);
+    let folder = made.and_then(|()| path.canonicalize());
+    let folder = folder.map_err(|error| InitError::file(path, error))?;
+    let is_fit = |text: &&str| !text.contains(['"', '\\']) && !text.contains(char::is_control);
+    let Some(text) = folder.to_str().filter(is_fit) else {
+        return Err(InitError::Folder(folder));
+    };
+    let mut key = [0; KEY_BYTES];
+    getrandom::fill(&mut key).map_err(InitError::Random)?;
+    let profile = include_str!("init/profile.toml").replace(FOLDER, text);
+    let configuration = include_str!("init/corelane.toml").to_owned();
+    let files = [
+        ("profile.toml", 0o640, profile),
+        ("corelane.toml", 0o640, configuration),
+        ("state.key", 0o600, BASE64_STANDARD.encode(key) + "\n"),
+    ]
+    .map(|(name, mode, text)| (folder.join(name), mode, text));
+    if let Some((path, ..)) = files.iter().find(|file| file.0.symlink_metadata().is_ok()) {
+        return Err(InitError::Exists(path.clone()));
+    }
+    for (path, mode, text) in &files {
+        write(path, *mode, text).map_err(|error| InitError::file(path, error))?;
+    }
+    Ok(folder)
 }
 
 /// Writes a file that is not there yet.

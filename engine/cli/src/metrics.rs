@@ -1,13 +1,11 @@
 //! `corelane metrics`: the catalogue of metrics, for people and for the documents.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
 use corelane::meter::catalogue::{FamilyType, families, markdown};
 
-/// The exit code when standard output cannot be written (EX_IOERR of sysexits.h).
-const CANNOT_WRITE: u8 = 74;
+use crate::client::output::print;
 
 /// The arguments of `corelane metrics`.
 #[derive(Debug, Clone, Copy, Args)]
@@ -23,13 +21,7 @@ pub(crate) fn run(arguments: MetricsArguments) -> ExitCode {
         true => markdown(),
         false => list(),
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("corelane: cannot write to standard output: {error}");
-            CANNOT_WRITE.into()
-        }
-    }
+    print(&text)
 }
 
 /// A line for each family: its name as it is scraped, its type, its description.

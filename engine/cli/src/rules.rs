@@ -1,23 +1,21 @@
 //! `corelane rules`: the alerts for Prometheus and the dashboard for Grafana of this version.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-/// The exit code if nobody reads.
-const IO: u8 = 74;
+use crate::client::output::print;
 
 /// The arguments of `corelane rules`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  corelane rules > /etc/prometheus/corelane.rules.yml")]
 pub(crate) struct RulesArguments {
-    /// Whose file.
+    /// The program that reads the file.
     #[arg(value_enum, default_value = "prometheus")]
     consumer: Consumer,
 }
 
-/// Who reads the file.
+/// The program that reads the file.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Consumer {
     /// Alerts and objectives, for `rule_files`.
@@ -32,8 +30,5 @@ pub(crate) fn run(arguments: &RulesArguments) -> ExitCode {
         Consumer::Prometheus => include_str!("../../../deploy/prometheus/corelane.rules.yml"),
         Consumer::Grafana => include_str!("../../../deploy/grafana/corelane.json"),
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => IO.into(),
-    }
+    print(text)
 }

@@ -139,8 +139,8 @@ pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<(Written,
     }
 }
 
-/// The bytes of a number at `at` of an envelope, whose length was checked.
-fn array<const N: usize>(head: &[u8], at: usize) -> [u8; N] {
+/// The bytes of a number at `at`, where the caller has checked that they are.
+pub(crate) fn array<const N: usize>(head: &[u8], at: usize) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&head[at..at + N]);
     bytes

@@ -1,25 +1,28 @@
-//! The store of a node without others: a table in memory, and the log from which it is made again.
+//! The store of a node without others: a table in memory, and the log that restores it.
 //!
 //! The log begins with [`MAGIC`]. A record is the length of its payload and the CRC-32C of that,
 //! both u32 and little-endian, then the payload in postcard: key, revision, expiry and value. The
-//! last record of a key counts. Its caller keeps the bytes of the log in a file.
+//! last record of a key is its current one; those before are outdated. The caller keeps the bytes
+//! of the log in a file.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{ENVELOPE_BYTES, PAYLOAD_BYTES_MAX, checksum};
+use crate::codec::{ENVELOPE_BYTES, PAYLOAD_BYTES_MAX, array, checksum};
 use crate::vocabulary::{Expect, Key, PutResult, ReadResult};
 
 /// The first bytes of a log, with its format.
 pub const MAGIC: &[u8; 8] = b"CLSTORE1";
+/// Bytes of a value: a record of the core with its envelope.
+const VALUE_BYTES_MAX: usize = ENVELOPE_BYTES + PAYLOAD_BYTES_MAX;
 /// Bytes of a record besides its value: length, checksum, key, revision, expiry.
 const OVERHEAD_BYTES_MAX: usize = 64;
 /// Bytes of a record.
-const RECORD_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + ENVELOPE_BYTES + OVERHEAD_BYTES_MAX;
+const RECORD_BYTES_MAX: usize = VALUE_BYTES_MAX + OVERHEAD_BYTES_MAX;
 /// Bytes of length and checksum.
 const HEAD_BYTES: usize = 8;
-/// Bytes by which a log may be longer than twice what counts of it, before it is written anew.
+/// Bytes by which a log may exceed twice its current records before it is rewritten.
 const SLACK_BYTES: u64 = 1 << 20;
 
 /// A table of keys with conditional writes and expiry, and the length of its log.
@@ -27,11 +30,11 @@ const SLACK_BYTES: u64 = 1 << 20;
 pub struct StoreLog {
     entries: BTreeMap<Key, Entry>,
     revision: u64,
-    /// Bytes of the records that count.
+    /// Bytes of the current records.
     live_bytes: u64,
     /// Bytes of the log.
     log_bytes: u64,
-    /// When entries whose time is over were last dropped.
+    /// The unix time at which a full table last dropped its expired entries.
     dropped_s: u64,
 }
 
@@ -47,7 +50,7 @@ struct Entry {
 struct Record<'r> {
     key: Key,
     revision: u64,
-    /// The unix time at which it is over, 0 for never.
+    /// The unix time at which it expires, 0 for never.
     expires_s: u64,
     value: &'r [u8],
 }
@@ -55,11 +58,11 @@ struct Record<'r> {
 /// How much of a log was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadBack {
-    /// The bytes up to the end of the last whole record. What follows was cut off in the middle.
+    /// The bytes up to the end of the last whole record. An incomplete one may follow.
     pub bytes: u64,
-    /// Records that are damaged. The ones before them of the same keys count.
+    /// Damaged records. The ones before them of the same keys are current again.
     pub damaged: u64,
-    /// Bytes behind a damaged length, where no record can be found any more.
+    /// Bytes behind a damaged length: no record can be found there.
     pub lost_bytes: u64,
 }
 
@@ -109,11 +112,8 @@ impl StoreLog {
             };
         };
         read.bytes = MAGIC.len() as u64;
-        while let Some((head, after)) = rest.split_first_chunk::<HEAD_BYTES>() {
-            let [length, sum] = head.as_chunks::<4>().0 else {
-                break;
-            };
-            let length = u32::from_le_bytes(*length) as usize;
+        while let Some((head, after)) = rest.split_at_checked(HEAD_BYTES) {
+            let length = u32::from_le_bytes(array(head, 0)) as usize;
             if length > RECORD_BYTES_MAX {
                 read.damaged += 1;
                 read.lost_bytes = rest.len() as u64;
@@ -123,7 +123,7 @@ impl StoreLog {
                 break;
             };
             let bytes = (HEAD_BYTES + length) as u64;
-            let is_whole = checksum(&[payload]) == u32::from_le_bytes(*sum);
+            let is_whole = checksum(&[payload]) == u32::from_le_bytes(array(head, 4));
             match postcard::take_from_bytes::<Record<'_>>(payload) {
                 Ok((record, [])) if is_whole => store.apply(&record, bytes),
                 _ => read.damaged += 1,
@@ -151,10 +151,10 @@ impl StoreLog {
 
     fn entry(&self, now_s: u64, key: Key) -> Option<&Entry> {
         let entry = self.entries.get(&key)?;
-        (!entry.is_over(now_s)).then_some(entry)
+        (!entry.has_expired(now_s)).then_some(entry)
     }
 
-    /// Reads a key at a unix time in seconds. A value whose time is over is absent.
+    /// Reads a key at a unix time in seconds. An expired value is absent.
     #[must_use]
     pub fn read(&self, now_s: u64, key: Key) -> ReadResult {
         match self.entry(now_s, key) {
@@ -163,9 +163,9 @@ impl StoreLog {
         }
     }
 
-    /// Writes a value under a condition, with a time to live in seconds, 0 for none, and appends
-    /// its record to the log: `append` says whether the log has it. The log takes `bytes_max` bytes
-    /// at most, of which half may be of records that count; past that the write is refused.
+    /// Writes a value under a condition, with a time to live in seconds, 0 for none. `append` adds
+    /// the record to the log and returns whether it could. The log has `bytes_max` bytes at most,
+    /// half of them of current records; a write beyond that is refused.
     pub fn put(
         &mut self,
         now_s: u64,
@@ -198,13 +198,17 @@ impl StoreLog {
             _ => Vec::with_capacity(value.len() + OVERHEAD_BYTES_MAX),
         };
         let record_bytes = encode(&record, &mut bytes);
-        if self.live_bytes + record_bytes > bytes_max / 2 {
-            self.drop_old(now_s);
+        let fits = |live_bytes: u64| live_bytes + record_bytes <= bytes_max / 2;
+        // Once a second at most: it looks at all entries.
+        if !fits(self.live_bytes) && self.dropped_s != now_s {
+            self.dropped_s = now_s;
+            self.drop_expired(now_s);
         }
-        // A log that could not be written anew has no more than its slack beyond that.
-        let is_full = self.live_bytes + record_bytes > bytes_max / 2
-            || self.log_bytes + record_bytes > bytes_max + SLACK_BYTES;
-        if is_full || value.len() > PAYLOAD_BYTES_MAX + ENVELOPE_BYTES || !append(&bytes) {
+        // A log that could not be rewritten exceeds its limit by no more than the slack.
+        let has_place = fits(self.live_bytes)
+            && self.log_bytes + record_bytes <= bytes_max + SLACK_BYTES
+            && value.len() <= VALUE_BYTES_MAX;
+        if !has_place || !append(&bytes) {
             return PutResult::Refused;
         }
         self.log_bytes += bytes.len() as u64;
@@ -212,18 +216,17 @@ impl StoreLog {
         PutResult::Written(self.revision)
     }
 
-    /// Whether the log has so much that does not count that it should be written anew, by
+    /// Whether the log has so many outdated records that it should be rewritten, by
     /// [`StoreLog::compact`].
     #[must_use]
     pub fn is_wasteful(&self) -> bool {
         self.log_bytes > 2 * self.live_bytes + SLACK_BYTES
     }
 
-    /// A log of what counts alone, in place of the one before.
+    /// A log of the current records only, to replace the one before.
     #[must_use]
     pub fn compact(&mut self, now_s: u64) -> Vec<u8> {
-        self.dropped_s = 0;
-        self.drop_old(now_s);
+        self.drop_expired(now_s);
         let mut log = Vec::with_capacity(MAGIC.len() + self.live_bytes as usize);
         log.extend_from_slice(MAGIC);
         for (key, entry) in &self.entries {
@@ -238,26 +241,21 @@ impl StoreLog {
         log
     }
 
-    /// The log is one of [`StoreLog::compact`] now.
+    /// The log was replaced by that of [`StoreLog::compact`], which has so many bytes.
     pub fn compacted(&mut self, log_bytes: u64) {
         self.log_bytes = log_bytes;
     }
 
-    /// Drops what is over, once a second at most: it looks at all entries.
-    fn drop_old(&mut self, now_s: u64) {
-        if self.dropped_s == now_s {
-            return;
-        }
-        self.dropped_s = now_s;
+    fn drop_expired(&mut self, now_s: u64) {
         let live_bytes = &mut self.live_bytes;
         self.entries.retain(|_, entry| {
-            let is_over = entry.is_over(now_s);
-            *live_bytes -= if is_over { entry.record_bytes } else { 0 };
-            !is_over
+            let has_expired = entry.has_expired(now_s);
+            *live_bytes -= if has_expired { entry.record_bytes } else { 0 };
+            !has_expired
         });
     }
 
-    /// Entries, those whose time is over included, and the bytes of the log.
+    /// The number of entries, expired ones included, and the bytes of the log.
     #[must_use]
     pub fn size(&self) -> (usize, u64) {
         (self.entries.len(), self.log_bytes)
@@ -265,7 +263,7 @@ impl StoreLog {
 }
 
 impl Entry {
-    fn is_over(&self, now_s: u64) -> bool {
+    fn has_expired(&self, now_s: u64) -> bool {
         self.expires_s != 0 && self.expires_s <= now_s
     }
 }

@@ -57,6 +57,14 @@ struct Load {
     reported: AtomicU64,
 }
 
+/// Records of one write.
+#[derive(Debug, Default)]
+struct Batch {
+    text: Vec<u8>,
+    /// Their part of the bytes that wait.
+    load: usize,
+}
+
 #[derive(Debug)]
 enum Message {
     Record(Box<[u8]>),
@@ -133,33 +141,35 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Writes a batch, which is empty then.
+    fn write(&self, batch: &mut Batch, sink: &mut impl Write) {
+        // A closed reader loses the log, which has no other effect.
+        let _ = sink.write_all(&batch.text);
+        let _ = sink.flush();
+        batch.text.clear();
+        let load = std::mem::take(&mut batch.load);
+        self.load.waiting_bytes.fetch_sub(load, Ordering::Relaxed);
+    }
+
     fn write_to(self, mut sink: impl Write, mut report: impl FnMut(u64)) {
         IS_WRITER.set(true);
         let mut reported: Option<Instant> = None;
-        let (mut batch, mut load) = (Vec::new(), 0);
-        let mut write = |batch: &mut Vec<u8>, load: &mut usize| {
-            // A closed reader loses the log, which has no other effect.
-            let _ = sink.write_all(batch);
-            let _ = sink.flush();
-            batch.clear();
-            let bytes = std::mem::take(load);
-            self.load.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        };
+        let mut batch = Batch::default();
         for message in &self.messages {
             match message {
                 Message::Record(record) => {
-                    if batch.len() + record.len() > BATCH_BYTES_MAX {
-                        write(&mut batch, &mut load);
+                    if batch.text.len() + record.len() > BATCH_BYTES_MAX {
+                        self.write(&mut batch, &mut sink);
                     }
-                    batch.extend_from_slice(&record);
-                    load += load_of(&record);
+                    batch.load += load_of(&record);
+                    batch.text.extend_from_slice(&record);
                     if self.messages.is_empty() {
-                        write(&mut batch, &mut load);
+                        self.write(&mut batch, &mut sink);
                         thread::sleep(REST);
                     }
                 }
                 Message::Flush(written) => {
-                    write(&mut batch, &mut load);
+                    self.write(&mut batch, &mut sink);
                     let _ = written.send(());
                 }
             }
@@ -182,7 +192,7 @@ mod tests {
 
     use super::{BATCH_BYTES_MAX, LogQueue, RECORD_OVERHEAD_BYTES, WAITING_BYTES_MAX};
 
-    /// A sink that takes a write at the test's command, and shows what it took.
+    /// A sink that takes a write at the test's command, and then shows its bytes.
     struct Gate {
         may_write: Receiver<()>,
         written: Sender<String>,

@@ -17,7 +17,7 @@ const WITHOUT_ID: &[u8] = br#"{"jsonrpc":"2.0","error":{"code":"#;
 const ERROR: &[u8] = br#","error":{"code":"#;
 
 impl Context {
-    /// The present operation is of a request whose `_meta` has this `traceparent`.
+    /// The present operation is of a request with this `traceparent` in its `_meta`.
     #[inline]
     pub(super) fn begin_trace<'p>(
         &self,
@@ -70,13 +70,7 @@ impl Context {
 /// error.
 pub(super) fn error_code(answer: &[u8]) -> Option<i64> {
     let code = match answer.strip_prefix(WITH_ID) {
-        Some(rest) => {
-            let rest = &rest[id_bytes(rest)?..];
-            // Most answers are results, which one byte says.
-            (rest.get(2) == Some(&b'e'))
-                .then_some(rest)?
-                .strip_prefix(ERROR)?
-        }
+        Some(rest) => rest[id_bytes(rest)?..].strip_prefix(ERROR)?,
         None => answer.strip_prefix(WITHOUT_ID)?,
     };
     let digits = code.iter().position(|byte| *byte == b',')?;

@@ -50,6 +50,12 @@ impl Format {
 /// A label of a sample.
 pub(crate) type Label<'a> = (&'static str, &'a str);
 
+/// The value of the label with this name.
+pub(crate) fn value_of<'a>(labels: &[Label<'a>], name: &str) -> Option<&'a str> {
+    let label = labels.iter().find(|label| label.0 == name)?;
+    Some(label.1)
+}
+
 /// A text that is being written, family by family.
 pub(crate) struct Exposition {
     text: String,

@@ -29,11 +29,11 @@ knobs! {
         /// "nats://10.0.0.5:4222" or "tls://nats.example.com:4222"; at most 16.
         servers: Vec<String> = Vec::new(), anything(), restart;
         /// The file of a node without others, in place of `servers`: log levels, subscriptions and
-        /// ends of its sessions are in it, and there again after a crash; default none. Its folder
-        /// must exist, and one process has it at once.
+        /// ends of its sessions are restored from it after a crash; default none. Its folder must
+        /// exist, and only one process at a time may use it.
         file: Option<PathBuf> = None, anything(), restart;
-        /// Bytes of that file; half of them for what counts, which is in memory as well. Sessions
-        /// past that have no record, as if there were no file.
+        /// Bytes of that file. Half of them may be current records, which are in memory as well.
+        /// Sessions beyond that have no record, as if there were no file.
         file_bytes_max: u64 = 256 << 20, within(1 << 20..=1 << 31), restart;
         /// A file with the seed of an NKey, by which the servers know the node; default none.
         nkey_file: Option<PathBuf> = None, anything(), restart;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::error::{Error, Result};
 use super::spans::span;
 use crate::meter::exemplars::Exemplars;
-use crate::meter::exposition::Label;
+use crate::meter::exposition::{Label, value_of};
 use crate::meter::reading::labels_of;
 use crate::meter::records::{RecordSettings, RequestRecord};
 use crate::meter::traces::TraceSettings;
@@ -235,17 +235,21 @@ fn row(
         ("handler_us", record.handler_us),
     ];
     row.extend(numbers.map(|(name, value)| (name.to_owned(), value.into())));
-    if let Some(trace) = record.wanted.trace {
-        let trace_id = format!("{:032x}", trace.own.trace_id);
+    if let Some(trace_id) = trace_id(record) {
         row.insert("trace_id".to_owned(), trace_id.into());
     }
     row
 }
 
+/// The id of the trace of a request, if its span is exported.
+fn trace_id(record: &RequestRecord) -> Option<String> {
+    let trace = record.wanted.trace?;
+    Some(format!("{:032x}", trace.own.trace_id))
+}
+
 /// Writes the line of the access log.
 fn log(shard: usize, record: &RequestRecord, labels: &[Label<'_>]) {
-    let text = |name: &str| labels.iter().find(|label| label.0 == name).map(|it| it.1);
-    let trace_id = (record.wanted.trace).map(|it| format!("{:032x}", it.own.trace_id));
+    let text = |name: &str| value_of(labels, name);
     tracing::info!(
         target: "corelane::access",
         shard,
@@ -257,7 +261,7 @@ fn log(shard: usize, record: &RequestRecord, labels: &[Label<'_>]) {
         duration_us = record.duration_us,
         queue_us = record.queue_us,
         handler_us = record.handler_us,
-        trace_id,
+        trace_id = trace_id(record),
         "request"
     );
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corelane_control::otlp::{AttributeValue, Span};
 
-use crate::meter::exposition::Label;
+use crate::meter::exposition::{Label, value_of};
 use crate::meter::records::RequestRecord;
 use crate::meter::traces::Trace;
 
@@ -29,7 +29,7 @@ pub(super) fn span(
     (trace, ended): (Trace, Duration),
     labels: &[Label<'_>],
 ) -> Span {
-    let value = |name: &str| labels.iter().find(|(key, _)| *key == name).map(|it| it.1);
+    let value = |name: &str| value_of(labels, name);
     let method = value("mcp_method_name").unwrap_or("_OTHER");
     let entry = value("gen_ai_tool_name").or_else(|| value("gen_ai_prompt_name"));
     let texts = ATTRIBUTES.iter().filter_map(|(label, attribute)| {

@@ -1,13 +1,12 @@
-//! One node without NATS, whose file is all that outlives it.
+//! One node without NATS: only its file outlives it.
 
 use std::path::Path;
 
-use corelane_tests::{Server, Session, Setup, wait_until, write_secret};
-use serde_json::Value;
+use corelane_tests::{Server, Session, Setup, wait_until};
 use tempfile::TempDir;
 
 use crate::nodes::{change, check_changed, ping};
-use crate::test_cluster::run;
+use crate::test_cluster::{status_at, write_key};
 
 fn setup(folder: &Path) -> Setup {
     let [key, file, socket] = ["key", "sessions", "control.sock"].map(|name| folder.join(name));
@@ -19,15 +18,8 @@ fn setup(folder: &Path) -> Setup {
 
 fn folder() -> TempDir {
     let folder = TempDir::new().expect("a folder");
-    write_secret(&folder.path().join("key"), &("AQEB".repeat(10) + "AQE=\n"));
+    write_key(&folder.path().join("key"));
     folder
-}
-
-fn status(folder: &Path) -> Value {
-    let socket = folder.join("control.sock");
-    let socket = socket.to_str().expect("a path");
-    let (_, text) = run(&["cluster", "status", "--json", "--socket", socket]);
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 fn kill(server: Server) {
@@ -47,7 +39,7 @@ fn changes_and_ends_of_sessions_are_there_after_a_crash() {
     assert_eq!(server.connect().exchange(&ended.delete()).status(), 204);
     for life in 1..=3 {
         wait_until("the changes in the file", || {
-            let status = status(folder.path());
+            let status = status_at(&folder.path().join("control.sock"));
             assert_eq!(status["start"], life, "{status}");
             (status["sessions_unwritten"] == 0).then_some(())
         });
@@ -58,7 +50,7 @@ fn changes_and_ends_of_sessions_are_there_after_a_crash() {
             .for_each(|session| check_changed(&server, session));
         assert_eq!(ping(&server, &ended), 404);
     }
-    // As well after an end that was requested.
+    // The same after a requested end.
     server.signal("TERM");
     assert!(server.wait_for_exit().success());
     let server = setup(folder.path()).start();

@@ -1,6 +1,6 @@
 //! Nodes of a cluster as processes, with one NATS server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use corelane_tests::{NatsServer, Server, Setup, binary, wait_until, write_secret};
@@ -19,9 +19,7 @@ impl TestCluster {
             folder: TempDir::new().expect("a folder"),
             nats: NatsServer::start(),
         };
-        // 32 bytes of 1, as `openssl rand -base64 32` writes them.
-        let key = "AQEB".repeat(10) + "AQE=\n";
-        write_secret(&cluster.path("key"), &key);
+        write_key(&cluster.path("key"));
         let profile = cluster.path("init.toml");
         std::fs::write(&profile, cluster.profile(1)).expect("a file");
         let (status, text) = run(&[
@@ -71,10 +69,7 @@ impl TestCluster {
 
     /// The cluster as a node sees it.
     pub(crate) fn status(&self, node: u16) -> Value {
-        let socket = self.path(&format!("{node}.sock"));
-        let socket = socket.to_str().expect("a path");
-        let (_, text) = run(&["cluster", "status", "--json", "--socket", socket]);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        status_at(&self.path(&format!("{node}.sock")))
     }
 
     /// Waits until a node sees the cluster so.
@@ -91,6 +86,18 @@ impl TestCluster {
                 && ["dirty", "lane", "writes", "unread"].iter().all(is_idle)
         });
     }
+}
+
+/// Writes a state key: 32 bytes of 1, as `openssl rand -base64 32` writes them.
+pub(crate) fn write_key(path: &Path) {
+    write_secret(path, &("AQEB".repeat(10) + "AQE=\n"));
+}
+
+/// The cluster as the node with this control socket sees it.
+pub(crate) fn status_at(socket: &Path) -> Value {
+    let socket = socket.to_str().expect("a path");
+    let (_, text) = run(&["cluster", "status", "--json", "--socket", socket]);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 pub(crate) fn run(arguments: &[&str]) -> (ExitStatus, String) {

@@ -1,4 +1,4 @@
-//! The files of a new server, and the files for those who watch it.
+//! The files of a new server, and the files for Prometheus and Grafana.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -2,12 +2,13 @@
 
 use std::fs;
 
+use corelane_tests::process::{open_files, status_bytes};
 use corelane_tests::{Setup, wait_until};
 use serde_json::Value;
 
 use crate::upgraded::{Clients, Upgraded};
 
-/// More of them take `CORELANE_UPGRADES`, such as 20.
+/// `CORELANE_UPGRADES` sets another number, such as 20.
 const UPGRADES: usize = 5;
 const CLIENTS: usize = 4;
 /// The memory of a process differs by so much from one start to the next.
@@ -20,23 +21,15 @@ struct Holds {
     threads: usize,
 }
 
-fn status_of(pid: i32, name: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.and_then(|it| it.parse().ok()).expect("a number")
-}
-
-fn holds(pid: i32) -> Holds {
-    let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
+fn holds(pid: u32) -> Holds {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it lives");
     let names = tasks.flatten().filter_map(|task| {
         let name = fs::read_to_string(task.path().join("comm")).ok()?;
-        // A pool of tokio, whose threads come and go.
+        // The threads of this pool of tokio come and go.
         (name.trim() != "tokio-rt-worker").then_some(name)
     });
     Holds {
-        files: files.count(),
+        files: open_files(pid),
         threads: names.count(),
     }
 }
@@ -67,14 +60,14 @@ fn descriptors_threads_slots_and_memory_are_as_before_after_many_upgrades() {
     let mut memory = Vec::new();
     let mut before = None;
     for round in 0..=upgrades {
-        let pid = upgraded.pid();
+        let pid = upgraded.pid() as u32;
         clients[0].call("test_simple_text");
         // Of each client four connections and a session.
         let expected = (4 * CLIENTS as u64, CLIENTS as u64);
         wait_until("the slots of before", || {
             (slots(&upgraded) == expected).then_some(())
         });
-        memory.push(status_of(pid, "VmRSS") * 1024);
+        memory.push(status_bytes(pid, "VmRSS"));
         // Threads and sockets of the take-over end soon after it.
         let expected = before.get_or_insert_with(|| settled(pid));
         wait_until("the descriptors and threads of before", || {
@@ -83,7 +76,7 @@ fn descriptors_threads_slots_and_memory_are_as_before_after_many_upgrades() {
         if round < upgrades {
             upgraded.upgrade_well();
             wait_until("the end of the process before", || {
-                (!fs::exists(format!("/proc/{pid}/fd/0")).unwrap_or(false)).then_some(())
+                (open_files(pid) == 0).then_some(())
             });
         }
     }
@@ -97,8 +90,8 @@ fn descriptors_threads_slots_and_memory_are_as_before_after_many_upgrades() {
         .for_each(|client| client.call("test_simple_text"));
 }
 
-/// What a process holds once that does not change any more.
-fn settled(pid: i32) -> Holds {
+/// The descriptors and threads of a process once they stop changing.
+fn settled(pid: u32) -> Holds {
     let mut last = holds(pid);
     let mut times = 0;
     wait_until("a process at rest", || {

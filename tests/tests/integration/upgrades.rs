@@ -1,6 +1,5 @@
 //! Upgrades of a running server to another process of it, and the effect on clients.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -9,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use corelane_tests::process::open_files;
 use corelane_tests::{
     Connection, EventStream, PATIENCE, Request, Scrape, Server, Session, Setup, wait_until,
 };
@@ -132,13 +132,11 @@ fn no_call_fails_while_the_server_is_upgraded_again_and_again() {
     }
     // Leftovers of an upgrade would grow with their number.
     let pid = upgraded.pid();
-    let files = || fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-    let before = files();
+    let before = open_files(pid as u32);
     upgraded.upgrade_well();
     let pid = upgraded.pid();
-    let after = || fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     wait_until("as many open files as before", || {
-        (after() <= before).then_some(())
+        (open_files(pid as u32) <= before).then_some(())
     });
 }
 

@@ -17,7 +17,7 @@ impl Terminal<'_> {
     fn run(&self, arguments: &[&str]) -> Output {
         let mut tmux = Command::new("tmux");
         let socket = self.socket.to_str().expect("a path");
-        // Without the configuration of whoever runs the test.
+        // The configuration of the user of the host has no effect.
         tmux.args(["-f", "/dev/null", "-S", socket]).args(arguments);
         tmux.output().expect("tmux is installed")
     }
@@ -61,7 +61,7 @@ fn column(screen: &str, head: &str) -> Vec<String> {
     cells.map(str::to_owned).collect()
 }
 
-/// Whether the columns show what the metrics have for each shard.
+/// Whether the columns show the figures of the metrics for each shard.
 fn agrees(screen: &str, server: &Server) -> bool {
     let metrics = Scrape::of(server.metrics_address());
     [
@@ -112,7 +112,7 @@ fn top_shows_the_figures_of_the_metrics_in_windows_of_any_size_and_survives_its_
     server.signal("KILL");
     let _ = server.wait_for_exit();
     let screen = terminal.wait_for("the loss of the server", |it| it.contains("no answer for"));
-    // What it last was stays.
+    // The last frame stays.
     assert_eq!(column(&screen, "shard"), ["0", "1"], "{screen}");
     let server = start(&folder);
     let mut connection = server.connect();

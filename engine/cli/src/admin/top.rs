@@ -12,11 +12,13 @@ use super::status::state_of;
 
 /// Between two frames.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Moves to the first place of the screen, and clears what is behind the text (ECMA-48).
+/// Moves to the first place of the screen, and clears the rest of a line and of the screen
+/// (ECMA-48).
 const HOME: &str = "\x1b[H";
+const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_REST: &str = "\x1b[J";
 
-/// The rows and columns of a terminal that does not say its own.
+/// The rows and columns of a terminal that does not report its size.
 const SCREEN: (usize, usize) = (24, 80);
 
 /// The columns of a frame: the figure and its head.
@@ -34,8 +36,8 @@ const COLUMNS: [(&str, &str); 11] = [
     ("streams", "streams"),
 ];
 
-/// Shows frames until it is ended, or one. A terminal keeps the last frame of a server that has
-/// gone, and goes on with the next one; other readers get no more.
+/// Shows frames until the command is ended, or one frame. A terminal keeps the last frame of a
+/// server that has ended, and goes on with the next server. Other readers get the error.
 ///
 /// # Errors
 /// No server listens on the socket, or it refuses.
@@ -81,25 +83,29 @@ pub(super) fn run(socket: &Socket, once: bool, is_json: bool) -> Result<ExitCode
 fn window_size() -> (usize, usize) {
     let size = rustix::termios::tcgetwinsize(stdout());
     let size = size.map(|it| (usize::from(it.ws_row), usize::from(it.ws_col)));
-    // Some say 0 for unknown.
+    // Some report 0.
     size.ok()
         .filter(|it| it.0 > 1 && it.1 > 0)
         .unwrap_or(SCREEN)
 }
 
-/// A frame in the place of the one before, cut to the window: what is beyond it would scroll.
+/// A frame that replaces the one before, cut to the window: more lines would scroll it.
 fn on_screen(text: &str, (rows, columns): (usize, usize)) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let fit = if lines.len() < rows {
-        lines.len()
-    } else {
-        rows - 2
+    let fit = match lines.len() < rows {
+        true => lines.len(),
+        false => rows - 2,
     };
-    let cut = |line: &&str| format!("{}\x1b[K\n", line.chars().take(columns).collect::<String>());
-    let mut screen: String = lines[..fit].iter().map(cut).collect();
-    if fit < lines.len() {
-        let more = lines.len() - fit;
-        screen += &cut(&&*format!("and {more} more: a higher window shows them"));
+    let cut = |line: &str| {
+        format!(
+            "{}{CLEAR_LINE}\n",
+            line.chars().take(columns).collect::<String>()
+        )
+    };
+    let mut screen: String = lines[..fit].iter().map(|line| cut(line)).collect();
+    let more = lines.len() - fit;
+    if more > 0 {
+        screen += &cut(&format!("and {more} more: a higher window shows them"));
     }
     format!("{HOME}{screen}{CLEAR_REST}")
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 /// Standard output.
 pub(crate) struct Output {
@@ -39,6 +40,20 @@ impl Output {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
         stdout.flush()
+    }
+}
+
+/// The exit code when standard output cannot be written (EX_IOERR of sysexits.h).
+const CANNOT_WRITE: u8 = 74;
+
+/// Writes a text of this program to standard output. Returns the exit code of its command.
+pub(crate) fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("corelane: cannot write to standard output: {error}");
+            CANNOT_WRITE.into()
+        }
     }
 }
 

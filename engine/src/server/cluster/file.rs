@@ -1,7 +1,7 @@
 //! The store of a node without others: its log in a file, which this process alone has.
 //!
-//! A write is in the file when it is answered, so the end of the process loses none. The loss of
-//! power loses what the kernel had yet to write to the disk.
+//! A write is in the file when it is answered, so the end of the process loses none. A power
+//! failure loses the writes that the kernel has not yet brought to the disk.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,11 +14,11 @@ use corelane_cluster::vocabulary::{Expect, Key, Op};
 use corelane_nats::BusEvent;
 use serde_json::{Value, json};
 
-use super::frames::unix_ms;
+use super::frames::unix_s;
 
 /// The fault of a file that is in use.
 const TAKEN: &str = "another process has it: stop that one, or name another file";
-/// Seconds before the log is written anew, once that failed.
+/// Seconds until the log is rewritten, after that failed.
 const COMPACT_AGAIN_S: u64 = 10;
 
 /// A file and its table.
@@ -31,20 +31,20 @@ pub(super) struct FileLink {
     events: VecDeque<BusEvent>,
     /// The last write failed, and that was reported.
     is_failing: bool,
-    /// The log is not written anew before this unix time, because that failed.
+    /// The log is not rewritten before this unix time, because that failed.
     compact_after_s: u64,
 }
 
 impl FileLink {
-    /// Opens a file, which is made if it is missing, and reads what it has.
+    /// Opens a file and reads its records. A missing file is made.
     ///
     /// # Errors
     /// It cannot be used, another process has it, or it is something else.
     pub(super) fn open(path: &Path, bytes_max: u64) -> Result<FileLink, String> {
-        let file = open(path, false).map_err(|error| error.to_string())?;
+        let file = open(path).map_err(|error| error.to_string())?;
         lock(&file)?;
         if !is_same(&file, path) {
-            // Another process has put its next one there meanwhile.
+            // Another process has replaced it meanwhile.
             return Err(TAKEN.to_owned());
         }
         let mut log = Vec::new();
@@ -77,7 +77,7 @@ impl FileLink {
                 "the file of sessions is damaged, and is kept under this name: some sessions have \
                  lost their last changes"
             );
-            return self.compact();
+            return self.compact(unix_s());
         }
         if read.bytes < length {
             self.file.set_len(read.bytes)?;
@@ -95,7 +95,7 @@ impl FileLink {
     }
 
     pub(super) fn put(&mut self, op: Op, key: Key, limits: (Expect, u64), value: Vec<u8>) {
-        let (file, mut fault) = (&mut self.file, None);
+        let (file, mut fault, now_s) = (&mut self.file, None, unix_s());
         let (_, length) = self.store.size();
         let append = |bytes: &[u8]| match file.write_all(bytes) {
             Ok(()) => true,
@@ -108,12 +108,12 @@ impl FileLink {
         };
         let result = self
             .store
-            .put(unix_s(), key, limits, value, self.bytes_max, append);
+            .put(now_s, key, limits, value, self.bytes_max, append);
         self.events.push_back(BusEvent::Put(op, result));
-        let may_compact = fault.is_none() && self.compact_after_s <= unix_s();
+        let may_compact = fault.is_none() && self.compact_after_s <= now_s;
         if may_compact && self.store.is_wasteful() {
-            fault = self.compact().err();
-            self.compact_after_s = fault.as_ref().map_or(0, |_| unix_s() + COMPACT_AGAIN_S);
+            fault = self.compact(now_s).err();
+            self.compact_after_s = fault.as_ref().map_or(0, |_| now_s + COMPACT_AGAIN_S);
         }
         let is_failing = std::mem::replace(&mut self.is_failing, fault.is_some());
         if let Some(error) = fault.filter(|_| !is_failing) {
@@ -127,12 +127,13 @@ impl FileLink {
         self.events.push_back(BusEvent::Read(op, result));
     }
 
-    /// Writes the log anew, beside the one of before, and then in its place.
-    fn compact(&mut self) -> io::Result<()> {
+    /// Writes the current records to another file, which then replaces this one.
+    fn compact(&mut self, now_s: u64) -> io::Result<()> {
         let path = self.path.with_added_extension("new");
-        let mut file = open(&path, true)?;
+        let mut file = open(&path)?;
         lock(&file).map_err(io::Error::other)?;
-        let log = self.store.compact(unix_s());
+        file.set_len(0)?;
+        let log = self.store.compact(now_s);
         file.write_all(&log)?;
         file.sync_data()?;
         std::fs::rename(&path, &self.path)?;
@@ -148,19 +149,12 @@ impl FileLink {
     }
 }
 
-fn unix_s() -> u64 {
-    unix_ms() / 1_000
-}
-
-/// Opens a file to be read and appended to. It names principals and resources: no others read it.
-fn open(path: &Path, is_empty: bool) -> io::Result<File> {
+/// Opens a file to read it and append to it. It names principals and resources: other users of the
+/// host cannot read it.
+fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600);
-    let file = options.open(path)?;
-    if is_empty {
-        file.set_len(0)?;
-    }
-    Ok(file)
+    options.open(path)
 }
 
 /// Whether a path leads to an open file.

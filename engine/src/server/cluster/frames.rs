@@ -40,6 +40,11 @@ pub(super) fn unix_ms() -> u64 {
     since.map_or(0, |since| since.as_millis() as u64)
 }
 
+/// The same in seconds.
+pub(super) fn unix_s() -> u64 {
+    unix_ms() / 1_000
+}
+
 impl Keys {
     /// The bytes of a message.
     pub(super) fn seal(&self, envelope: &Envelope) -> Option<Vec<u8>> {

@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::command::{Command, Started, taken_text};
 use super::fanout::{Fanout, follow_all};
-use super::frames::{BadMessage, Keys, OpenedTails, unix_ms};
+use super::frames::{BadMessage, Keys, OpenedTails, unix_ms, unix_s};
 use super::link::Link;
 use super::unheard::Unheard;
 use crate::cluster::{ClusterEvent, ClusterMessage};
@@ -91,25 +91,23 @@ impl Host {
         (started, server): (Sender<Started>, Sender<Event>),
     ) -> Host {
         let sessions_max = profile.sessions.per_shard_max * controls.len();
+        let default = CoreSettings::default();
         let settings = CoreSettings {
             forwards: false,
+            // No other process can have the file: there is no holder of the node number to hear.
+            suspect_us: match profile.cluster.file {
+                Some(_) => 0,
+                None => default.suspect_us,
+            },
             sessions_max,
             idle_s: profile.sessions.idle_timeout_ms.div_ceil(1_000),
             id_age_max_s: profile.sessions.id_max_age_s,
-            ..CoreSettings::default()
-        };
-        let settings = match &profile.cluster.file {
-            // Nobody else has the file: there is no holder of the node number to listen for.
-            Some(_) => CoreSettings {
-                suspect_us: 0,
-                ..settings
-            },
-            None => settings,
+            ..default
         };
         let random = || getrandom::u64().expect("getrandom(2) fails only where it is absent");
         let now = Now {
             us: 0,
-            unix_s: unix_ms() / 1_000,
+            unix_s: unix_s(),
         };
         let node = profile.cluster.node as u16;
         let tails = Box::new(OpenedTails);
@@ -235,7 +233,7 @@ impl Host {
     pub(super) fn now(&self) -> Now {
         Now {
             us: self.begun.elapsed().as_micros() as u64,
-            unix_s: unix_ms() / 1_000,
+            unix_s: unix_s(),
         }
     }
 

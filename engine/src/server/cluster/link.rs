@@ -1,4 +1,4 @@
-//! What a node has for a bus and a store: NATS, or a file if it has no others.
+//! The bus and the store of a node: NATS, or a file if it is the only node.
 
 use corelane_cluster::id::Process;
 use corelane_cluster::vocabulary::{Expect, Key, Op, ReadFrom};

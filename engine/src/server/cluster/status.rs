@@ -4,7 +4,7 @@ use corelane_cluster::frame::Stage;
 use corelane_cluster::{Health, MemberView};
 use serde_json::{Value, json};
 
-use super::frames::unix_ms;
+use super::frames::unix_s;
 use super::host::Host;
 use super::link::Link;
 
@@ -17,9 +17,7 @@ impl Host {
         let me = core.process();
         let own_keys = self.keys.0.fingerprints();
         let members = core.members(now);
-        let rows = members
-            .iter()
-            .map(|it| row(it, &members, unix_ms() / 1_000));
+        let rows = members.iter().map(|it| row(it, &members, unix_s()));
         let tables = core.tables().into_iter();
         let tables = tables.map(|(name, entries, limit)| {
             let bounds = json!({ "entries": entries, "limit": limit });
