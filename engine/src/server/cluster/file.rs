@@ -69,7 +69,11 @@ impl FileLink {
     fn mend(&mut self, read: ReadBack, length: u64) -> io::Result<()> {
         if read.damaged > 0 {
             let kept = self.path.with_added_extension("damaged");
-            std::fs::rename(&self.path, &kept)?;
+            // It has its place until the next file is whole: no start finds none.
+            match std::fs::remove_file(&kept) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => std::fs::hard_link(&self.path, &kept)?,
+            }
             tracing::error!(
                 file = %kept.display(),
                 records = read.damaged,
@@ -146,6 +150,15 @@ impl FileLink {
     pub(super) fn status(&self) -> Value {
         let (entries, bytes) = self.store.size();
         json!({ "file": self.path.display().to_string(), "entries": entries, "bytes": bytes })
+    }
+}
+
+impl Drop for FileLink {
+    /// Unlocks the file. To close it is not enough: a child process that is being started has it
+    /// open as well until it executes its program (flock(2)).
+    fn drop(&mut self) {
+        let unlocked = self.file.unlock();
+        debug_assert!(unlocked.is_ok(), "{unlocked:?}");
     }
 }
 

@@ -129,6 +129,27 @@ fn a_damaged_file_is_kept_beside_the_one_that_is_left_of_it() {
 }
 
 #[test]
+fn a_damaged_file_has_its_place_until_the_next_one_is_whole() {
+    let (folder, path, mut log) = written(3, &[4; 50]);
+    let middle = log.len() / 2;
+    log[middle] ^= 1;
+    std::fs::write(&path, &log).expect("a file");
+    // The next file cannot be written.
+    let next = folder.path().join("sessions.new");
+    std::fs::create_dir(&next).expect("a folder");
+    for _ in 0..2 {
+        FileLink::open(&path, BYTES_MAX).expect_err("no place for the next file");
+        assert_eq!(std::fs::read(&path).expect("it is there"), log);
+    }
+    std::fs::remove_dir(&next).expect("a folder");
+    let mut link = open(&path);
+    assert_eq!(
+        read(&mut link, session(2)),
+        ReadResult::Found(3, vec![4; 50])
+    );
+}
+
+#[test]
 fn a_file_that_grows_is_written_anew_and_keeps_its_place() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("sessions");
